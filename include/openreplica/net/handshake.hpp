@@ -1,0 +1,157 @@
+// Who are you, and do we belong together?
+#pragma once
+
+#include <openreplica/net/frame.hpp>
+#include <openreplica/paxos/configuration.hpp>
+#include <openreplica/types/endpoint.hpp>
+#include <openreplica/types/ids.hpp>
+#include <openreplica/types/wire.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace openreplica::inline v0::net {
+
+inline constexpr std::uint8_t hello_type = 128;
+inline constexpr std::uint8_t hello_reply_type = 129;
+/// The protocol versions that this library speaks.
+inline constexpr std::uint16_t protocol_min = 1;
+inline constexpr std::uint16_t protocol_max = 1;
+
+/// The first message on a connection.
+struct hello {
+    /// A type that the sender's program knows.
+    struct type_print {
+        std::string name;
+        std::uint64_t fingerprint = 0;
+        bool operator==(type_print const&) const = default;
+    };
+    std::uint16_t oldest = protocol_min;
+    std::uint16_t newest = protocol_max;
+    std::string group{};
+    cluster_id cluster{}; ///< empty: belongs to no group yet
+    paxos::member self{};
+    std::vector<type_print> catalogue{};
+    bool operator==(hello const&) const = default;
+};
+
+/// Why a connection is refused.
+enum class refusal : std::uint8_t { none, wrong_group, protocol, wrong_cluster, catalogue, self };
+
+/// The answer; a refused connection is closed after it.
+struct hello_reply {
+    refusal reason = refusal::none;
+    std::string text{}; ///< for a refusal: what does not fit and what to do
+    paxos::member self{};
+    cluster_id cluster{};
+    bool operator==(hello_reply const&) const = default;
+};
+
+/// Decides whether two nodes may talk (rule 16). The epoch is information and no reason to refuse.
+[[nodiscard]] inline hello_reply judge(hello const& mine, hello const& theirs) {
+    auto refuse = [&](refusal why, std::string text) {
+        return hello_reply{why, std::move(text), mine.self, mine.cluster};
+    };
+    if (theirs.group != mine.group)
+        return refuse(refusal::wrong_group, "this node belongs to group \"" + mine.group + "\", not \"" + theirs.group +
+                                                "\"; check the seeds");
+    if (theirs.oldest > mine.newest || theirs.newest < mine.oldest)
+        return refuse(refusal::protocol, "no common protocol version: this node speaks " + std::to_string(mine.oldest) +
+                                             " to " + std::to_string(mine.newest) + "; upgrade the older program");
+    if (theirs.self.id == mine.self.id) return refuse(refusal::self, "this node met itself");
+    if (!theirs.cluster.empty() && !mine.cluster.empty() && theirs.cluster != mine.cluster)
+        return refuse(refusal::wrong_cluster, "this node belongs to cluster " + to_string(mine.cluster) + ", not " +
+                                                  to_string(theirs.cluster) + ": two groups have the same name");
+    for (auto const& t : theirs.catalogue) {
+        auto const known = std::find_if(mine.catalogue.begin(), mine.catalogue.end(),
+                                        [&](auto const& m) { return m.name == t.name; });
+        if (known != mine.catalogue.end() && known->fingerprint != t.fingerprint)
+            return refuse(refusal::catalogue, "type \"" + t.name + "\" has other methods here than there; run programs "
+                                                                   "that agree on it");
+    }
+    return hello_reply{refusal::none, {}, mine.self, mine.cluster};
+}
+
+namespace detail {
+
+inline void put_member(wire_writer& w, paxos::member const& m) {
+    w.put(m.id);
+    w.put_string(m.address.host);
+    w.put(m.address.port);
+}
+[[nodiscard]] inline paxos::member get_member(wire_reader& r) {
+    paxos::member m;
+    m.id = r.get<node_id>();
+    auto const host = r.get_string();
+    if (host.size() > 255) r.fail();
+    m.address.host = std::string(host.substr(0, 255));
+    m.address.port = r.get<std::uint16_t>();
+    return m;
+}
+
+} // namespace detail
+
+[[nodiscard]] inline std::string encode(hello const& h) {
+    std::string out = begin_frame(128 + 64 * h.catalogue.size());
+    wire_writer w(out);
+    w.put(h.oldest);
+    w.put(h.newest);
+    w.put_string(h.group);
+    w.put(h.cluster);
+    detail::put_member(w, h.self);
+    w.put(static_cast<std::uint32_t>(h.catalogue.size()));
+    for (auto const& t : h.catalogue) {
+        w.put_string(t.name);
+        w.put(t.fingerprint);
+    }
+    finish_frame(out, hello_type);
+    return out;
+}
+
+[[nodiscard]] inline std::optional<hello> decode_hello(std::string_view body) {
+    wire_reader r(body);
+    hello h;
+    h.oldest = r.get<std::uint16_t>();
+    h.newest = r.get<std::uint16_t>();
+    h.group = std::string(r.get_string());
+    h.cluster = r.get<cluster_id>();
+    h.self = detail::get_member(r);
+    auto const count = r.get<std::uint32_t>();
+    for (std::uint32_t i = 0; i < count && r.ok(); ++i) {
+        hello::type_print t;
+        t.name = std::string(r.get_string());
+        t.fingerprint = r.get<std::uint64_t>();
+        h.catalogue.push_back(std::move(t));
+    }
+    if (!r.complete() || h.self.id.empty() || h.self.address.empty()) return std::nullopt;
+    return h;
+}
+
+[[nodiscard]] inline std::string encode(hello_reply const& m) {
+    std::string out = begin_frame(128 + m.text.size());
+    wire_writer w(out);
+    w.put(static_cast<std::uint8_t>(m.reason));
+    w.put_string(m.text);
+    detail::put_member(w, m.self);
+    w.put(m.cluster);
+    finish_frame(out, hello_reply_type);
+    return out;
+}
+
+[[nodiscard]] inline std::optional<hello_reply> decode_hello_reply(std::string_view body) {
+    wire_reader r(body);
+    hello_reply m;
+    auto const reason = r.get<std::uint8_t>();
+    m.text = std::string(r.get_string());
+    m.self = detail::get_member(r);
+    m.cluster = r.get<cluster_id>();
+    if (!r.complete() || reason > static_cast<std::uint8_t>(refusal::self) || m.self.id.empty()) return std::nullopt;
+    m.reason = static_cast<refusal>(reason);
+    return m;
+}
+
+} // namespace openreplica::inline v0::net

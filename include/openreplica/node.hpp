@@ -1,0 +1,214 @@
+// This process's seat in the group.
+#pragma once
+
+#include <openreplica/config.hpp>
+#include <openreplica/object/host.hpp>
+#include <openreplica/object/object_space.hpp>
+#include <openreplica/options.hpp>
+#include <openreplica/runtime/service.hpp>
+#include <openreplica/status.hpp>
+#include <openreplica/types/endpoint.hpp>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/execution_context.hpp>
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
+#include <asio/thread_pool.hpp>
+
+#include <chrono>
+#include <functional>
+#include <future>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <utility>
+
+namespace openreplica::inline v0 {
+
+namespace detail {
+
+/// True when this thread is running handlers of the context behind `e`: to block on it could wait for ever.
+[[nodiscard]] inline bool runs_in_this_thread(asio::any_io_executor const& e) {
+    if (auto const* io = e.target<asio::io_context::executor_type>()) return io->running_in_this_thread();
+    if (auto const* pool = e.target<asio::thread_pool::executor_type>()) return pool->running_in_this_thread();
+    if (auto const* s = e.target<asio::strand<asio::io_context::executor_type>>())
+        return s->get_inner_executor().running_in_this_thread();
+    if (auto const* s = e.target<asio::strand<asio::any_io_executor>>()) return runs_in_this_thread(s->get_inner_executor());
+    return false;
+}
+
+/// The two threads of a node that was given no executor: one for the protocol, one for handlers, so that no handler
+/// ever delays a heartbeat.
+class own_threads {
+    struct lane {
+        asio::io_context context{1};
+        asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(context);
+        std::thread thread{[this] { context.run(); }};
+
+        void join() {
+            guard.reset();
+            if (thread.get_id() == std::this_thread::get_id())
+                thread.detach(); // A handler ends its own node; the thread ends when the handler returns.
+            else if (thread.joinable())
+                thread.join();
+        }
+    };
+    std::shared_ptr<lane> protocol_ = std::make_shared<lane>();
+    std::shared_ptr<lane> handlers_ = std::make_shared<lane>();
+
+public:
+    [[nodiscard]] runtime::service::surroundings surroundings() const {
+        return {protocol_->context.get_executor(), handlers_->context.get_executor(),
+                [p = std::weak_ptr(protocol_), h = std::weak_ptr(handlers_)] {
+                    auto const here = [](std::shared_ptr<lane> const& l) {
+                        return l && l->context.get_executor().running_in_this_thread();
+                    };
+                    return here(p.lock()) || here(h.lock());
+                }};
+    }
+    /// Runs what is queued for handlers, then ends both threads.
+    void finish() {
+        asio::post(handlers_->context, [h = handlers_] { h->context.stop(); });
+        handlers_->join();
+        protocol_->join();
+    }
+};
+
+} // namespace detail
+
+/// A process's seat in its group: a replica of every object, and the way for calls to reach them.
+///
+/// Opening a node does not wait for the group: calls made before there is one wait until their deadline.
+///
+/// @par Threads
+/// `node(options)` runs threads of its own; handlers without an executor of their own run on one that runs nothing
+/// else. `node(executor, options)` runs the protocol on the caller's executor: whoever runs it must not block in it.
+/// Either way the objects' methods run on a thread of the node's. All members are safe from any thread.
+///
+/// @par Lifetime
+/// The destructor stops. Handles (`replicated<T>`) may outlive the node; their calls then end with `errc::stopped`.
+/// Movable: a moved-from node has no seat, and its members throw `errc::stopped`.
+class node {
+public:
+    /// Opens a node with threads of its own.
+    ///
+    /// @throws error `bad_option` or `not_supported` with a sentence about the option; `address_in_use` when the listen
+    /// address is taken.
+    explicit node(node_options options) : group_(options.group) {
+        options.validate();
+        threads_.emplace();
+        try {
+            open(threads_->surroundings(), std::move(options));
+        } catch (...) {
+            threads_->finish();
+            throw;
+        }
+    }
+
+    /// Opens a node on the caller's executor. A blocking call on a thread that runs it throws `errc::would_deadlock`;
+    /// this is recognised for `asio::io_context`, `asio::thread_pool` and strands of them.
+    ///
+    /// @throws error as above
+    node(asio::any_io_executor executor, node_options options) : group_(options.group) {
+        options.validate();
+        open({executor, executor, [executor] { return detail::runs_in_this_thread(executor); }}, std::move(options));
+    }
+
+    /// The same on an execution context.
+    template <class Context>
+        requires std::is_convertible_v<Context&, asio::execution_context&>
+    node(Context& context, node_options options)
+        : node(asio::any_io_executor(context.get_executor()), std::move(options)) {}
+
+    node(node&& other) noexcept
+        : group_(std::move(other.group_)), threads_(std::exchange(other.threads_, std::nullopt)),
+          host_(std::exchange(other.host_, {})), service_(std::exchange(other.service_, nullptr)) {}
+    node& operator=(node&& other) noexcept {
+        if (this != &other) {
+            stop();
+            group_ = std::move(other.group_);
+            threads_ = std::exchange(other.threads_, std::nullopt);
+            host_ = std::exchange(other.host_, {});
+            service_ = std::exchange(other.service_, nullptr);
+        }
+        return *this;
+    }
+    ~node() { stop(); }
+
+    /// Leaves the group's service: every pending call ends with an outcome, all connections are closed, the node's own
+    /// threads end. On a caller's executor it returns at once and the rest happens there. May be called again.
+    void stop() noexcept {
+        if (!service_ || std::exchange(stopped_, true)) return;
+        if (!threads_) return service_->stop();
+        std::promise<void> closed;
+        service_->stop([&closed] { closed.set_value(); });
+        closed.get_future().wait();
+        service_->join();
+        threads_->finish();
+    }
+
+    /// Waits until calls can be executed: a group was founded or found, and this process has a session. False when
+    /// `timeout` passes first or the node is stopped.
+    bool wait_ready(std::chrono::nanoseconds timeout) { return service().wait_ready(timeout); }
+
+    /// The address that the others reach this node at.
+    [[nodiscard]] openreplica::endpoint endpoint() const { return service().endpoint(); }
+
+    /// A recent picture of this node, at most a fifth of a heartbeat old.
+    [[nodiscard]] node_status status() const;
+
+    /// The executor of handlers that have none of their own.
+    [[nodiscard]] asio::any_io_executor get_executor() const { return service().get_executor(); }
+
+    /// What handles hold on to.
+    friend object::host const& openreplica_host(node const& n) {
+        (void)n.service();
+        return n.host_;
+    }
+
+private:
+    void open(runtime::service::surroundings around, node_options options) {
+        auto objects = std::make_shared<object::object_space>();
+        service_ = std::make_shared<runtime::service>(std::move(around), std::move(options), objects);
+        host_ = {service_, std::move(objects)};
+        service_->start();
+    }
+    [[nodiscard]] runtime::service& service() const {
+        if (!service_) throw error(errc::stopped, "this node was moved from; use the node that it was moved to");
+        return *service_;
+    }
+
+    std::string group_;
+    std::optional<detail::own_threads> threads_;
+    object::host host_;
+    std::shared_ptr<runtime::service> service_;
+    bool stopped_ = false;
+};
+
+inline node_status node::status() const {
+    runtime::engine_status const s = service().status();
+    auto const connected = service().connected();
+    node_status out;
+    out.id = to_string(s.self);
+    out.group = group_;
+    out.endpoint = to_string(endpoint());
+    if (!s.cluster.empty()) out.cluster = to_string(s.cluster);
+    out.role = s.cluster.empty() ? "founding" : s.leading ? "leader" : s.voter ? "voter" : "learner";
+    out.epoch = s.governing.number.value;
+    for (paxos::member const& m : s.governing.voters) {
+        bool const up = m.id == s.self || std::find(connected.begin(), connected.end(), m.id) != connected.end();
+        out.voters.push_back({to_string(m.id), to_string(m.address), up});
+        if (s.leader == m.id) out.leader = to_string(m.address);
+    }
+    out.ready = s.session != session_id{};
+    out.healthy = s.healthy;
+    out.chosen = s.chosen.value;
+    out.applied = s.applied.value;
+    out.log_start = s.log_start.value;
+    out.digest = s.digest;
+    out.pending_calls = service().pending_calls();
+    out.problem = s.problem;
+    return out;
+}
+
+} // namespace openreplica::inline v0

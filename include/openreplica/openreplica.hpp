@@ -1,0 +1,11 @@
+// OpenReplica: any C++ object, replicated. Include this one header.
+#pragma once
+
+#include <openreplica/config.hpp>
+#include <openreplica/error.hpp>
+#include <openreplica/node.hpp>
+#include <openreplica/object/macros.hpp>
+#include <openreplica/options.hpp>
+#include <openreplica/replicated.hpp>
+#include <openreplica/status.hpp>
+#include <openreplica/version.hpp>

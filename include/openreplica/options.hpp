@@ -1,0 +1,118 @@
+// What a person may set.
+#pragma once
+
+#include <openreplica/error.hpp>
+#include <openreplica/types/endpoint.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace openreplica::inline v0 {
+
+/// How serious a log line is.
+enum class log_level : std::uint8_t { debug, info, warning, error };
+
+/// Bounds of one node. Each is enforced before anything is proposed; none influences how the log is applied.
+struct limits {
+    std::size_t max_command_bytes = 1u << 20;    ///< an encoded command; a larger one ends with `errc::too_large`
+    std::size_t max_pending_calls = 65536;       ///< calls of this process without an outcome; past it `overloaded`
+    std::size_t window_entries = 4096;           ///< proposed but not chosen entries at the leader
+    std::size_t window_bytes = 8u << 20;         ///< the same in bytes
+    std::size_t link_queue_bytes = 64u << 20;    ///< bytes that wait for one peer's connection; beyond, messages are lost
+    std::size_t max_frame_bytes = 4u << 20;      ///< a message of a peer; a larger one closes the connection
+    std::size_t max_connections = 256;           ///< incoming connections
+};
+
+/// How a node is opened. A plain aggregate for designated initializers; every member has a default.
+struct node_options {
+    std::string group{};                ///< the group's name; nodes of other groups are refused
+    std::string listen = "127.0.0.1:0"; ///< `host:port`; port 0 takes a free one
+    std::string advertise{};            ///< `host:port` that others reach this node at; empty: the bound address
+    std::vector<std::string> seeds{};   ///< `host:port` or `srv:NAME`: where to look for the group
+    /// How many members the group starts with; all of them say the same number. 0 only joins. The default is 1 without
+    /// seeds (stands alone) and 0 with seeds.
+    int founders = -1;
+    std::string data_dir{};                    ///< must be empty in this version: diskless
+    int voters = 0;                            ///< must be 0 in this version: nothing is replaced automatically
+    std::vector<std::string> failure_groups{}; ///< must be empty in this version
+    std::string dns_server{};                  ///< `host` or `host:port`; empty: `/etc/resolv.conf`
+    std::chrono::milliseconds heartbeat{50};
+    std::chrono::milliseconds election_timeout{300}; ///< the minimum; each node adds up to half of it at random
+    std::chrono::milliseconds session_timeout{10000};
+    std::chrono::milliseconds call_timeout{10000};
+    std::uint64_t snapshot_every = 65536; ///< entries between two snapshots
+    struct limits limits{};
+    std::string tls{};            ///< must be empty in this version
+    bool allow_plaintext = false; ///< listen on an address other than loopback without TLS
+    /// Receives every log line; it must not block and must not throw. Empty: warnings and errors go to stderr.
+    std::function<void(log_level, std::string_view)> logger{};
+
+    /// Throws `openreplica::error` with a sentence when an option is wrong or not implemented: nothing is ignored
+    /// silently.
+    void validate() const;
+    /// `founders` with its default resolved.
+    [[nodiscard]] std::uint32_t resolved_founders() const {
+        return founders >= 0 ? static_cast<std::uint32_t>(founders) : seeds.empty() ? 1u : 0u;
+    }
+};
+
+namespace detail {
+
+inline void require(bool holds, std::string const& sentence) {
+    if (!holds) throw error(errc::bad_option, "node_options: " + sentence);
+}
+
+inline bool is_loopback(std::string const& host) {
+    return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+inline void check_seed(std::string const& seed) {
+    bool const srv = seed.starts_with("srv:");
+    require(srv ? seed.size() > 4 : parse_endpoint(seed).has_value(),
+            "seed \"" + seed + "\" is neither host:port nor srv:NAME");
+}
+
+} // namespace detail
+
+inline void node_options::validate() const {
+    using detail::require;
+    require(!group.empty() && group.size() <= 255, "group must be a name of 1 to 255 bytes");
+    auto const where = parse_endpoint(listen);
+    require(where.has_value(), "listen \"" + listen + "\" is not host:port");
+    require(advertise.empty() || (parse_endpoint(advertise) && parse_endpoint(advertise)->port != 0),
+            "advertise \"" + advertise + "\" is not host:port with a port above 0");
+    for (std::string const& s : seeds) detail::check_seed(s);
+    require(founders >= -1 && founders <= 31, "founders must be between 0 and 31");
+    require(founders <= 1 || !seeds.empty(),
+            "founders = " + std::to_string(founders) + " needs seeds, so that the founders can find one another");
+    require(founders != 0 || !seeds.empty(), "founders = 0 only joins, and needs seeds to find the group");
+    require(heartbeat.count() > 0, "heartbeat must be positive");
+    require(election_timeout >= 3 * heartbeat, "election_timeout must be at least three heartbeats, or every hiccup is an "
+                                               "election");
+    require(session_timeout >= 2 * election_timeout, "session_timeout must be at least twice election_timeout, or an "
+                                                     "election ends sessions");
+    require(call_timeout.count() > 0, "call_timeout must be positive");
+    require(snapshot_every > 0, "snapshot_every must be positive");
+    require(limits.max_command_bytes > 0 && limits.max_command_bytes + 1024 <= limits.max_frame_bytes,
+            "limits.max_command_bytes must leave 1024 bytes below limits.max_frame_bytes");
+    require(limits.window_entries > 0 && limits.window_bytes > 0 && limits.max_pending_calls > 0,
+            "limits must be positive");
+    require(allow_plaintext || detail::is_loopback(where->host),
+            "listen \"" + listen + "\" is not a loopback address and there is no TLS: anyone who reaches the port could "
+            "take part; set allow_plaintext if the network is trusted");
+    auto const implemented = [](bool unset, char const* name) {
+        if (!unset) throw error(errc::not_supported, std::string("node_options: ") + name +
+                                                         " is not supported by this version; leave it unset");
+    };
+    implemented(data_dir.empty(), "data_dir");
+    implemented(voters == 0, "voters");
+    implemented(failure_groups.empty(), "failure_groups");
+    implemented(tls.empty(), "tls");
+}
+
+} // namespace openreplica::inline v0

@@ -1,0 +1,282 @@
+// How a group begins: once, by all its founders, and never by accident.
+#pragma once
+
+#include <openreplica/paxos/founding_message.hpp>
+#include <openreplica/paxos/record.hpp>
+#include <openreplica/types/instant.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace openreplica::inline v0::paxos {
+
+struct founding_options {
+    std::uint32_t founders = 1; ///< how many members the group starts with; 0: only joins
+    bool has_seeds = false;     ///< with seeds even a lone founder first asks whether there is a group
+    duration retry = std::chrono::milliseconds(100);
+    duration fresh = std::chrono::milliseconds(1000); ///< who was silent for longer does not count as reachable
+    duration give_up = std::chrono::seconds(5);       ///< then an offer that not all accepted is abandoned
+};
+
+/// A founding message on its way out.
+struct founding_outgoing {
+    std::optional<node_id> to; ///< empty: everyone this node can reach
+    founding_message what;
+    bool durable = false; ///< must wait until everything written so far is durable
+};
+
+struct founding_output {
+    std::vector<record> append;
+    std::vector<founding_outgoing> messages;
+    bool needs_new_identity = false; ///< this node must go on under a fresh id, as an empty node
+};
+
+/// The life of a node until it belongs to a group.
+///
+/// `founders = n` nodes that reach one another, all empty, found a group: the smallest id offers the first
+/// configuration, each member durably accepts one, and only when *all* n have accepted does the group exist. An
+/// unfinished offer is abandoned only by a majority of its members, each of which durably refuses that cluster from
+/// then on. Whoever meets a member of an established group joins it instead. No answer, from DNS or anybody, founds
+/// a group by its absence.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: unsafe.
+class founding {
+public:
+    founding(member self, founding_options options, durable_state const& recovered, instant now)
+        : self_(std::move(self)), options_(options), abandoned_(recovered.abandoned), started_(now), next_try_(now) {
+        if (!recovered.group.cluster.empty()) {
+            bound_ = recovered.group;
+            bound_at_ = now;
+            chosen_ = recovered.group_chosen;
+        }
+    }
+
+    void step(member const& from, founding_message const& m, instant now) {
+        std::visit([&](auto const& body) { on(from, body, now); }, m);
+    }
+
+    /// @param fresh_cluster random bits, for an offer that this step may make
+    void tick(instant now, std::uint64_t jitter, cluster_id fresh_cluster) {
+        if (chosen_ || joined_) return;
+        count_acceptances();
+        if (now < next_try_) return;
+        next_try_ = now + options_.retry + options_.retry * static_cast<duration::rep>(jitter % 1000) / 1000;
+        std::vector<member> heard;
+        for (auto const& [id, n] : heard_)
+            if (is_candidate(n, now)) heard.push_back(n.self);
+        out_.messages.push_back({{}, discover{self_, options_.founders, heard, bound_ ? bound_->cluster : cluster_id{}}});
+        if (bound_)
+            press_on(now);
+        else
+            consider_offering(now, fresh_cluster);
+    }
+
+    /// Everything written so far is durable.
+    void persisted() { durable_ = true; }
+
+    [[nodiscard]] founding_output take_output() {
+        if (!out_.append.empty()) durable_ = false;
+        return std::exchange(out_, {});
+    }
+
+    /// The group that this node helped to found, once it exists.
+    [[nodiscard]] first_configuration const* group() const { return chosen_ ? &*bound_ : nullptr; }
+    /// The existing group that this node met.
+    [[nodiscard]] welcome const* joined() const { return joined_ ? &*joined_ : nullptr; }
+    [[nodiscard]] bool has_abandoned(cluster_id c) const {
+        return std::find(abandoned_.begin(), abandoned_.end(), c) != abandoned_.end();
+    }
+
+    /// One sentence on what this node waits for.
+    [[nodiscard]] std::string explain() const {
+        if (chosen_ || joined_) return {};
+        if (bound_) {
+            std::string missing;
+            for (member const& m : bound_->members.voters)
+                if (m.id != self_.id && !accepted_by_.contains(m.id)) missing += " " + to_string(m.address);
+            return "a first configuration is accepted here; waiting for all its members, not heard from:" + missing;
+        }
+        if (options_.founders == 0) return "looking for a group to join: no seed has answered for one yet";
+        return "founding: " + std::to_string(heard_.size() + 1) + " of " + std::to_string(options_.founders) +
+               " founders have met; check that the others run, and the seeds";
+    }
+
+private:
+    struct neighbour {
+        member self;
+        std::set<node_id> hears;
+        std::uint32_t founders = 0;
+        cluster_id bound;
+        instant at;
+    };
+
+    [[nodiscard]] bool is_candidate(neighbour const& n, instant now) const {
+        return now - n.at < options_.fresh && n.founders == options_.founders && n.bound.empty();
+    }
+
+    // ---- offering
+
+    /// The n smallest ids of those that reach one another, if they are enough and all of them see the same.
+    [[nodiscard]] std::optional<std::vector<member>> agreed_members(instant now) const {
+        std::vector<member> all{self_};
+        for (auto const& [id, n] : heard_)
+            if (is_candidate(n, now)) all.push_back(n.self);
+        std::sort(all.begin(), all.end());
+        if (all.size() < options_.founders) return std::nullopt;
+        all.resize(options_.founders);
+        for (member const& m : all) {
+            if (m.id == self_.id) continue;
+            std::set<node_id> seen = heard_.at(m.id).hears;
+            seen.insert(m.id);
+            // What it sees, cut to the n smallest, must be exactly these.
+            if (seen.size() < all.size()) return std::nullopt;
+            auto it = seen.begin();
+            for (member const& expected : all)
+                if (*it++ != expected.id) return std::nullopt;
+        }
+        return all;
+    }
+
+    void consider_offering(instant now, cluster_id fresh_cluster) {
+        if (options_.founders == 0) return;
+        if (options_.founders == 1 && options_.has_seeds && now - started_ < 2 * options_.fresh) return;
+        auto members = agreed_members(now);
+        if (!members || members->front().id != self_.id) return;
+        accept(first_configuration{fresh_cluster, configuration{epoch{1}, std::move(*members)}}, now);
+        press_on(now);
+    }
+
+    void accept(first_configuration offer, instant now) {
+        bound_ = std::move(offer);
+        bound_at_ = now;
+        accepted_by_.clear();
+        abandoned_by_.clear();
+        durable_ = false;
+        out_.append.push_back(founding_record{founding_record::step::accepted, *bound_});
+    }
+
+    /// Repeats what the offer needs: acceptances, or after a while its abandonment.
+    void press_on(instant now) {
+        bool const proposer = bound_->members.voters.front().id == self_.id;
+        bool const hopeless = now - bound_at_ > options_.give_up;
+        for (member const& m : bound_->members.voters) {
+            if (m.id == self_.id) continue;
+            if (hopeless)
+                out_.messages.push_back({m.id, abandon_first{bound_->cluster}});
+            else if (proposer && !accepted_by_.contains(m.id))
+                out_.messages.push_back({m.id, propose_first{*bound_}, true});
+        }
+        count_acceptances();
+        if (hopeless && abandoned_by_.size() + 1 >= bound_->members.quorum() && !chosen_) abandon(bound_->cluster);
+    }
+
+    void count_acceptances() {
+        if (!bound_ || chosen_ || bound_->members.voters.front().id != self_.id || !durable_) return;
+        if (accepted_by_.size() + 1 < bound_->members.voters.size()) return;
+        choose();
+        for (member const& m : bound_->members.voters)
+            if (m.id != self_.id) out_.messages.push_back({m.id, first_chosen{*bound_}});
+    }
+
+    void choose() {
+        chosen_ = true;
+        out_.append.push_back(founding_record{founding_record::step::chosen, *bound_});
+    }
+
+    void abandon(cluster_id cluster) {
+        abandoned_.push_back(cluster);
+        out_.append.push_back(founding_record{founding_record::step::abandoned, first_configuration{cluster, {}}});
+        if (bound_ && bound_->cluster == cluster) bound_.reset();
+    }
+
+    // ---- messages
+
+    void on(member const& from, discover const& m, instant now) {
+        if (from.id == self_.id) return;
+        neighbour& n = heard_[from.id];
+        n = {m.self, {}, m.founders, m.bound, now};
+        for (member const& h : m.heard) n.hears.insert(h.id);
+        // Whoever left this address under another id is not there any more.
+        std::erase_if(heard_, [&](auto const& item) {
+            return item.first != from.id && item.second.self.address == m.self.address;
+        });
+    }
+
+    void on(member const& from, propose_first const& m, instant now) {
+        first_configuration const& offer = m.offer;
+        auto const& voters = offer.members.voters;
+        bool const fits = voters.size() == options_.founders && !voters.empty() && voters.front().id == from.id &&
+                          offer.members.has_voter(self_.id) && !offer.cluster.empty();
+        if (joined_ || !fits) return;
+        if (has_abandoned(offer.cluster)) {
+            out_.messages.push_back({from.id, first_abandoned{offer.cluster}, true});
+            return;
+        }
+        if (!bound_) accept(offer, now);
+        if (bound_->cluster == offer.cluster) out_.messages.push_back({from.id, first_accepted{offer.cluster}, true});
+    }
+
+    void on(member const& from, first_accepted const& m, instant) {
+        if (!bound_ || bound_->cluster != m.cluster || !bound_->members.has_voter(from.id)) return;
+        accepted_by_.insert(from.id);
+        count_acceptances();
+    }
+
+    void on(member const&, first_chosen const& m, instant) {
+        if (!chosen_ && bound_ && bound_->cluster == m.chosen.cluster) choose();
+    }
+
+    void on(member const& from, abandon_first const& m, instant) {
+        if (chosen_ && bound_->cluster == m.cluster) {
+            // It was completed: the asker learns that instead.
+            out_.messages.push_back({from.id, first_chosen{*bound_}});
+            return;
+        }
+        if (!has_abandoned(m.cluster)) abandon(m.cluster);
+        out_.messages.push_back({from.id, first_abandoned{m.cluster}, true});
+    }
+
+    void on(member const& from, first_abandoned const& m, instant) {
+        if (!bound_ || bound_->cluster != m.cluster || !bound_->members.has_voter(from.id)) return;
+        abandoned_by_.insert(from.id);
+        // A majority will never take part in what this node believes to belong to.
+        if (chosen_ && abandoned_by_.size() >= bound_->members.quorum()) out_.needs_new_identity = true;
+    }
+
+    void on(member const& from, welcome const& m, instant) {
+        if (has_abandoned(m.cluster)) {
+            out_.messages.push_back({from.id, first_abandoned{m.cluster}, true});
+            // The group lives without this node's vote, which it must never give: it joins under another name.
+            if (m.established) out_.needs_new_identity = true;
+        } else if (bound_) {
+            if (!chosen_ && bound_->cluster == m.cluster) choose();
+        } else if (m.established && !joined_) {
+            joined_ = m;
+        }
+    }
+
+    member self_;
+    founding_options options_;
+    std::map<node_id, neighbour> heard_;
+    std::optional<first_configuration> bound_; ///< the one first configuration that this node has accepted
+    instant bound_at_;
+    bool chosen_ = false;
+    std::set<node_id> accepted_by_;  ///< other members that accepted it, as the proposer knows
+    std::set<node_id> abandoned_by_; ///< other members that gave it up
+    std::vector<cluster_id> abandoned_;
+    std::optional<welcome> joined_;
+    bool durable_ = true;
+    instant started_;
+    instant next_try_;
+    founding_output out_;
+};
+
+} // namespace openreplica::inline v0::paxos

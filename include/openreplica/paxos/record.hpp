@@ -1,0 +1,62 @@
+// What must survive a crash.
+#pragma once
+
+#include <openreplica/paxos/founding_message.hpp>
+#include <openreplica/paxos/value.hpp>
+
+#include <variant>
+#include <vector>
+
+namespace openreplica::inline v0::paxos {
+
+/// "I promised this ballot."
+struct promise_record {
+    ballot promised;
+    bool operator==(promise_record const&) const = default;
+};
+
+/// "I accepted this entry": raises the promise to the entry's ballot as well.
+struct accept_record {
+    entry what;
+    bool operator==(accept_record const&) const = default;
+};
+
+/// "Every slot up to this one is chosen." A hint: losing it loses no promise.
+struct chosen_record {
+    slot chosen;
+    bool operator==(chosen_record const&) const = default;
+};
+
+/// "I accepted this first configuration", "it was chosen", or "I gave it up".
+struct founding_record {
+    enum class step : std::uint8_t { accepted = 1, chosen = 2, abandoned = 3 };
+    step what = step::accepted;
+    first_configuration first;
+    bool operator==(founding_record const&) const = default;
+};
+
+/// One record of the write-ahead log. Promises and accepts share one ordered stream.
+using record = std::variant<promise_record, accept_record, chosen_record, founding_record>;
+
+/// The replicated state after slot `at`, with what a node must know to go on from there.
+struct snapshot {
+    slot at;
+    ballot behind;            ///< the highest ballot of a slot that it holds (rule R)
+    log_time stamp;           ///< the log clock at `at`
+    configuration governing;  ///< of slot `at + 1`
+    shared_bytes state;       ///< JSON text; opaque here
+    bool operator==(snapshot const&) const = default;
+};
+
+/// What a node remembers when it starts again.
+struct durable_state {
+    first_configuration group; ///< empty cluster: belongs to no group
+    bool group_chosen = false; ///< the first configuration is known to be chosen
+    std::vector<cluster_id> abandoned;
+    ballot promised;
+    slot chosen;                ///< never above what `entries` or the snapshot holds
+    snapshot base;              ///< slot 0: none was kept
+    std::vector<entry> entries; ///< contiguous from `base.at + 1`
+};
+
+} // namespace openreplica::inline v0::paxos

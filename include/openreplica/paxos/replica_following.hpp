@@ -1,0 +1,333 @@
+// The replica's members that every node runs, leading or not. Included by replica.hpp.
+#pragma once
+
+#include <openreplica/paxos/replica.hpp>
+
+namespace openreplica::inline v0::paxos {
+
+inline replica::replica(node_id self, configuration governing, replica_options options, durable_state const& recovered,
+                        instant now)
+    : self_(self), config_(std::move(governing)), options_(options), acceptor_(log_, recovered.promised),
+      learner_(log_, acceptor_), election_(self), batches_(options.incarnation), stamp_(recovered.base.stamp),
+      next_beat_(now), last_tick_(now), unhappy_since_(now), quiet_until_(now), patience_(spread(self.low)) {
+    for (member const& m : config_.voters) add_peer(m.id);
+    log_.install(recovered.base.at);
+    for (entry const& e : recovered.entries) log_.put(e.at, e.accepted, e.what);
+    election_.note(recovered.promised);
+    if (recovered.chosen > log_.chosen()) learner_.choose(std::min(recovered.chosen, log_.last()), now, fx_);
+}
+
+inline void replica::step(node_id from, message const& m, instant now) {
+    std::visit([&](auto const& body) { on(from, body, now); }, m);
+}
+
+inline void replica::add_peer(node_id peer) {
+    if (peer == self_ || !peers_.insert(peer).second) return;
+    if (auto* l = std::get_if<leader>(&role_)) l->peers[peer] = leader::progress{.next = log_.last().next(), .floor = log_.last()};
+}
+
+inline void replica::remove_peer(node_id peer) {
+    if (config_.has_voter(peer)) return;
+    peers_.erase(peer);
+    election_.forget(peer);
+    if (auto* l = std::get_if<leader>(&role_)) l->peers.erase(peer);
+}
+
+inline void replica::suspect(node_id peer, instant now) {
+    election_.suspect(peer);
+    if (hint_ == peer) hint_.reset();
+    // Whoever lost its leader looks again after one or two heartbeats instead of a whole election timeout: the others
+    // must have had the time to notice, and a leader whose connection merely broke to answer over a new one.
+    if (!is_leader() && !unhappy_since_ && !is_happy(now)) {
+        unhappy_since_ = now;
+        patience_ = options_.heartbeat + duration(static_cast<duration::rep>(self_.low % 1000) *
+                                                  options_.heartbeat.count() / 1000);
+    }
+}
+
+inline std::vector<node_id> replica::others() const { return {peers_.begin(), peers_.end()}; }
+
+// ---- time
+
+inline void replica::tick(instant now, std::uint64_t jitter) {
+    duration const pause = now - last_tick_;
+    last_tick_ = now;
+    if (pause > 3 * options_.heartbeat) {
+        // This process did not run: its own timers prove nothing about the others.
+        election_.excuse(pause);
+        if (unhappy_since_) unhappy_since_ = now;
+    }
+    if (now >= next_beat_) beat(now);
+    catch_up(now, jitter);
+    if (auto* l = std::get_if<leader>(&role_)) {
+        watch_progress(*l, now);
+    } else if (auto* c = std::get_if<candidate>(&role_)) {
+        if (now - c->since > options_.election_timeout_max) {
+            follow(now); // Rule 3: a ballot that cannot catch up or gather its quorum in time is dropped.
+            quiet_until_ = now + duration(static_cast<duration::rep>(jitter % 1000) * options_.heartbeat.count() / 250);
+        } else if (now - c->asked_at >= options_.heartbeat) {
+            ask_promises(*c, now);
+            advance_candidate(now);
+        }
+    } else {
+        consider_running(now, jitter);
+    }
+}
+
+inline void replica::consider_running(instant now, std::uint64_t jitter) {
+    if (is_happy(now)) {
+        unhappy_since_.reset();
+        return;
+    }
+    if (!unhappy_since_) {
+        unhappy_since_ = now;
+        patience_ = spread(jitter);
+    }
+    if (!is_voter() || now < quiet_until_ || now - *unhappy_since_ < patience_) return;
+    duration const limit = options_.election_timeout_min;
+    if (!election_.reaches_quorum(config_, now, limit) || election_.happy_voter(config_, now, limit)) return;
+    // Rule 7: a voter that lags far behind another one lets that one run first.
+    if (election_.highest_chosen(config_, now, limit).since(log_.chosen()) > options_.window_entries) {
+        quiet_until_ = now + 2 * options_.election_timeout_max;
+        return;
+    }
+    campaign(now);
+}
+
+/// How long to stay unhappy before running. Silence of one minimal election timeout made the node unhappy already, so
+/// this is what spreads the nodes between the minimum and the maximum.
+inline duration replica::spread(std::uint64_t jitter) const {
+    auto const range = (options_.election_timeout_max - options_.election_timeout_min).count();
+    return duration(range > 0 ? static_cast<duration::rep>(jitter % static_cast<std::uint64_t>(range)) : 0);
+}
+
+inline bool replica::is_happy(instant now) const {
+    duration const limit = options_.election_timeout_min;
+    if (auto const* l = std::get_if<leader>(&role_))
+        return !l->stalled && (now - l->since < limit ||
+                               election_.quorum_follows(config_, l->number, now, options_.election_timeout_max));
+    if (std::holds_alternative<candidate>(role_)) return false;
+    auto const id = election_.leader(now, limit);
+    return id && election_.seen(*id, now, limit)->said.happy;
+}
+
+inline void replica::beat(instant now) {
+    next_beat_ = now + options_.heartbeat;
+    send_heartbeats();
+    if (auto* l = std::get_if<leader>(&role_))
+        for (auto& [id, p] : l->peers)
+            if (p.marked == 0) {
+                p.marked = beats_;
+                p.next_then = p.next;
+            }
+}
+
+inline void replica::send_heartbeats() {
+    ++beats_;
+    heartbeat m{beats_, {}, log_.chosen()};
+    if (auto* l = std::get_if<leader>(&role_)) {
+        m.leading = l->number;
+        l->reads.round_sent(beats_);
+        if (config_.voters.size() == 1) answer_reads(*l); // Alone, it is its own quorum.
+    }
+    fx_.send(others(), m);
+}
+
+// ---- messages that every node answers
+
+inline void replica::on(node_id from, heartbeat const& m, instant now) {
+    add_peer(from);
+    election_.note(m.leading);
+    learner_.note(m.chosen, now);
+    if (!m.leading.empty() && m.leading >= acceptor_.promised() && hint_ != from && !is_leader()) {
+        hint_ = from;
+        batches_.ask_again();
+        // Ask it at once: only its answer makes this node happy.
+        fx_.send(from, heartbeat{beats_, {}, log_.chosen()});
+    }
+    if (!m.leading.empty() && m.leading == acceptor_.promised()) learner_.on_chosen(m.leading, m.chosen, now, fx_);
+    fx_.send(from, heartbeat_reply{m.number, acceptor_.promised(), is_leader(), is_happy(now), log_.chosen(),
+                                   acceptor_.held()});
+}
+
+inline void replica::on(node_id from, heartbeat_reply const& m, instant now) {
+    if (!peers_.contains(from) || m.number > beats_) return;
+    election_.on_reply(from, m, now);
+    learner_.note(m.chosen, now);
+    auto* l = std::get_if<leader>(&role_);
+    if (l == nullptr) {
+        if (m.leading && m.promised >= acceptor_.promised()) hint_ = from;
+        return;
+    }
+    if (m.promised > l->number && config_.has_voter(from)) return preempted(m.promised, now);
+    auto const it = l->peers.find(from);
+    if (it == l->peers.end()) return;
+    leader::progress& p = it->second;
+    if (m.promised == l->number) {
+        p.answered = std::max(p.answered, m.number);
+        answer_reads(*l);
+    }
+    if (p.marked == 0 || m.number < p.marked) return;
+    // What left before the marked heartbeat should have been there before it: if it was not, it is lost.
+    slot const there = m.promised == l->number ? std::max(m.held, p.acked) : p.acked;
+    if (!p.lagging && there.next() < p.next_then) rewind(*l, p, there);
+    p.marked = 0;
+}
+
+inline void replica::on(node_id from, prepare const& m, instant now) {
+    add_peer(from);
+    election_.note(m.number);
+    if (m.number > acceptor_.promised()) {
+        if (auto* l = std::get_if<leader>(&role_); l != nullptr || std::holds_alternative<candidate>(role_)) follow(now);
+    }
+    acceptor_.on_prepare(from, m, config_.number, fx_);
+    learner_.note(m.chosen, now);
+}
+
+inline void replica::on(node_id from, accept const& m, instant now) {
+    election_.note(m.number);
+    if (m.number.owner != from) return; // A ballot has one owner; nobody else proposes in it.
+    if (m.number > acceptor_.promised()) follow(now);
+    if (m.number >= acceptor_.promised()) hint_ = from;
+    bool const taken = acceptor_.on_accept(from, m, config_.number, fx_);
+    if (!taken && m.number == acceptor_.promised()) {
+        // Something below it is missing: fetch what is chosen, the leader sends the rest again.
+        learner_.note(m.chosen, now);
+        if (m.chosen > log_.chosen()) learner_.fetch(from, now, fx_);
+    }
+    learner_.on_chosen(m.number, m.chosen, now, fx_);
+}
+
+inline void replica::on(node_id from, chosen_index const& m, instant now) {
+    if (m.number.owner != from) return;
+    election_.note(m.number);
+    learner_.on_chosen(m.number, m.chosen, now, fx_);
+}
+
+inline void replica::on(node_id from, learn const& m, instant) { learner_.on_learn(from, m, fx_); }
+
+inline void replica::on(node_id from, learned const& m, instant now) {
+    if (m.behind > acceptor_.promised()) {
+        election_.note(m.behind);
+        follow(now);
+    }
+    bool const moved = learner_.on_learned(from, m, now, fx_);
+    if (moved) {
+        if (learner_.is_behind() && m.chosen > log_.chosen()) learner_.fetch(from, now, fx_);
+        after_learning(now);
+    }
+}
+
+inline void replica::after_learning(instant now) {
+    if (std::holds_alternative<candidate>(role_)) return advance_candidate(now);
+    // The leader waits to hear that the gap is closed.
+    if (!acceptor_.promised().empty() && acceptor_.promised().owner != self_)
+        fx_.send_durable(acceptor_.promised().owner, accepted{acceptor_.promised(), acceptor_.held(), true});
+}
+
+inline void replica::catch_up(instant now, std::uint64_t jitter) {
+    if (!learner_.should_fetch(now, options_.heartbeat) || peers_.empty()) return;
+    // Any peer has chosen entries; asking a random one spares the leader and gets around a dead one.
+    auto it = peers_.begin();
+    std::advance(it, static_cast<std::ptrdiff_t>(jitter % peers_.size()));
+    learner_.fetch(*it, now, fx_);
+}
+
+inline void replica::persisted(lsn upto, instant now) {
+    durable_ = std::max(durable_, upto);
+    if (auto* l = std::get_if<leader>(&role_)) {
+        l->own_durable(durable_);
+        count_votes(now);
+    }
+    advance_candidate(now);
+}
+
+// ---- reads
+
+inline void replica::send_reads(instant now) {
+    auto* l = std::get_if<leader>(&role_);
+    std::optional<node_id> const to = l != nullptr ? std::optional(self_) : route(now);
+    if (!to) return;
+    auto const number = batches_.due(now, 2 * options_.heartbeat);
+    if (number && l == nullptr) fx_.send(*to, read_request{*number});
+    if (l == nullptr) return;
+    if (number) l->reads.add(self_, *number, log_.chosen());
+    if (l->reads.needs_round()) send_heartbeats();
+    if (OPENREPLICA_MUTANT(read_without_quorum)) answer_reads(*l);
+}
+
+inline void replica::on(node_id from, read_request const& m, instant now) {
+    if (auto* l = std::get_if<leader>(&role_)) {
+        l->reads.add(from, m.number, log_.chosen());
+    } else if (route(now) && *route(now) != from) {
+        // The sender cannot reach the leader; its read joins the ones that wait here.
+        relayed_.push_back({from, m.number, batches_.add()});
+    }
+}
+
+inline void replica::on(node_id, read_reply const& m, instant) { read_point_reached(m.number, m.index); }
+
+inline void replica::read_point_reached(std::uint64_t number, slot index) {
+    if (!batches_.on_answer(number)) return;
+    fx_.serve_reads({number, index});
+    std::erase_if(relayed_, [&](relayed_read const& r) {
+        if (r.batch > number) return false;
+        fx_.send(r.from, read_reply{r.number, index});
+        return true;
+    });
+}
+
+// ---- snapshots and the log's start
+
+inline bool replica::install(slot at, ballot const& behind, log_time stamp, instant now) {
+    if (at <= log_.chosen()) return false;
+    follow(now);
+    acceptor_.promise_to(behind, fx_); // Rule R.
+    election_.note(behind);
+    log_.install(at);
+    stamp_ = std::max(stamp_, stamp);
+    learner_.installed(at, now);
+    after_learning(now);
+    return true;
+}
+
+inline void replica::trim(slot upto) {
+    if (auto* l = std::get_if<leader>(&role_)) settle(*l);
+    log_.trim(std::min(upto, log_.chosen()));
+}
+
+// ---- output and questions
+
+inline output replica::take_output(instant now) {
+    send_reads(now);
+    if (auto* l = std::get_if<leader>(&role_)) {
+        pump(*l);
+        send_chosen(*l);
+    }
+    output out = fx_.take();
+    for (entry const& e : out.chosen) stamp_ = std::max(stamp_, e.what.stamp);
+    return out;
+}
+
+inline std::optional<node_id> replica::leader_id(instant now) const {
+    if (is_leader()) return self_;
+    auto const evident = election_.leader(now, options_.election_timeout_max);
+    return evident ? evident : hint_;
+}
+
+inline std::optional<node_id> replica::route(instant now) const {
+    auto const id = leader_id(now);
+    return id ? id : election_.happy_voter(config_, now, options_.election_timeout_max);
+}
+
+inline observation replica::observe() const {
+    observation o{acceptor_.promised(), log_.trimmed(), log_.chosen(), log_.last(), acceptor_.held(),
+                  is_leader(), std::holds_alternative<candidate>(role_), {}, {}};
+    if (auto const* l = std::get_if<leader>(&role_)) {
+        o.leading_ballot = l->number;
+        o.first_proposed = l->base.next();
+    }
+    return o;
+}
+
+} // namespace openreplica::inline v0::paxos

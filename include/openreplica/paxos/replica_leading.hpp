@@ -1,0 +1,255 @@
+// The replica's members that campaign and lead. Included by replica.hpp.
+#pragma once
+
+#include <openreplica/paxos/replica.hpp>
+
+namespace openreplica::inline v0::paxos {
+
+// ---- phase 1
+
+inline void replica::campaign(instant now) {
+    candidate c;
+    c.number = ballot{std::max(election_.highest(), acceptor_.promised()).round + 1, options_.priority, self_};
+    c.since = now;
+    election_.note(c.number);
+    acceptor_.promise_to(c.number, fx_);
+    c.own_promise = fx_.last();
+    ask_promises(c, now);
+    role_ = std::move(c);
+    advance_candidate(now);
+}
+
+inline void replica::ask_promises(candidate& c, instant now) {
+    std::vector<node_id> missing;
+    for (node_id id : peers_) {
+        auto const it = c.reports.find(id);
+        if (it == c.reports.end() || !it->second.complete) missing.push_back(id);
+    }
+    fx_.send(std::move(missing), prepare{c.number, log_.chosen(), config_.number});
+    c.asked_at = now;
+}
+
+inline void replica::on(node_id from, promise const& m, instant now) {
+    auto* c = std::get_if<candidate>(&role_);
+    if (c == nullptr || m.number != c->number || m.current != config_.number) return;
+    c->on_promise(from, m);
+    advance_candidate(now);
+}
+
+inline void replica::advance_candidate(instant now) {
+    auto* c = std::get_if<candidate>(&role_);
+    if (c == nullptr || !c->has_quorum(config_, self_, durable_ >= c->own_promise)) return;
+    // Rule 3: nothing is proposed at or below the highest chosen index of the quorum; what is missing is fetched first.
+    auto const [highest, who] = c->highest_chosen(config_);
+    if (highest > log_.chosen()) {
+        learner_.note(highest, now);
+        learner_.fetch(*who, now, fx_);
+        return;
+    }
+    lead(now);
+}
+
+inline void replica::lead(instant now) {
+    candidate won = std::get<candidate>(std::move(role_));
+    std::vector<value> values = won.merge(config_, log_);
+    for (value const& v : values) stamp_ = std::max(stamp_, v.stamp);
+    leader l;
+    l.number = won.number;
+    l.since = now;
+    l.base = log_.chosen();
+    l.own_acked = log_.chosen();
+    if (log_.holds(l.base)) stamp_ = std::max(stamp_, log_.value_at(l.base).stamp);
+    l.clock_base = stamp_;
+    l.settled = l.base;
+    for (node_id id : peers_) l.peers[id] = leader::progress{.next = l.base.next(), .floor = l.base};
+    bool const stopped = !values.empty() && values.back().kind == value_kind::configuration;
+    l.no_op = l.base.plus(values.size() + 1);
+    role_ = std::move(l);
+    hint_ = self_;
+    auto& leading = std::get<leader>(role_);
+    if (!stopped) values.push_back(value{value_kind::no_op, leading.clock(now), {}});
+    propose_values(leading, std::move(values), now);
+    batches_.ask_again();
+    beat(now); // Followers learn at once whom to follow.
+}
+
+inline void replica::follow(instant now) {
+    if (std::holds_alternative<follower>(role_)) return;
+    role_ = follower{};
+    if (hint_ == self_) hint_.reset();
+    unhappy_since_ = now;
+    batches_.ask_again();
+}
+
+inline void replica::on(node_id, reject const& m, instant now) { preempted(m.promised, now); }
+
+inline void replica::preempted(ballot const& by, instant now) {
+    election_.note(by);
+    if (auto* c = std::get_if<candidate>(&role_); c != nullptr && by > c->number) {
+        follow(now);
+        quiet_until_ = now + options_.heartbeat;
+    } else if (auto* l = std::get_if<leader>(&role_); l != nullptr && by > l->number) {
+        // A ballot that nobody leads stands in the way: take a higher one. If its owner does lead, follow it.
+        auto const other = election_.leader(now, options_.election_timeout_min);
+        follow(now);
+        if (!other && is_voter()) campaign(now);
+    }
+}
+
+// ---- phase 2
+
+inline std::size_t replica::propose(std::span<shared_bytes const> commands, instant now) {
+    auto* l = std::get_if<leader>(&role_);
+    if (l == nullptr) return 0;
+    settle(*l);
+    std::vector<value> values;
+    std::size_t const open = static_cast<std::size_t>(log_.last().since(log_.chosen()));
+    std::size_t bytes = l->open_bytes;
+    log_time const stamp = l->clock(now);
+    for (shared_bytes const& c : commands) {
+        if (open + values.size() >= options_.window_entries || bytes >= options_.window_bytes) break;
+        values.push_back(value{value_kind::command, stamp, c});
+        bytes += values.back().weight();
+    }
+    std::size_t const taken = values.size();
+    if (taken > 0) propose_values(*l, std::move(values), now);
+    return taken;
+}
+
+inline bool replica::has_room(std::span<shared_bytes const> commands) const {
+    auto const* l = std::get_if<leader>(&role_);
+    return l != nullptr && log_.last().since(log_.chosen()) + commands.size() <= options_.window_entries &&
+           l->open_bytes < options_.window_bytes;
+}
+
+inline void replica::propose_values(leader& l, std::vector<value> values, instant now) {
+    slot const first = acceptor_.held().next();
+    for (value const& v : values) l.open_bytes += v.weight();
+    lsn const written = acceptor_.accept_own(l.number, first, values, fx_);
+    l.own_writes.emplace_back(written, acceptor_.held());
+    l.open_since.emplace_back(acceptor_.held(), now);
+    l.own_durable(durable_);
+    count_votes(now);
+}
+
+inline void replica::on(node_id from, accepted const& m, instant now) {
+    auto* l = std::get_if<leader>(&role_);
+    // Acks are tagged with the ballot they were written under: one of an earlier ballot proves nothing here.
+    if (l == nullptr || m.number != l->number || m.upto > log_.last()) return;
+    auto const it = l->peers.find(from);
+    if (it == l->peers.end()) return;
+    leader::progress& p = it->second;
+    p.acked = std::max(p.acked, m.upto);
+    if (p.lagging) {
+        rewind(*l, p, m.upto);
+    } else if (p.next <= m.upto) {
+        p.next = m.upto.next();
+    } else if (m.gap && p.next > m.upto.next() && now - p.rewound_at >= options_.heartbeat) {
+        // Many accepts behind one hole complain at once; one rewind answers them all.
+        p.rewound_at = now;
+        rewind(*l, p, m.upto);
+    }
+    count_votes(now);
+}
+
+/// Sends again from behind `held`; entries below this ballot's first slot are the peer's own business to fetch.
+inline void replica::rewind(leader& l, leader::progress& p, slot held) {
+    p.next = std::max(held, l.base).next();
+    p.lagging = held < l.base || p.next <= log_.trimmed();
+}
+
+inline void replica::count_votes(instant now) {
+    auto* l = std::get_if<leader>(&role_);
+    if (l == nullptr) return;
+    slot const upto = l->tally(config_, self_);
+    if (upto <= log_.chosen()) return;
+    learner_.choose(upto, now, fx_);
+    settle(*l);
+    answer_reads(*l);
+}
+
+/// Takes what has been chosen out of the window.
+inline void replica::settle(leader& l) {
+    for (; l.settled < log_.chosen(); l.settled = l.settled.next())
+        l.open_bytes -= log_.value_at(l.settled.next()).weight();
+    while (!l.open_since.empty() && l.open_since.front().first <= log_.chosen()) l.open_since.pop_front();
+}
+
+inline void replica::pump(leader& l) {
+    // Peers that need the same slots get one message, which is encoded once.
+    std::map<slot, std::vector<node_id>> by_next;
+    for (auto const& [id, p] : l.peers) {
+        bool const room = p.next.since(std::max(p.acked, p.floor)) <= options_.window_entries;
+        if (!p.lagging && p.next <= log_.last() && log_.holds(p.next) && room) by_next[p.next].push_back(id);
+    }
+    for (auto const& [next, ids] : by_next) {
+        slot first = next;
+        while (first <= log_.last()) {
+            accept m{l.number, config_.number, first, {}, log_.chosen()};
+            std::size_t bytes = 0;
+            slot s = first;
+            for (; s <= log_.last() && (m.values.empty() || bytes < options_.batch_bytes); s = s.next()) {
+                m.values.push_back(log_.value_at(s));
+                bytes += m.values.back().weight();
+            }
+            fx_.send(ids, std::move(m));
+            first = s;
+            if (first.since(next) >= options_.window_entries) break;
+        }
+        for (node_id id : ids) {
+            l.peers[id].next = first;
+            l.peers[id].told = log_.chosen();
+        }
+    }
+}
+
+/// The chosen index rides on accepts; a peer to which none goes is told at once.
+inline void replica::send_chosen(leader& l) {
+    std::vector<node_id> ids;
+    for (auto& [id, p] : l.peers)
+        if (p.told < log_.chosen()) {
+            ids.push_back(id);
+            p.told = log_.chosen();
+        }
+    fx_.send(std::move(ids), chosen_index{l.number, log_.chosen()});
+}
+
+inline void replica::watch_progress(leader& l, instant now) {
+    duration const limit = options_.election_timeout_max;
+    // Check-quorum: a leader that hears no quorum stops serving and steps down.
+    bool const fresh = now - l.since < limit;
+    if (!fresh && !election_.quorum_follows(config_, l.number, now, limit)) return follow(now);
+    settle(l);
+    // Rule 7: its links are up, but its oldest accept does not get chosen: somebody else may do better.
+    l.stalled = !l.open_since.empty() && now - l.open_since.front().second > 2 * limit;
+    if (l.stalled && config_.voters.size() > 1) {
+        quiet_until_ = now + 2 * limit;
+        follow(now);
+    }
+}
+
+// ---- the leader's reads
+
+inline void replica::answer_reads(leader& l) {
+    if (log_.chosen() < l.no_op && !OPENREPLICA_MUTANT(read_before_no_op)) return;
+    for (auto const& w : l.reads.take_confirmed(l.confirmed(config_, self_, beats_))) {
+        // Rule 6: before its no-op was chosen this leader did not know what earlier ballots had chosen.
+        slot const index = OPENREPLICA_MUTANT(read_before_no_op) ? w.index : std::max(w.index, l.no_op);
+        if (w.from == self_)
+            read_point_reached(w.number, index);
+        else
+            fx_.send(w.from, read_reply{w.number, index});
+    }
+}
+
+inline std::optional<log_time> replica::clock(instant now) const {
+    auto const* l = std::get_if<leader>(&role_);
+    return l == nullptr ? std::nullopt : std::optional(l->clock(now));
+}
+
+inline duration replica::leading_for(instant now) const {
+    auto const* l = std::get_if<leader>(&role_);
+    return l == nullptr ? duration{} : now - l->since;
+}
+
+} // namespace openreplica::inline v0::paxos

@@ -1,0 +1,118 @@
+// Applies chosen entries and runs completions: everything that runs user code.
+#pragma once
+
+#include <openreplica/paxos/record.hpp>
+#include <openreplica/runtime/calls.hpp>
+#include <openreplica/runtime/state_machine.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace openreplica::inline v0::runtime {
+
+/// Work for the thread that runs user code, in this order: install, entries, snapshot, completions.
+struct apply_batch {
+    std::optional<paxos::snapshot> install;
+    std::vector<paxos::entry> entries;
+    bool take_snapshot = false;
+    std::vector<finished_call> finished;
+
+    [[nodiscard]] bool empty() const {
+        return !install && entries.empty() && !take_snapshot && finished.empty();
+    }
+};
+
+/// What came of it.
+struct apply_report {
+    slot applied;
+    log_time stamp;
+    std::uint64_t digest = 0;
+    std::optional<log_time> next_deadline;
+    std::vector<std::pair<std::uint64_t, session_id>> opened; ///< opener's number, session
+    bool session_gone = false;          ///< a command of this process's session was refused as expired
+    std::optional<paxos::snapshot> snapshot;
+    std::optional<paxos::snapshot> installed; ///< without its state
+    std::string problem;                ///< this replica has stopped applying: what happened and what to do
+};
+
+/// Drives the state machine, on one thread at a time.
+class applier {
+public:
+    applier(state_machine& machine, calls& pending) : machine_(machine), calls_(pending) {}
+
+    /// Works through a batch and completes this process's calls on the way.
+    [[nodiscard]] apply_report run(apply_batch&& work, instant now) {
+        apply_report report;
+        if (work.install) install(std::move(*work.install), report);
+        if (OPENREPLICA_MUTANT(apply_out_of_order)) std::reverse(work.entries.begin(), work.entries.end());
+        for (paxos::entry const& e : work.entries) apply(e, now, report);
+        if (!work.entries.empty()) calls_.clock(stamp_, now);
+        if (work.take_snapshot) take_snapshot(report);
+        for (finished_call& f : work.finished) f.done(std::move(f.outcome));
+        report.applied = applied_;
+        report.stamp = stamp_;
+        report.digest = machine_.digest();
+        report.next_deadline = machine_.next_deadline();
+        report.problem = problem_;
+        return report;
+    }
+
+private:
+    void apply(paxos::entry const& e, instant now, apply_report& report) {
+        bool const in_order = e.at == applied_.next() || OPENREPLICA_MUTANT(apply_out_of_order);
+        if (!problem_.empty() || !in_order) return; // What a snapshot already held is skipped.
+        behind_ = std::max(behind_, e.accepted);
+        if (e.what.kind == paxos::value_kind::command && !run_command(e, now, report)) return;
+        applied_ = e.at;
+        stamp_ = std::max(stamp_, e.what.stamp);
+    }
+
+    bool run_command(paxos::entry const& e, instant now, apply_report& report) {
+        auto const command = decode_envelope(e.what.body.view());
+        std::optional<applied_command> did;
+        if (command) did = machine_.apply(e.at, std::max(stamp_, e.what.stamp), *command);
+        if (!did) {
+            problem_ = "slot " + std::to_string(e.at.value) + " holds a command that this program does not know; it has "
+                       "stopped applying and must be replaced by a newer version";
+            return false;
+        }
+        if (did->opener != 0) report.opened.emplace_back(did->opener, did->session);
+        if (did->outcome.code == errc::session_expired && did->session == calls_.session()) report.session_gone = true;
+        if (auto done = calls_.complete(did->session, did->seq, std::move(did->outcome), now))
+            done->done(std::move(done->outcome));
+        return true;
+    }
+
+    void take_snapshot(apply_report& report) {
+        auto text = machine_.snapshot();
+        if (text) report.snapshot = paxos::snapshot{applied_, behind_, stamp_, {}, shared_bytes(std::move(*text))};
+    }
+
+    void install(paxos::snapshot s, apply_report& report) {
+        if (s.at <= applied_) return;
+        if (!machine_.restore(s.state.view())) {
+            problem_ = "the snapshot of slot " + std::to_string(s.at.value) + " cannot be read by this program; it must be "
+                       "replaced by a version that knows the group's types";
+            return;
+        }
+        applied_ = s.at;
+        stamp_ = s.stamp;
+        behind_ = s.behind;
+        problem_.clear();
+        s.state = {};
+        report.installed = std::move(s);
+    }
+
+    state_machine& machine_;
+    calls& calls_;
+    slot applied_;
+    log_time stamp_;
+    ballot behind_; ///< the highest ballot of an applied entry
+    std::string problem_;
+};
+
+} // namespace openreplica::inline v0::runtime

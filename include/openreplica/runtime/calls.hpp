@@ -1,0 +1,390 @@
+// The calls of this process that have no outcome yet: exactly-once, retried, each with one honest end.
+#pragma once
+
+#include <openreplica/runtime/gateway.hpp>
+#include <openreplica/types/bytes.hpp>
+#include <openreplica/types/envelope.hpp>
+#include <openreplica/types/instant.hpp>
+#include <openreplica/types/mutation.hpp>
+#include <openreplica/types/outcome.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace openreplica::inline v0::runtime {
+
+/// A completion and what it completes with.
+struct finished_call {
+    gateway::completion done;
+    call_outcome outcome;
+};
+
+/// The pending calls of one process under its one session.
+///
+/// A call waits until there is a session and its object exists; then it gets a sequence number, and from then on it may
+/// be sent any number of times: the session table of the replicated state runs it once and repeats its outcome. A call
+/// that was sent is never sent again under another session.
+///
+/// @par Honest outcomes (rule 10)
+/// A code that says "no effect" is given only when every attempt was refused or none was made. A call that was sent and
+/// has neither a result nor that proof at its deadline ends with `outcome_unknown`.
+///
+/// @par Thread safety
+/// Safe from any thread. Completions are not run here: `take_finished` hands them out, and `complete` gives back the one
+/// to run.
+class calls {
+public:
+    explicit calls(std::size_t max_pending) : max_pending_(max_pending) {}
+
+    /// Commands to send now, with the numbers to report about them.
+    struct batch {
+        std::vector<sequence> numbers;
+        std::vector<shared_bytes> commands;
+    };
+
+    /// Takes a call. A request to `create` completes when the object of its birth exists, and shares one command with
+    /// every call that waits for the same.
+    void submit(call_ticket ticket, command_request request, gateway::completion done, instant now, instant deadline) {
+        std::lock_guard const lock(mutex_);
+        pending c{std::move(request), std::move(done), ticket, deadline};
+        if (stopped_) {
+            finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
+        } else if (waiting_.size() + open_count_ >= max_pending_) {
+            finish(std::move(c), failed(errc::overloaded, "too many calls are pending on this node (limits.max_pending_calls); "
+                                                          "wait for some to finish"));
+        } else {
+            earliest_ = std::min(earliest_, deadline);
+            admit(std::move(c), now);
+        }
+    }
+
+    /// Ends a call that was never taken in.
+    void reject(gateway::completion done, call_outcome why) {
+        std::lock_guard const lock(mutex_);
+        finished_.push_back({std::move(done), std::move(why)});
+    }
+
+    [[nodiscard]] bool is_created(object_birth const& birth) const {
+        std::lock_guard const lock(mutex_);
+        return birth.created;
+    }
+
+    /// One batch to the leader holds at most this many commands and, once it holds one, this many bytes.
+    static constexpr std::size_t batch_commands = 512;
+    static constexpr std::size_t batch_bytes = 1u << 20;
+
+    /// Takes the commands whose turn it is to be sent, and counts the attempt.
+    [[nodiscard]] batch take_outbox(instant now) {
+        std::lock_guard const lock(mutex_);
+        batch b;
+        std::size_t bytes = 0;
+        while (!outbox_.empty() && b.numbers.size() < batch_commands && bytes < batch_bytes) {
+            sequence const n = outbox_.front();
+            outbox_.pop_front();
+            pending* c = find(n);
+            if (c == nullptr || !c->queued) continue;
+            c->queued = false;
+            ++c->attempts;
+            c->sent_at = now;
+            b.numbers.push_back(n);
+            b.commands.push_back(c->encoded);
+            bytes += c->encoded.size();
+        }
+        return b;
+    }
+
+    /// The commands were not taken: they were not proposed because of this attempt. `not_executed` (nobody leads there)
+    /// is tried again; any other code ends the calls whose every attempt was refused.
+    ///
+    /// @param sent_at counts as the time of the attempt, so that `resend` takes it up early or late
+    void refused(std::vector<sequence> const& numbers, call_outcome const& why, instant sent_at) {
+        std::lock_guard const lock(mutex_);
+        for (sequence n : numbers) {
+            pending* c = find(n);
+            if (c == nullptr) continue;
+            ++c->refusals;
+            c->sent_at = sent_at;
+            if (why.code != errc::not_executed && c->refusals == c->attempts) end(n, why);
+        }
+    }
+
+    /// Queues again every call that was sent before `before` and has no outcome.
+    void resend(instant before) {
+        std::lock_guard const lock(mutex_);
+        for (std::size_t i = 0; i < open_.size(); ++i)
+            if (auto& c = open_[i]; c && !c->queued && c->sent_at <= before) {
+                c->queued = true;
+                outbox_.push_back(first_.plus(i));
+            }
+    }
+
+    /// The log decided a call of this session. The completion to run, if it is still wanted.
+    [[nodiscard]] std::optional<finished_call> complete(session_id session, sequence n, call_outcome&& outcome,
+                                                        instant now) {
+        std::lock_guard const lock(mutex_);
+        if (session != session_) return std::nullopt;
+        pending* c = find(n);
+        if (c == nullptr) return std::nullopt;
+        bool const gone = outcome.code == errc::session_expired;
+        if (gone && c->attempts > c->refusals + 1)
+            outcome = failed(errc::outcome_unknown, "the session expired while the call was being retried");
+        pending taken = take(n);
+        if (taken.internal) {
+            born(taken.request.birth, outcome, now);
+            return std::nullopt;
+        }
+        return finished_call{std::move(taken.done), std::move(outcome)};
+    }
+
+    /// A session was opened for this process; what waited for it may go.
+    void session_opened(session_id id, instant now) {
+        std::lock_guard const lock(mutex_);
+        session_ = id;
+        next_ = first_ = sequence{1};
+        admit_waiting(now);
+    }
+
+    /// The session is gone. What was sent under it ends; what was not goes under the next one.
+    void session_lost() {
+        std::lock_guard const lock(mutex_);
+        session_ = session_id{};
+        for (auto& c : open_)
+            if (c) {
+                if (c->attempts == c->refusals || OPENREPLICA_MUTANT(retry_under_new_session))
+                    waiting_.push_back(renewed(std::move(*c)));
+                else if (c->internal)
+                    c->request.birth->creating = false;
+                else
+                    finish(std::move(*c), failed(errc::outcome_unknown, "the session expired before the call's outcome "
+                                                                        "was known; it may have been executed"));
+            }
+        open_.clear();
+        outbox_.clear();
+        open_count_ = 0;
+    }
+    [[nodiscard]] session_id session() const {
+        std::lock_guard const lock(mutex_);
+        return session_;
+    }
+
+    /// The log clock as the last applied entry showed it.
+    void clock(log_time stamp, instant now) {
+        std::lock_guard const lock(mutex_);
+        if (stamp < stamp_) return;
+        stamp_ = stamp;
+        stamp_at_ = now;
+    }
+
+    /// Ends the calls whose deadline has come.
+    void expire(instant now) {
+        std::lock_guard const lock(mutex_);
+        if (now < earliest_) return;
+        earliest_ = instant::max();
+        std::vector<sequence> due;
+        for (std::size_t i = 0; i < open_.size(); ++i) {
+            if (!open_[i]) continue;
+            if (open_[i]->deadline <= now)
+                due.push_back(first_.plus(i));
+            else
+                earliest_ = std::min(earliest_, open_[i]->deadline);
+        }
+        for (sequence n : due) end(n, give_up(*find(n), "its deadline passed"));
+        auto const late = std::stable_partition(waiting_.begin(), waiting_.end(),
+                                                [&](pending const& c) { return c.deadline > now; });
+        for (auto it = late; it != waiting_.end(); ++it)
+            finish(std::move(*it), failed(errc::not_executed, "no leader could be reached before the call's deadline; "
+                                                              "nothing was sent"));
+        waiting_.erase(late, waiting_.end());
+        for (pending const& c : waiting_) earliest_ = std::min(earliest_, c.deadline);
+    }
+
+    /// The caller gave up. True when the call was found here.
+    bool cancel(call_ticket ticket) {
+        std::lock_guard const lock(mutex_);
+        for (auto it = waiting_.begin(); it != waiting_.end(); ++it)
+            if (it->ticket == ticket) {
+                finish(std::move(*it), failed(errc::cancelled, "cancelled before anything was sent"));
+                waiting_.erase(it);
+                return true;
+            }
+        for (std::size_t i = 0; i < open_.size(); ++i)
+            if (open_[i] && open_[i]->ticket == ticket) {
+                bool const unsent = open_[i]->attempts == open_[i]->refusals;
+                end(first_.plus(i), unsent ? failed(errc::cancelled, "cancelled before anything was sent")
+                                           : give_up(*open_[i], "it was cancelled"));
+                return true;
+            }
+        return false;
+    }
+
+    /// Ends every call: the node stops.
+    void stop() {
+        std::lock_guard const lock(mutex_);
+        stopped_ = true;
+        for (pending& c : waiting_)
+            finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
+        waiting_.clear();
+        for (auto& c : open_)
+            if (c && !c->internal) {
+                bool const unsent = c->attempts == c->refusals;
+                auto outcome = unsent ? failed(errc::stopped, "the node was stopped before the call was sent")
+                                      : give_up(*c, "the node was stopped");
+                finish(std::move(*c), std::move(outcome));
+            }
+        open_.clear();
+        outbox_.clear();
+        open_count_ = 0;
+    }
+
+    /// Completions that must run, in the order in which they became due.
+    [[nodiscard]] std::vector<finished_call> take_finished() {
+        std::lock_guard const lock(mutex_);
+        return std::exchange(finished_, {});
+    }
+    [[nodiscard]] std::size_t pending_count() const {
+        std::lock_guard const lock(mutex_);
+        return waiting_.size() + open_count_;
+    }
+
+private:
+    struct pending {
+        command_request request;
+        gateway::completion done;
+        call_ticket ticket;
+        instant deadline;
+        bool internal = false;   ///< the `create` command that others wait for
+        bool queued = false;     ///< in the outbox
+        unsigned attempts = 0;   ///< how often it was sent
+        unsigned refusals = 0;   ///< how many attempts were refused for certain
+        instant sent_at{};
+        shared_bytes encoded{};
+    };
+
+    static call_outcome give_up(pending const& c, std::string const& why) {
+        bool const unsent = c.attempts == c.refusals;
+        if (unsent || OPENREPLICA_MUTANT(failure_means_not_executed))
+            return failed(errc::not_executed, "the call was not executed: no leader took it and " + why);
+        return failed(errc::outcome_unknown, "the call was sent, and " + why + " before its outcome was known; it may "
+                                             "have been executed");
+    }
+
+    static pending renewed(pending c) {
+        c.attempts = c.refusals = 0;
+        c.queued = false;
+        return c;
+    }
+
+    /// Sends the call on its way, or lets it wait for a session or for its object.
+    void admit(pending c, instant now) {
+        auto const birth = c.request.birth;
+        bool const create = c.request.kind == command_kind::create && !c.internal;
+        bool const needs_object = birth && !birth->created && (create || c.request.kind == command_kind::call);
+        if (session_ == session_id{}) {
+            waiting_.push_back(std::move(c));
+        } else if (needs_object) {
+            waiting_.push_back(std::move(c));
+            if (!std::exchange(birth->creating, true)) {
+                pending creation{{command_kind::create, birth, birth->body, {}}, {}, {}, instant::max()};
+                creation.internal = true;
+                enqueue(std::move(creation), now);
+            }
+        } else if (create) {
+            finish(std::move(c), call_outcome{});
+        } else {
+            enqueue(std::move(c), now);
+        }
+    }
+
+    void admit_waiting(instant now) {
+        auto all = std::exchange(waiting_, {});
+        for (pending& c : all) admit(std::move(c), now);
+    }
+
+    void enqueue(pending c, instant now) {
+        sequence const n = std::exchange(next_, next_.next());
+        envelope e;
+        e.kind = c.request.kind;
+        e.object = c.request.birth ? c.request.birth->id : object_id{};
+        e.session = session_;
+        e.seq = n;
+        e.acked_below = first_;
+        if (c.deadline != instant::max()) e.deadline = log_deadline(c.deadline, now);
+        e.body = c.request.body;
+        c.encoded = shared_bytes(encode(e));
+        c.queued = true;
+        open_.emplace_back(std::move(c));
+        ++open_count_;
+        outbox_.push_back(n);
+    }
+
+    [[nodiscard]] log_time log_deadline(instant deadline, instant now) const {
+        auto const passed = std::max<duration::rep>((now - stamp_at_).count(), 0);
+        auto const left = std::max<duration::rep>((deadline - now).count(), 0);
+        return stamp_.plus(static_cast<std::uint64_t>(passed + left));
+    }
+
+    [[nodiscard]] pending* find(sequence n) {
+        if (n < first_ || n.since(first_) >= open_.size()) return nullptr;
+        auto& c = open_[static_cast<std::size_t>(n.since(first_))];
+        return c ? &*c : nullptr;
+    }
+
+    pending take(sequence n) {
+        auto& place = open_[static_cast<std::size_t>(n.since(first_))];
+        pending c = std::move(*place);
+        place.reset();
+        --open_count_;
+        while (!open_.empty() && !open_.front()) {
+            open_.pop_front();
+            first_ = first_.next();
+        }
+        return c;
+    }
+
+    void end(sequence n, call_outcome outcome) {
+        pending c = take(n);
+        if (c.internal)
+            c.request.birth->creating = false;
+        else
+            finish(std::move(c), std::move(outcome));
+    }
+
+    void finish(pending c, call_outcome outcome) { finished_.push_back({std::move(c.done), std::move(outcome)}); }
+
+    /// A `create` command was decided: what waited for the object goes on, or fails as the creation failed.
+    void born(std::shared_ptr<object_birth> const& birth, call_outcome const& outcome, instant now) {
+        birth->creating = false;
+        birth->created = outcome.ok();
+        auto all = std::exchange(waiting_, {});
+        for (pending& c : all) {
+            if (outcome.ok() || c.request.birth != birth)
+                admit(std::move(c), now);
+            else
+                finish(std::move(c), outcome);
+        }
+    }
+
+    mutable std::mutex mutex_;
+    std::size_t max_pending_;
+    bool stopped_ = false;
+    session_id session_;
+    sequence next_{1};
+    sequence first_{1};                       ///< number of `open_.front()`: everything below has its outcome
+    std::deque<std::optional<pending>> open_; ///< numbered calls, by number
+    std::size_t open_count_ = 0;
+    std::deque<pending> waiting_; ///< calls without a number: no session yet, or no object
+    std::deque<sequence> outbox_;
+    std::vector<finished_call> finished_;
+    instant earliest_ = instant::max(); ///< no deadline is earlier
+    log_time stamp_;
+    instant stamp_at_{};
+};
+
+} // namespace openreplica::inline v0::runtime

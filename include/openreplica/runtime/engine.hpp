@@ -1,0 +1,178 @@
+// One node without its sockets, threads and clocks: what the simulator runs is what ships.
+#pragma once
+
+#include <openreplica/paxos/founding.hpp>
+#include <openreplica/paxos/replica.hpp>
+#include <openreplica/runtime/applier.hpp>
+#include <openreplica/runtime/calls.hpp>
+#include <openreplica/runtime/environment.hpp>
+#include <openreplica/runtime/snapshot_transfer.hpp>
+#include <openreplica/storage/storage.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace openreplica::inline v0::runtime {
+
+/// What the engine needs of the node's options.
+struct engine_options {
+    paxos::replica_options protocol{};
+    std::uint32_t founders = 1;
+    bool has_seeds = false;
+    duration session_timeout = std::chrono::seconds(10);
+    duration retry = std::chrono::milliseconds(500); ///< a call without an outcome is sent again after this long
+    std::uint64_t snapshot_every = 65536;            ///< entries between two snapshots
+    std::uint64_t keep_entries = 16384;              ///< entries that stay behind a snapshot for peers that lag a little
+};
+
+/// A linearizable read on its way.
+struct pending_read {
+    gateway::completion done;
+    call_ticket ticket;
+    instant deadline;
+};
+
+/// What a person wants to know of a node.
+struct engine_status {
+    node_id self;
+    cluster_id cluster;
+    paxos::configuration governing;
+    std::optional<node_id> leader;
+    bool leading = false;
+    bool voter = false;
+    bool healthy = false; ///< this node sees a healthy leader
+    ballot promised;
+    slot chosen, applied, log_start;
+    std::uint64_t digest = 0;
+    session_id session;
+    std::string problem; ///< why the node does not serve; empty when it does
+};
+
+/// Founding, the protocol, storage order, calls, sessions, reads and snapshots of one node.
+///
+/// Inputs are calls; after one or more of them `flush` carries out everything that follows, in one go, so that work
+/// that arrived together leaves together.
+///
+/// @par Thread safety
+/// One strand.
+class engine {
+public:
+    engine(paxos::member self, engine_options options, environment& env, storage::storage& store, calls& pending);
+
+    /// Takes up what the storage remembers. Call once, before anything else.
+    void start(paxos::durable_state&& recovered);
+
+    void on_message(node_id from, paxos::message&& m);
+    void on_message(paxos::member const& from, paxos::founding_message const& m);
+    void on_peer_up(node_id peer);
+    void on_peer_down(node_id peer);
+    /// The peer is gone for good as far as this process knows: a diskless process that ended.
+    void on_peer_forgotten(node_id peer);
+    void on_durable(lsn upto);
+    void on_applied(apply_report&& report);
+    void add_reads(std::vector<pending_read>&& reads);
+    /// True when the read was found; it ends with `cancelled`: a read has no effect.
+    bool cancel_read(call_ticket ticket);
+    void tick();
+    /// Ends everything that waits: the node stops.
+    void stop();
+
+    /// Carries out what the inputs since the last flush ask for.
+    void flush();
+
+    [[nodiscard]] engine_status status() const;
+    /// This node has a session: it is part of a group that makes progress.
+    [[nodiscard]] bool is_ready() const { return ready_; }
+    [[nodiscard]] paxos::replica const* core() const { return replica_ ? &*replica_ : nullptr; }
+    [[nodiscard]] slot applied() const { return report_.applied; }
+
+private:
+    struct held_message {
+        std::vector<node_id> to;
+        paxos::message what;
+        lsn after;
+    };
+    struct read_group {
+        std::uint64_t number;
+        std::vector<pending_read> reads;
+    };
+    struct placed_reads {
+        slot index;
+        std::vector<pending_read> reads;
+    };
+
+    void join(cluster_id cluster, paxos::configuration const& governing, paxos::durable_state const& recovered);
+    [[nodiscard]] paxos::founding_options founding_options() const;
+    void step_founding();
+    void start_over();
+    void send_calls();
+    void send_command(std::string encoded);
+    void take_core_output(apply_batch& work);
+    void place_reads(std::vector<paxos::read_point> const& points);
+    void serve_reads(apply_batch& work);
+    void release_held();
+    void tell_durable();
+    void expire_reads(instant now);
+    void keep_session(instant now);
+    void keep_clock(instant now);
+    void watch_leader(instant now);
+
+    void on(node_id from, paxos::forward& m);
+    void on(node_id from, paxos::forward_refused const& m);
+    void on(node_id from, paxos::snapshot_request const& m);
+    void on(node_id from, paxos::snapshot_chunk const& m);
+    template <class Core>
+    void on(node_id from, Core const& m) {
+        replica_->step(from, m, env_.now());
+    }
+
+    paxos::member self_;
+    engine_options options_;
+    environment& env_;
+    storage::storage& store_;
+    calls& calls_;
+    std::optional<paxos::founding> founding_;
+    cluster_id cluster_;
+    std::optional<paxos::replica> replica_;
+    std::vector<node_id> up_; ///< peers with a connection
+
+    lsn written_;       ///< last record handed to the storage
+    lsn core_base_;     ///< storage position of the protocol core's position 0
+    lsn durable_;       ///< as the storage reported
+    lsn told_;          ///< as the parts were told
+    std::deque<held_message> held_;
+    std::deque<std::pair<paxos::founding_outgoing, lsn>> held_founding_;
+
+    std::deque<read_group> asked_;
+    std::deque<placed_reads> placed_;
+    std::vector<finished_call> finished_;
+
+    std::uint64_t next_forward_ = 1;
+    std::map<std::uint64_t, std::vector<sequence>> forwards_; ///< the latest ones, to know what a refusal refuses
+    std::optional<node_id> route_;
+    std::optional<node_id> known_leader_;
+
+    std::uint64_t opener_ = 0; ///< this process's number in its `open_session`
+    instant opened_at_{};
+    instant session_used_{};
+    instant ticked_at_{};
+    bool ready_ = false;
+
+    apply_report report_; ///< the last one
+    snapshot_transfer snapshots_;
+    bool snapshotting_ = false;
+    std::optional<paxos::snapshot> install_; ///< to be handed to the applier
+    bool installing_ = false;
+    bool stopped_ = false;
+};
+
+} // namespace openreplica::inline v0::runtime
+
+#include <openreplica/runtime/engine_group.hpp>
+#include <openreplica/runtime/engine_work.hpp>

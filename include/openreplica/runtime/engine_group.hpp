@@ -1,0 +1,194 @@
+// The engine's members that deal with the group: founding, peers, messages, time. Included by engine.hpp.
+#pragma once
+
+#include <openreplica/runtime/engine.hpp>
+
+namespace openreplica::inline v0::runtime {
+
+inline engine::engine(paxos::member self, engine_options options, environment& env, storage::storage& store,
+                      calls& pending)
+    : self_(std::move(self)), options_(options), env_(env), store_(store), calls_(pending) {
+    options_.protocol.incarnation = env_.random();
+    opener_ = env_.random() | 1;
+}
+
+inline void engine::start(paxos::durable_state&& recovered) {
+    founding_.emplace(self_, founding_options(), recovered, env_.now());
+    if (recovered.base.at > slot{}) install_ = recovered.base;
+    if (recovered.group_chosen) join(recovered.group.cluster, recovered.group.members, recovered);
+}
+
+inline paxos::founding_options engine::founding_options() const {
+    paxos::founding_options o;
+    o.founders = options_.founders;
+    o.has_seeds = options_.has_seeds;
+    return o;
+}
+
+inline void engine::join(cluster_id cluster, paxos::configuration const& governing,
+                         paxos::durable_state const& recovered) {
+    cluster_ = cluster;
+    core_base_ = written_;
+    replica_.emplace(self_.id, governing, options_.protocol, recovered, env_.now());
+    for (node_id peer : up_) replica_->add_peer(peer);
+    env_.identity_changed(self_.id, cluster_, governing);
+    env_.log(log_level::info, "node " + short_name(self_.id) + " belongs to cluster " + short_name(cluster_) + " of " +
+                                  std::to_string(governing.voters.size()) + " voters, " +
+                                  (governing.has_voter(self_.id) ? "as a voter" : "as a learner without a vote"));
+}
+
+inline void engine::on_peer_up(node_id peer) {
+    if (std::find(up_.begin(), up_.end(), peer) == up_.end()) up_.push_back(peer);
+    if (replica_) replica_->add_peer(peer);
+}
+
+inline void engine::on_peer_down(node_id peer) {
+    std::erase(up_, peer);
+    if (replica_) replica_->suspect(peer, env_.now());
+}
+
+inline void engine::on_peer_forgotten(node_id peer) {
+    std::erase(up_, peer);
+    if (replica_) replica_->remove_peer(peer);
+}
+
+inline void engine::on_message(node_id from, paxos::message&& m) {
+    if (!replica_ || stopped_) return;
+    std::visit([&](auto& body) { on(from, body); }, m);
+}
+
+inline void engine::on_message(paxos::member const& from, paxos::founding_message const& m) {
+    if (stopped_ || !founding_) return;
+    bool const asks = std::holds_alternative<paxos::discover>(m);
+    if (replica_ && asks) {
+        // Whoever looks for a group is told of this one; a node advertises it once its first no-op is chosen.
+        bool const established = replica_->entries().chosen() > slot{};
+        env_.send(from.id, paxos::founding_message(paxos::welcome{cluster_, replica_->governing(), established}));
+    }
+    founding_->step(from, m, env_.now());
+}
+
+inline void engine::step_founding() {
+    paxos::founding_output out = founding_->take_output();
+    if (!out.append.empty()) {
+        written_ = written_.plus(out.append.size());
+        store_.append(out.append, written_);
+    }
+    for (auto& m : out.messages) {
+        lsn const after = m.durable ? written_ : lsn{};
+        held_founding_.emplace_back(std::move(m), after);
+    }
+    while (!held_founding_.empty() && held_founding_.front().second <= durable_) {
+        auto const& m = held_founding_.front().first;
+        env_.send(m.to, m.what);
+        held_founding_.pop_front();
+    }
+    if (out.needs_new_identity) return start_over();
+    if (replica_) return;
+    if (auto const* g = founding_->group())
+        join(g->cluster, g->members, {});
+    else if (auto const* w = founding_->joined())
+        join(w->cluster, w->governing, {});
+}
+
+/// This node's id has refused to take part in a cluster for good: it goes on as an empty node under a fresh one.
+inline void engine::start_over() {
+    self_.id = node_id{env_.random(), env_.random()};
+    replica_.reset();
+    cluster_ = {};
+    held_founding_.clear();
+    held_.clear();
+    founding_.emplace(self_, founding_options(), paxos::durable_state{}, env_.now());
+    env_.identity_changed(self_.id, {}, {});
+    env_.log(log_level::warning, "the first configuration that this node had accepted was abandoned; it goes on as node " +
+                                     short_name(self_.id));
+}
+
+inline void engine::tick() {
+    if (stopped_) return;
+    instant const now = env_.now();
+    founding_->tick(now, env_.random(), cluster_id{env_.random(), env_.random()});
+    calls_.expire(now);
+    expire_reads(now);
+    if (!replica_) return;
+    replica_->tick(now, env_.random());
+    watch_leader(now);
+    keep_session(now);
+    keep_clock(now);
+    calls_.resend(now - options_.retry);
+}
+
+inline void engine::watch_leader(instant now) {
+    auto const leader = replica_->leader_id(now);
+    if (leader != known_leader_) {
+        known_leader_ = leader;
+        env_.log(log_level::info, leader ? "node " + short_name(*leader) + " leads" : "no leader is known");
+    }
+    auto const route = replica_->route(now);
+    if (route == route_) return;
+    route_ = route;
+    // What was on its way to the old leader may be lost: the session table sorts out what was not.
+    if (route) calls_.resend(now);
+}
+
+inline void engine::keep_session(instant now) {
+    if (!replica_->route(now)) return;
+    if (calls_.session() == session_id{}) {
+        if (now - opened_at_ < options_.retry) return;
+        opened_at_ = now;
+        std::string const body = "[" + std::to_string(options_.session_timeout.count()) + "]";
+        send_command(encode(envelope{command_kind::open_session, object_id{opener_}, {}, {}, {}, {}, body}));
+    } else if (now - session_used_ >= options_.session_timeout / 3) {
+        session_used_ = now;
+        send_command(encode(envelope{command_kind::keep_alive, {}, calls_.session(), {}, {}, {}, "[]"}));
+    }
+}
+
+inline void engine::keep_clock(instant now) {
+    // Rule 13: nothing expires until a leader has led for one session timeout, so that everyone could be heard.
+    auto const clock = replica_->clock(now);
+    if (!clock || !report_.next_deadline || *report_.next_deadline > *clock) return;
+    if (replica_->leading_for(now) < options_.session_timeout || now - ticked_at_ < options_.retry) return;
+    ticked_at_ = now;
+    send_command(encode(envelope{command_kind::tick, {}, {}, {}, {}, {}, "[]"}));
+}
+
+inline void engine::stop() {
+    stopped_ = true;
+    calls_.stop();
+    auto end = [&](std::vector<pending_read>& reads) {
+        for (pending_read& r : reads)
+            finished_.push_back({std::move(r.done), failed(errc::stopped, "the node was stopped")});
+    };
+    for (read_group& g : asked_) end(g.reads);
+    for (placed_reads& p : placed_) end(p.reads);
+    asked_.clear();
+    placed_.clear();
+    flush();
+}
+
+inline engine_status engine::status() const {
+    engine_status s;
+    s.self = self_.id;
+    s.cluster = cluster_;
+    s.session = calls_.session();
+    s.applied = report_.applied;
+    s.digest = report_.digest;
+    s.problem = report_.problem;
+    if (!replica_) {
+        s.problem = founding_ ? founding_->explain() : "not started";
+        return s;
+    }
+    instant const now = env_.now();
+    s.governing = replica_->governing();
+    s.leader = replica_->leader_id(now);
+    s.leading = replica_->is_leader();
+    s.voter = replica_->is_voter();
+    s.healthy = replica_->is_happy(now);
+    s.promised = replica_->promised();
+    s.chosen = replica_->entries().chosen();
+    s.log_start = replica_->entries().first();
+    return s;
+}
+
+} // namespace openreplica::inline v0::runtime

@@ -1,0 +1,259 @@
+// The engine's members that move work: calls, reads, storage order, snapshots. Included by engine.hpp.
+#pragma once
+
+#include <openreplica/runtime/engine.hpp>
+
+namespace openreplica::inline v0::runtime {
+
+inline void engine::flush() {
+    apply_batch work;
+    do {
+        step_founding();
+        if (replica_) {
+            send_calls();
+            take_core_output(work);
+        }
+        release_held();
+        // A storage without a delay has reported already; what that permits belongs to this flush.
+    } while (durable_ > told_ && (tell_durable(), true));
+    if (install_ && !installing_) {
+        work.install = std::exchange(install_, std::nullopt);
+        installing_ = true;
+    }
+    if (replica_) serve_reads(work);
+    auto due = calls_.take_finished();
+    work.finished.insert(work.finished.end(), std::make_move_iterator(due.begin()), std::make_move_iterator(due.end()));
+    work.finished.insert(work.finished.end(), std::make_move_iterator(finished_.begin()),
+                         std::make_move_iterator(finished_.end()));
+    finished_.clear();
+    if (!work.empty()) env_.apply(std::move(work));
+}
+
+// ---- calls
+
+inline void engine::send_calls() {
+    instant const now = env_.now();
+    if (stopped_ || !replica_->route(now)) return;
+    for (;;) {
+        if (!replica_->is_leader() && forwards_.size() >= 1024) forwards_.erase(forwards_.begin());
+        calls::batch b = calls_.take_outbox(now);
+        if (b.numbers.empty()) return;
+        session_used_ = now; // Any command of the session keeps it alive.
+        if (replica_->is_leader()) {
+            std::size_t const taken = replica_->propose(b.commands, now);
+            if (taken == b.numbers.size()) continue;
+            b.numbers.erase(b.numbers.begin(), b.numbers.begin() + static_cast<std::ptrdiff_t>(taken));
+            calls_.refused(b.numbers,
+                           failed(errc::overloaded, "the leader's window is full; nothing was executed, try again later"),
+                           now);
+        } else {
+            std::uint64_t const number = next_forward_++;
+            node_id const to = *replica_->route(now);
+            forwards_.emplace(number, std::move(b.numbers));
+            env_.send(std::span(&to, 1), paxos::message(paxos::forward{number, 0, std::move(b.commands)}));
+        }
+    }
+}
+
+/// A command of the engine's own: best effort, repeated by whoever wants its effect.
+inline void engine::send_command(std::string encoded) {
+    instant const now = env_.now();
+    shared_bytes const command(std::move(encoded));
+    if (replica_->is_leader()) {
+        (void)replica_->propose(std::span(&command, 1), now);
+    } else if (auto const to = replica_->route(now)) {
+        env_.send(std::span(&*to, 1), paxos::message(paxos::forward{0, 0, {command}}));
+    }
+}
+
+inline void engine::on(node_id from, paxos::forward& m) {
+    instant const now = env_.now();
+    auto refuse = [&](errc why) {
+        if (m.number != 0)
+            env_.send(std::span(&from, 1),
+                      paxos::message(paxos::forward_refused{m.number, static_cast<std::uint8_t>(why)}));
+    };
+    if (replica_->is_leader()) {
+        if (!replica_->has_room(m.commands)) return refuse(errc::overloaded);
+        for (shared_bytes const& c : m.commands)
+            if (!decode_envelope(c.view())) return refuse(errc::malformed);
+        (void)replica_->propose(m.commands, now);
+        return;
+    }
+    auto const to = replica_->route(now);
+    if (m.hops > 0 || !to || *to == from) return refuse(errc::not_executed);
+    // The sender cannot reach the leader, this node can.
+    env_.send(std::span(&*to, 1), paxos::message(paxos::forward{0, 1, std::move(m.commands)}));
+}
+
+inline void engine::on(node_id, paxos::forward_refused const& m) {
+    auto const it = forwards_.find(m.number);
+    if (it == forwards_.end()) return;
+    instant const now = env_.now();
+    auto const code = static_cast<errc>(m.reason);
+    // Nobody leads there: look again in a heartbeat.
+    instant const sent_at = code == errc::not_executed ? now - options_.retry + options_.protocol.heartbeat : now;
+    calls_.refused(it->second, failed(code, "the leader refused the call: " + make_error_code(code).message()), sent_at);
+    forwards_.erase(it);
+}
+
+// ---- the core's output
+
+inline void engine::take_core_output(apply_batch& work) {
+    paxos::output out = replica_->take_output(env_.now());
+    if (!out.append.empty()) {
+        written_ = written_.plus(out.append.size());
+        store_.append(out.append, written_);
+    }
+    for (paxos::outgoing& m : out.messages) {
+        if (m.after == lsn{})
+            env_.send(m.to, m.what);
+        else
+            held_.push_back({std::move(m.to), std::move(m.what), core_base_.plus(m.after.value)});
+    }
+    work.entries.insert(work.entries.end(), std::make_move_iterator(out.chosen.begin()),
+                        std::make_move_iterator(out.chosen.end()));
+    place_reads(out.reads);
+    for (node_id peer : out.snapshot_from)
+        if (auto const m = installing_ ? std::nullopt : snapshots_.begin(env_.now(), options_.retry))
+            env_.send(std::span(&peer, 1), paxos::message(*m));
+    bool const due = replica_->entries().chosen().since(snapshots_.newest() ? snapshots_.newest()->at : slot{}) >=
+                     options_.snapshot_every;
+    if (due && !snapshotting_ && !work.entries.empty()) snapshotting_ = work.take_snapshot = true;
+}
+
+inline void engine::release_held() {
+    while (!held_.empty() && held_.front().after <= durable_) {
+        env_.send(held_.front().to, held_.front().what);
+        held_.pop_front();
+    }
+}
+
+inline void engine::on_durable(lsn upto) { durable_ = std::max(durable_, upto); }
+
+inline void engine::tell_durable() {
+    told_ = durable_;
+    if (founding_ && durable_ >= written_) founding_->persisted();
+    if (replica_ && durable_ > core_base_) replica_->persisted(lsn{durable_.since(core_base_)}, env_.now());
+}
+
+// ---- reads
+
+inline void engine::add_reads(std::vector<pending_read>&& reads) {
+    if (stopped_ || !replica_) {
+        if (stopped_)
+            for (pending_read& r : reads)
+                finished_.push_back({std::move(r.done), failed(errc::stopped, "the node was stopped")});
+        else
+            asked_.push_back({0, std::move(reads)}); // Gets its number when there is a group to ask.
+        return;
+    }
+    std::uint64_t const number = replica_->read();
+    if (!asked_.empty() && asked_.back().number == number)
+        std::move(reads.begin(), reads.end(), std::back_inserter(asked_.back().reads));
+    else
+        asked_.push_back({number, std::move(reads)});
+}
+
+inline void engine::place_reads(std::vector<paxos::read_point> const& points) {
+    for (read_group& g : asked_)
+        if (g.number == 0) g.number = replica_->read();
+    for (paxos::read_point const& p : points)
+        while (!asked_.empty() && asked_.front().number <= p.number) {
+            placed_.push_back({p.index, std::move(asked_.front().reads)});
+            asked_.pop_front();
+        }
+}
+
+inline void engine::serve_reads(apply_batch& work) {
+    // Everything chosen so far is in this batch or an earlier one, so the read runs after it.
+    while (!placed_.empty() && placed_.front().index <= replica_->entries().chosen() && !installing_) {
+        for (pending_read& r : placed_.front().reads) {
+            call_outcome outcome;
+            if (!report_.problem.empty()) outcome = failed(errc::needs_upgrade, report_.problem);
+            outcome.at = placed_.front().index;
+            work.finished.push_back({std::move(r.done), std::move(outcome)});
+        }
+        placed_.pop_front();
+    }
+}
+
+inline void engine::expire_reads(instant now) {
+    auto sweep = [&](std::vector<pending_read>& reads) {
+        std::erase_if(reads, [&](pending_read& r) {
+            if (r.deadline > now) return false;
+            finished_.push_back({std::move(r.done), failed(errc::not_executed, "no read point could be confirmed before "
+                                                                               "the deadline: no leader was reachable")});
+            return true;
+        });
+    };
+    for (read_group& g : asked_) sweep(g.reads);
+    for (placed_reads& p : placed_) sweep(p.reads);
+}
+
+inline bool engine::cancel_read(call_ticket ticket) {
+    auto drop = [&](std::vector<pending_read>& reads) {
+        auto const it = std::find_if(reads.begin(), reads.end(), [&](auto const& r) { return r.ticket == ticket; });
+        if (it == reads.end()) return false;
+        finished_.push_back({std::move(it->done), failed(errc::cancelled, "the read was cancelled")});
+        reads.erase(it);
+        return true;
+    };
+    return std::any_of(asked_.begin(), asked_.end(), [&](read_group& g) { return drop(g.reads); }) ||
+           std::any_of(placed_.begin(), placed_.end(), [&](placed_reads& p) { return drop(p.reads); });
+}
+
+// ---- what was applied
+
+inline void engine::on_applied(apply_report&& report) {
+    instant const now = env_.now();
+    for (auto const& [opener, session] : report.opened)
+        if (opener == opener_ && calls_.session() == session_id{}) {
+            calls_.session_opened(session, now);
+            session_used_ = now;
+            ready_ = true;
+        }
+    if (report.session_gone && calls_.session() != session_id{}) {
+        calls_.session_lost();
+        opener_ = env_.random() | 1;
+        opened_at_ = {};
+        env_.log(log_level::warning, "this node's session expired: it was cut off for longer than session_timeout; "
+                                     "calls that were under way end with outcome_unknown");
+    }
+    if (report.snapshot && replica_) {
+        snapshotting_ = false;
+        report.snapshot->governing = replica_->governing();
+        store_.keep(*report.snapshot);
+        snapshots_.keep(*report.snapshot);
+        slot const at = report.snapshot->at;
+        if (at.value > options_.keep_entries) replica_->trim(slot{at.value - options_.keep_entries});
+    }
+    if (installing_) {
+        installing_ = false;
+        if (report.installed && replica_ &&
+            replica_->install(report.installed->at, report.installed->behind, report.installed->stamp, now))
+            calls_.resend(now); // The snapshot may hold outcomes whose entries never came by; a retry brings them.
+    }
+    if (!report.problem.empty() && report_.problem.empty()) env_.log(log_level::error, report.problem);
+    report.snapshot.reset();
+    report_ = std::move(report);
+}
+
+// ---- snapshots of others
+
+inline void engine::on(node_id from, paxos::snapshot_request const& m) {
+    if (auto chunk = snapshots_.serve(m)) env_.send(std::span(&from, 1), paxos::message(std::move(*chunk)));
+}
+
+inline void engine::on(node_id from, paxos::snapshot_chunk const& m) {
+    if (installing_ || install_) return;
+    if (auto const next = snapshots_.take(m, env_.now())) {
+        env_.send(std::span(&from, 1), paxos::message(*next));
+    } else if (auto s = snapshots_.complete(); s && s->at > replica_->entries().chosen()) {
+        store_.keep(*s);
+        snapshots_.keep(*s);
+        install_ = std::move(s);
+    }
+}
+
+} // namespace openreplica::inline v0::runtime

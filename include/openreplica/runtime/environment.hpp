@@ -1,0 +1,47 @@
+// What the engine needs of the world. The node gives it sockets, threads and clocks; the simulator, one seed.
+#pragma once
+
+#include <openreplica/options.hpp>
+#include <openreplica/paxos/founding_message.hpp>
+#include <openreplica/paxos/message.hpp>
+#include <openreplica/types/ids.hpp>
+#include <openreplica/types/instant.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace openreplica::inline v0::runtime {
+
+struct apply_batch;
+
+/// Everything outside the engine's strand.
+///
+/// @par Thread safety
+/// Called on the engine's strand only.
+class environment {
+public:
+    virtual ~environment() = default;
+
+    /// The node's steady clock.
+    [[nodiscard]] virtual instant now() const = 0;
+    /// 64 random bits.
+    [[nodiscard]] virtual std::uint64_t random() = 0;
+
+    /// Sends a message of the group to each of the peers; it may be lost.
+    virtual void send(std::span<node_id const> to, paxos::message const& what) = 0;
+    /// Sends a founding message to one node, or (without `to`) to every seed and every known address.
+    virtual void send(std::optional<node_id> to, paxos::founding_message const& what) = 0;
+
+    /// Hands work to whoever runs user code; it runs in order. `engine::on_applied` reports back.
+    virtual void apply(apply_batch&& work) = 0;
+
+    /// This node now belongs to a group, or (with an empty cluster and a fresh id) starts over as an empty node.
+    virtual void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) = 0;
+
+    virtual void log(log_level level, std::string const& line) = 0;
+};
+
+} // namespace openreplica::inline v0::runtime

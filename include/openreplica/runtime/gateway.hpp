@@ -1,0 +1,65 @@
+// What a handle to a replicated object needs of the process's node (or, later, of a client).
+#pragma once
+
+#include <openreplica/config.hpp>
+#include <openreplica/types/envelope.hpp>
+#include <openreplica/types/ids.hpp>
+#include <openreplica/types/outcome.hpp>
+#include <openreplica/types/unique_function.hpp>
+
+#include <asio/any_io_executor.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace openreplica::inline v0::runtime {
+
+/// How to make an object that does not exist yet. All calls of one handle and its copies share one birth.
+struct object_birth {
+    object_id id;
+    std::string body;     ///< body of the `create` command: `["name","type",arg…]`
+    bool created = false; ///< touched by the gateway only: the object is known to have been created or adopted
+    bool creating = false; ///< touched by the gateway only: a `create` command is on its way
+};
+
+/// A command to be ordered by the log.
+struct command_request {
+    command_kind kind = command_kind::call;
+    std::shared_ptr<object_birth> birth; ///< the object; created first, unless the kind is `destroy` or `reset`
+    std::string body;                    ///< JSON text as `command_kind` describes it
+    std::chrono::nanoseconds timeout{};  ///< until the call must have its outcome; 0: the node's `call_timeout`
+};
+
+/// Names a pending call within its gateway.
+using call_ticket = strong<struct call_ticket_tag>;
+
+/// Takes calls from any thread and gives each exactly one outcome.
+class gateway {
+public:
+    using completion = unique_function<void(call_outcome&&)>;
+
+    virtual ~gateway() = default;
+
+    /// Sends a command through the log. `done` runs once, on a thread of the node that runs user code, never inside
+    /// this call. It must not block.
+    virtual call_ticket submit(command_request request, completion done) = 0;
+
+    /// Waits for a linearizable read point: `done` runs once the local objects hold everything that completed before
+    /// this call, on a thread of the node that runs user code and while nothing is being applied. `outcome.at` is the
+    /// read point.
+    virtual call_ticket read(std::shared_ptr<object_birth> birth, std::chrono::nanoseconds timeout, completion done) = 0;
+
+    /// Gives up on a call: `cancelled` when nothing was sent, `outcome_unknown` when it was. A finished call is left
+    /// as it is.
+    virtual void cancel(call_ticket ticket) = 0;
+
+    /// The executor of handlers that have none of their own.
+    [[nodiscard]] virtual asio::any_io_executor get_executor() const = 0;
+
+    /// True on a thread that the node needs to make progress: blocking here would wait for ever.
+    [[nodiscard]] virtual bool would_deadlock() const = 0;
+};
+
+} // namespace openreplica::inline v0::runtime

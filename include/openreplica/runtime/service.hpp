@@ -1,0 +1,359 @@
+// A node at work: the engine on its strand, the sockets, the apply thread, and the gateway that handles call.
+#pragma once
+
+#include <openreplica/config.hpp>
+#include <openreplica/dns/discovery.hpp>
+#include <openreplica/options.hpp>
+#include <openreplica/runtime/apply_thread.hpp>
+#include <openreplica/runtime/engine.hpp>
+#include <openreplica/runtime/gateway.hpp>
+#include <openreplica/runtime/random.hpp>
+#include <openreplica/runtime/transport.hpp>
+#include <openreplica/storage/memory.hpp>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/dispatch.hpp>
+#include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/strand.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace openreplica::inline v0::runtime {
+
+/// Runs one engine on one strand of a given executor.
+///
+/// @par Threads
+/// The strand runs the protocol, sockets and timers. The apply thread runs methods and completions. Handles call from
+/// any thread.
+class service final : public gateway, private environment, public std::enable_shared_from_this<service> {
+public:
+    /// What lies outside: where handlers run and which threads must not block.
+    struct surroundings {
+        asio::any_io_executor protocol; ///< runs the strand
+        asio::any_io_executor handlers; ///< runs handlers that have no executor of their own
+        std::function<bool()> needed;   ///< true on a thread that the executors need to make progress
+    };
+
+    /// Binds the listener: a bad address or a port in use throws here. Nothing moves before `start`.
+    service(surroundings around, node_options options, std::shared_ptr<state_machine> machine);
+    ~service() override { apply_.stop(); }
+
+    void start();
+    /// Ends every pending call with an outcome and closes all sockets; may be called again. Does not wait for the strand:
+    /// `done`, if given, runs on it.
+    void stop(std::function<void()> done = {});
+    /// Waits for the apply thread to finish what it has. Call after `stop`.
+    void join() { apply_.stop(); }
+
+    [[nodiscard]] openreplica::endpoint endpoint() const { return advertised_; }
+    [[nodiscard]] engine_status status() const;
+    [[nodiscard]] std::vector<node_id> connected() const;
+    [[nodiscard]] std::size_t pending_calls() const { return calls_.pending_count(); }
+    bool wait_ready(std::chrono::nanoseconds timeout);
+
+    // gateway
+    call_ticket submit(command_request request, completion done) override;
+    call_ticket read(std::shared_ptr<object_birth> birth, std::chrono::nanoseconds timeout, completion done) override;
+    void cancel(call_ticket ticket) override;
+    [[nodiscard]] asio::any_io_executor get_executor() const override { return around_.handlers; }
+    [[nodiscard]] bool would_deadlock() const override { return apply_.is_this_thread() || around_.needed(); }
+
+private:
+    using strand_type = asio::strand<asio::any_io_executor>;
+
+    // environment
+    [[nodiscard]] instant now() const override {
+        return instant(std::chrono::duration_cast<duration>(std::chrono::steady_clock::now().time_since_epoch()));
+    }
+    [[nodiscard]] std::uint64_t random() override { return random_(); }
+    void send(std::span<node_id const> to, paxos::message const& what) override { transport_->send(to, what); }
+    void send(std::optional<node_id> to, paxos::founding_message const& what) override { transport_->send(to, what); }
+    void apply(apply_batch&& work) override { apply_.post(std::move(work)); }
+    void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) override;
+    void log(log_level level, std::string const& line) override;
+
+    [[nodiscard]] transport::events transport_events();
+    [[nodiscard]] engine_options make_engine_options() const;
+    [[nodiscard]] instant deadline_for(std::chrono::nanoseconds timeout) const {
+        if (timeout.count() <= 0) timeout = options_.call_timeout;
+        return now() + std::chrono::ceil<duration>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365)));
+    }
+    void add_read(pending_read r);
+    void wake();
+    void on_wake();
+    void arm_tick();
+    void on_tick();
+    void publish();
+    void look_up_seeds();
+    void schedule_lookup(std::string const& seed, std::chrono::milliseconds after);
+
+    surroundings around_;
+    node_options options_;
+    strand_type strand_;
+    random_source random_;
+    calls calls_;
+    storage::memory store_;
+    std::shared_ptr<state_machine> machine_;
+    std::shared_ptr<transport> transport_;
+    openreplica::endpoint advertised_;
+    engine engine_;
+    dns::discovery discovery_;
+    asio::steady_timer ticker_;
+    std::vector<std::unique_ptr<asio::steady_timer>> lookups_;
+
+    std::atomic<std::uint64_t> next_ticket_{1};
+    std::atomic<bool> wake_pending_{false};
+    std::atomic<bool> stopped_{false};
+    std::mutex reads_mutex_;
+    std::vector<pending_read> new_reads_;
+
+    mutable std::mutex status_mutex_;
+    std::condition_variable ready_changed_;
+    engine_status status_;
+    std::vector<node_id> connected_;
+    bool ready_ = false;
+
+    apply_thread apply_; // Last: it uses everything above.
+};
+
+inline service::service(surroundings around, node_options options, std::shared_ptr<state_machine> machine)
+    : around_(std::move(around)), options_(std::move(options)), strand_(asio::make_strand(around_.protocol)),
+      calls_(options_.limits.max_pending_calls),
+      store_({[this](lsn upto) { engine_.on_durable(upto); }, [](std::error_code) {}}), machine_(std::move(machine)),
+      transport_(std::make_shared<transport>(strand_, options_, transport_events())),
+      advertised_(options_.advertise.empty() ? transport_->local_endpoint() : *parse_endpoint(options_.advertise)),
+      engine_(paxos::member{node_id{random_(), random_()}, advertised_}, make_engine_options(), *this, store_, calls_),
+      discovery_(strand_, dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}),
+      ticker_(strand_), apply_(*machine_, calls_, [this] { return now(); }, [this] { wake(); }) {
+    transport_->set_catalogue([this] { return machine_->catalogue(); });
+}
+
+inline engine_options service::make_engine_options() const {
+    engine_options o;
+    o.protocol.heartbeat = options_.heartbeat;
+    o.protocol.election_timeout_min = options_.election_timeout;
+    o.protocol.election_timeout_max = options_.election_timeout * 3 / 2;
+    o.protocol.window_entries = options_.limits.window_entries;
+    o.protocol.window_bytes = options_.limits.window_bytes;
+    o.founders = options_.resolved_founders();
+    o.has_seeds = !options_.seeds.empty();
+    o.session_timeout = options_.session_timeout;
+    o.snapshot_every = options_.snapshot_every;
+    o.keep_entries = options_.snapshot_every / 4;
+    return o;
+}
+
+inline void service::start() {
+    asio::dispatch(strand_, [self = shared_from_this()] {
+        self->transport_->set_identity(self->engine_.status().self, {}, self->advertised_);
+        self->transport_->start();
+        for (std::string const& seed : self->options_.seeds)
+            if (!seed.starts_with("srv:")) self->transport_->connect_seed(*parse_endpoint(seed));
+        self->engine_.start(self->store_.recover());
+        self->look_up_seeds();
+        self->on_tick();
+    });
+}
+
+inline void service::stop(std::function<void()> done) {
+    stopped_ = true;
+    calls_.stop();
+    // What is over can be told at once, even if nobody runs the executor any more.
+    apply_.post(apply_batch{{}, {}, false, calls_.take_finished()});
+    asio::dispatch(strand_, [self = shared_from_this(), done = std::move(done)] {
+        self->ticker_.cancel();
+        self->lookups_.clear();
+        self->discovery_.cancel();
+        self->on_wake();
+        self->engine_.stop();
+        self->transport_->stop();
+        self->publish();
+        if (done) done();
+    });
+}
+
+// ---- calls
+
+inline call_ticket service::submit(command_request request, completion done) {
+    call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
+    instant const at = now();
+    instant const deadline = deadline_for(request.timeout);
+    if (request.body.size() > options_.limits.max_command_bytes)
+        calls_.reject(std::move(done), failed(errc::too_large, "the command has " + std::to_string(request.body.size()) +
+                                                                   " bytes; limits.max_command_bytes is " +
+                                                                   std::to_string(options_.limits.max_command_bytes)));
+    else
+        calls_.submit(ticket, std::move(request), std::move(done), at, deadline);
+    wake();
+    return ticket;
+}
+
+inline call_ticket service::read(std::shared_ptr<object_birth> birth, std::chrono::nanoseconds timeout, completion done) {
+    call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
+    instant const deadline = deadline_for(timeout);
+    if (birth && !calls_.is_created(*birth)) {
+        // The object is created first, so that a read finds what its handle promises.
+        command_request creation{command_kind::create, birth, {}, {}};
+        auto then = [self = shared_from_this(), ticket, deadline, done = std::move(done)](call_outcome&& outcome) mutable {
+            if (!outcome.ok()) return done(std::move(outcome));
+            self->add_read({std::move(done), ticket, deadline});
+        };
+        calls_.submit(ticket, std::move(creation), std::move(then), now(), deadline);
+        wake();
+    } else {
+        add_read({std::move(done), ticket, deadline});
+    }
+    return ticket;
+}
+
+inline void service::add_read(pending_read r) {
+    {
+        std::lock_guard const lock(reads_mutex_);
+        new_reads_.push_back(std::move(r));
+    }
+    wake();
+}
+
+inline void service::cancel(call_ticket ticket) {
+    if (calls_.cancel(ticket)) return wake();
+    asio::post(strand_, [self = shared_from_this(), ticket] {
+        self->on_wake(); // The read may not have been taken in yet.
+        if (self->engine_.cancel_read(ticket)) self->engine_.flush();
+    });
+}
+
+/// However many calls arrive before the strand looks, it is woken once: they leave together.
+inline void service::wake() {
+    if (wake_pending_.exchange(true)) return;
+    auto weak = weak_from_this();
+    asio::post(strand_, [weak] {
+        if (auto const self = weak.lock()) self->on_wake();
+    });
+}
+
+inline void service::on_wake() {
+    wake_pending_ = false;
+    std::vector<pending_read> reads;
+    {
+        std::lock_guard const lock(reads_mutex_);
+        reads.swap(new_reads_);
+    }
+    if (!reads.empty()) engine_.add_reads(std::move(reads));
+    if (auto report = apply_.take_report()) {
+        engine_.on_applied(std::move(*report));
+        publish();
+    }
+    engine_.flush();
+}
+
+// ---- time
+
+inline void service::arm_tick() {
+    ticker_.expires_after(std::max<std::chrono::milliseconds>(options_.heartbeat / 5, std::chrono::milliseconds(1)));
+    ticker_.async_wait([weak = weak_from_this()](asio::error_code failure) {
+        auto const self = weak.lock();
+        if (self && !failure) self->on_tick();
+    });
+}
+
+inline void service::on_tick() {
+    if (stopped_) return;
+    if (auto report = apply_.take_report()) engine_.on_applied(std::move(*report));
+    engine_.tick();
+    engine_.flush();
+    publish();
+    arm_tick();
+}
+
+inline void service::publish() {
+    engine_status s = engine_.status();
+    auto peers = transport_->connected();
+    std::lock_guard const lock(status_mutex_);
+    status_ = std::move(s);
+    connected_ = std::move(peers);
+    if (engine_.is_ready() && !std::exchange(ready_, true)) ready_changed_.notify_all();
+    if (stopped_) ready_changed_.notify_all();
+}
+
+inline engine_status service::status() const {
+    std::lock_guard const lock(status_mutex_);
+    return status_;
+}
+
+inline std::vector<node_id> service::connected() const {
+    std::lock_guard const lock(status_mutex_);
+    return connected_;
+}
+
+inline bool service::wait_ready(std::chrono::nanoseconds timeout) {
+    if (would_deadlock())
+        throw error(errc::would_deadlock, "wait_ready() on a thread that the node needs would wait for ever; call it from "
+                                          "another thread");
+    std::unique_lock lock(status_mutex_);
+    ready_changed_.wait_for(lock, timeout, [this] { return ready_ || stopped_.load(); });
+    return ready_ && !stopped_;
+}
+
+// ---- environment
+
+inline void service::identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) {
+    transport_->set_identity(self, cluster, advertised_);
+    for (paxos::member const& m : governing.voters) transport_->connect_member(m);
+}
+
+inline void service::log(log_level level, std::string const& line) {
+    if (options_.logger)
+        options_.logger(level, line);
+    else if (level >= log_level::warning)
+        std::fprintf(stderr, "openreplica: %s\n", line.c_str());
+}
+
+inline transport::events service::transport_events() {
+    return {.message = [this](node_id from, paxos::message&& m) { engine_.on_message(from, std::move(m)); },
+            .founding = [this](paxos::member const& from,
+                               paxos::founding_message const& m) { engine_.on_message(from, m); },
+            .batch_end = [this] { engine_.flush(); },
+            .up = [this](node_id peer) { engine_.on_peer_up(peer); },
+            .down = [this](node_id peer) { engine_.on_peer_down(peer); },
+            .forgotten = [this](node_id peer) { engine_.on_peer_forgotten(peer); },
+            .log = [this](log_level level, std::string const& line) { log(level, line); }};
+}
+
+// ---- discovery
+
+inline void service::look_up_seeds() {
+    for (std::string const& seed : options_.seeds)
+        if (seed.starts_with("srv:")) schedule_lookup(seed, std::chrono::milliseconds(0));
+}
+
+/// Asks DNS where to look. Its answers only add addresses: a failure or an empty answer takes none away, and nothing
+/// that it says founds a group.
+inline void service::schedule_lookup(std::string const& seed, std::chrono::milliseconds after) {
+    auto& timer = lookups_.emplace_back(std::make_unique<asio::steady_timer>(strand_, after));
+    timer->async_wait([weak = weak_from_this(), seed, raw = timer.get()](asio::error_code failure) {
+        auto const self = weak.lock();
+        if (failure || !self || self->stopped_) return;
+        std::erase_if(self->lookups_, [&](auto const& t) { return t.get() == raw; });
+        self->discovery_.async_lookup_seeds(seed, [weak, seed](dns::lookup_result found) {
+            auto const me = weak.lock();
+            if (!me || me->stopped_) return;
+            for (auto const& e : found.endpoints) me->transport_->connect_seed(e.address);
+            if (found.failure && !me->ready_) me->log(log_level::warning, seed + ": " + found.text);
+            // Until there is a group the floor is one second; afterwards the answer's own time to live, at least 30 s.
+            auto wait = std::chrono::milliseconds(1000);
+            if (me->ready_) wait = std::max<std::chrono::milliseconds>(found.ttl, std::chrono::seconds(30));
+            me->schedule_lookup(seed, wait + std::chrono::milliseconds(me->random_() % 250));
+        });
+    });
+}
+
+} // namespace openreplica::inline v0::runtime

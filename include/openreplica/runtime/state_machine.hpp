@@ -1,0 +1,64 @@
+// What the runtime asks of the replicated state. The object layer implements it; the runtime knows no JSON.
+#pragma once
+
+#include <openreplica/types/envelope.hpp>
+#include <openreplica/types/ids.hpp>
+#include <openreplica/types/outcome.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace openreplica::inline v0::runtime {
+
+/// What applying one command gave.
+struct applied_command {
+    session_id session;       ///< whose call it was; for `open_session` the new session
+    sequence seq;             ///< which one
+    std::uint64_t opener = 0; ///< for `open_session`: the opener's random number; otherwise 0
+    call_outcome outcome;
+};
+
+/// The deterministic state that every replica builds from the same chosen commands.
+///
+/// @par Thread safety
+/// One thread applies (`apply`, `snapshot`, `restore`, `digest`, `next_deadline`); `check` and the objects' own
+/// read access are safe from any thread.
+class state_machine {
+public:
+    virtual ~state_machine() = default;
+
+    /// Applies the command at `at`, stamped `stamp` by its leader. Never throws: what a method throws is an outcome.
+    ///
+    /// @return nothing when this replica does not know a type or method of the command: it must stop applying at
+    /// this slot (`errc::needs_upgrade`), never skip it.
+    virtual std::optional<applied_command> apply(slot at, log_time stamp, envelope const& command) = 0;
+
+    /// The whole state after the last applied slot, as JSON text; nothing when an object has no JSON form.
+    [[nodiscard]] virtual std::optional<std::string> snapshot() const = 0;
+
+    /// Replaces the whole state. False, and nothing changed, when `text` is no snapshot of this version's types.
+    [[nodiscard]] virtual bool restore(std::string_view text) = 0;
+
+    /// Hash chain over everything applied: equal at equal slots on healthy replicas.
+    [[nodiscard]] virtual std::uint64_t digest() const = 0;
+
+    /// When the earliest session expires on the log's clock, if there is one.
+    [[nodiscard]] virtual std::optional<log_time> next_deadline() const = 0;
+
+    /// Checks a command before it is proposed or sent: known type and method, well-formed body within limits.
+    /// Zero code when it may go.
+    [[nodiscard]] virtual call_outcome check(envelope const& command) const = 0;
+
+    /// Fingerprints of the types that this program knows, for the handshake: `name` and its hash, sorted by name.
+    struct type_print {
+        std::string name;
+        std::uint64_t fingerprint = 0;
+        bool operator==(type_print const&) const = default;
+    };
+    [[nodiscard]] virtual std::vector<type_print> catalogue() const = 0;
+};
+
+} // namespace openreplica::inline v0::runtime

@@ -1,0 +1,206 @@
+// The transport's members. Included by transport.hpp.
+#pragma once
+
+#include <openreplica/runtime/transport.hpp>
+
+namespace openreplica::inline v0::runtime {
+
+inline transport::transport(asio::any_io_executor strand, node_options const& options, events e)
+    : strand_(std::move(strand)), options_(options), events_(std::move(e)),
+      listener_(strand_, *parse_endpoint(options.listen), make_listener_options(), listener_events()) {}
+
+inline void transport::start() { listener_.start(); }
+
+inline void transport::stop() {
+    stopped_ = true;
+    listener_.stop();
+    for (auto& [where, p] : peers_)
+        if (p.link) p.link->stop();
+    peers_.clear();
+    routes_.clear();
+}
+
+inline net::hello transport::make_hello() const {
+    net::hello h;
+    h.group = options_.group;
+    h.cluster = cluster_;
+    h.self = self_;
+    if (catalogue_)
+        for (auto& t : catalogue_()) h.catalogue.push_back({std::move(t.name), t.fingerprint});
+    return h;
+}
+
+inline void transport::set_identity(node_id self, cluster_id cluster, openreplica::endpoint const& advertised) {
+    bool const changed = self != self_.id || cluster != cluster_;
+    self_ = {self, advertised};
+    cluster_ = cluster;
+    own_.insert(advertised);
+    if (!changed) return;
+    for (auto& [where, p] : peers_) {
+        if (p.link) p.link->stop();
+        bool const was_up = std::exchange(p.up, false);
+        if (was_up && p.id) events_.down(*p.id);
+        dial(where, p);
+    }
+    routes_.clear();
+}
+
+// ---- incoming
+
+inline net::listener_options transport::make_listener_options() const {
+    net::listener_options o;
+    o.max_frame = options_.limits.max_frame_bytes;
+    o.max_connections = options_.limits.max_connections;
+    return o;
+}
+
+inline net::listener::events transport::listener_events() {
+    return {.judge = [this](net::hello const& theirs) { return net::judge(make_hello(), theirs); },
+            .accepted =
+                [this](net::hello const& theirs) {
+                    // Messages to it leave over a connection of this node's own.
+                    speaks_for_[theirs.self.id] = theirs.cluster;
+                    connect(theirs.self.address, false);
+                },
+            .message = [this](paxos::member const& from, net::any_message&& m) { deliver(from, std::move(m)); },
+            .batch_end = [this] { events_.batch_end(); },
+            .malformed = [this](std::string const& reason) { complain(reason); }};
+}
+
+inline void transport::deliver(paxos::member const& from, net::any_message&& m) {
+    if (auto* founding = std::get_if<paxos::founding_message>(&m)) return events_.founding(from, *founding);
+    // A node that has not joined this group, as far as its handshake tells, has no say in it.
+    if (cluster_.empty() || speaks_for_[from.id] != cluster_) return;
+    events_.message(from.id, std::move(std::get<paxos::message>(m)));
+}
+
+/// One line a second at most: a stranger must not fill the log.
+inline void transport::complain(std::string const& reason) {
+    auto const now = std::chrono::steady_clock::now();
+    ++complaints_;
+    if (now - complained_at_ < std::chrono::seconds(1)) return;
+    complained_at_ = now;
+    events_.log(log_level::warning, reason + (complaints_ > 1 ? " (" + std::to_string(complaints_) + " such since the "
+                                                                                                     "last line)"
+                                                               : ""));
+    complaints_ = 0;
+}
+
+// ---- outgoing
+
+inline void transport::connect(openreplica::endpoint const& where, bool keep) {
+    if (stopped_ || own_.contains(where)) return;
+    auto const [it, added] = peers_.try_emplace(where);
+    it->second.kept = it->second.kept || keep;
+    if (added) dial(where, it->second);
+}
+
+inline void transport::dial(openreplica::endpoint const& where, peer& p) {
+    net::link::events e;
+    auto const weak = weak_from_this();
+    e.up = [weak, where](net::hello_reply const& who) {
+        if (auto const self = weak.lock()) self->on_up(where, who);
+    };
+    e.down = [weak, where](std::error_code, bool was_up) {
+        if (auto const self = weak.lock()) self->on_down(where, was_up);
+    };
+    e.refused = [weak, where](net::hello_reply const& why) {
+        if (auto const self = weak.lock()) self->on_refused(where, why);
+    };
+    net::link_options o;
+    o.queue_bytes = options_.limits.link_queue_bytes;
+    p.link = net::link::make(strand_, where, make_hello(), o, std::move(e));
+    p.link->start();
+}
+
+inline void transport::on_up(openreplica::endpoint const& where, net::hello_reply const& who) {
+    auto const it = peers_.find(where);
+    if (it == peers_.end()) return;
+    peer& p = it->second;
+    if (p.id && *p.id != who.self.id) events_.forgotten(*p.id); // Another process took over the address.
+    p.id = who.self.id;
+    p.up = true;
+    auto const other = routes_.find(who.self.id);
+    bool const second = other != routes_.end() && other->second != where && link_to(who.self.id) != nullptr;
+    if (!second) {
+        routes_[who.self.id] = where;
+        events_.up(who.self.id);
+    }
+}
+
+inline void transport::on_down(openreplica::endpoint const& where, bool was_up) {
+    auto const it = peers_.find(where);
+    if (it == peers_.end()) return;
+    peer& p = it->second;
+    if (std::exchange(p.up, false)) p.down_since = std::chrono::steady_clock::now();
+    if (was_up && p.id && routes_.contains(*p.id) && routes_[*p.id] == where) {
+        routes_.erase(*p.id);
+        events_.down(*p.id);
+        events_.batch_end();
+    }
+    forget_silent();
+}
+
+inline void transport::on_refused(openreplica::endpoint const& where, net::hello_reply const& why) {
+    if (why.reason == net::refusal::self) {
+        // This node met itself: a seed list may name every member. The link is closed by its next turn, not in its own
+        // callback.
+        own_.insert(where);
+        asio::post(strand_, [self = shared_from_this(), where] {
+            auto const it = self->peers_.find(where);
+            if (it == self->peers_.end()) return;
+            it->second.link->stop();
+            self->peers_.erase(it);
+        });
+        return;
+    }
+    events_.log(log_level::warning, to_string(where) + " refused this node: " + why.text);
+}
+
+/// Addresses that only a passing node had are given up after a while without an answer.
+inline void transport::forget_silent() {
+    auto const limit = std::chrono::steady_clock::now() - std::chrono::seconds(30);
+    for (auto it = peers_.begin(); it != peers_.end();) {
+        peer& p = it->second;
+        bool const gone = !p.kept && !p.up && p.down_since < limit;
+        if (gone && p.id) events_.forgotten(*p.id);
+        if (gone) asio::post(strand_, [link = p.link] { link->stop(); });
+        it = gone ? peers_.erase(it) : std::next(it);
+    }
+}
+
+inline transport::peer* transport::link_to(node_id id) {
+    auto const route = routes_.find(id);
+    if (route == routes_.end()) return nullptr;
+    auto const it = peers_.find(route->second);
+    return it != peers_.end() && it->second.up ? &it->second : nullptr;
+}
+
+inline void transport::send(std::span<node_id const> to, paxos::message const& what) {
+    std::shared_ptr<std::string const> frame; // Encoded once, however many it goes to.
+    bool const droppable = std::holds_alternative<paxos::heartbeat>(what) ||
+                           std::holds_alternative<paxos::heartbeat_reply>(what);
+    for (node_id id : to)
+        if (peer* p = link_to(id)) {
+            if (!frame) frame = std::make_shared<std::string const>(net::encode(what));
+            p->link->send(frame, droppable ? net::priority::droppable : net::priority::normal);
+        }
+}
+
+inline void transport::send(std::optional<node_id> to, paxos::founding_message const& what) {
+    auto const frame = std::make_shared<std::string const>(net::encode(what));
+    if (to) {
+        if (peer* p = link_to(*to)) p->link->send(frame, net::priority::normal);
+        return;
+    }
+    for (auto const& [id, where] : routes_)
+        if (peer* p = link_to(id)) p->link->send(frame, net::priority::normal);
+}
+
+inline std::vector<node_id> transport::connected() const {
+    std::vector<node_id> ids;
+    for (auto const& [id, where] : routes_) ids.push_back(id);
+    return ids;
+}
+
+} // namespace openreplica::inline v0::runtime

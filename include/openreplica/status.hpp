@@ -1,0 +1,54 @@
+// What a node tells about itself.
+#pragma once
+
+#include <openreplica/types/endpoint.hpp>
+#include <openreplica/types/ids.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace openreplica::inline v0 {
+
+/// A voter as this node sees it.
+struct voter_status {
+    std::string id;       ///< 32 hexadecimal digits
+    std::string endpoint; ///< `host:port`
+    bool connected = false;
+};
+
+/// A picture of one node at one moment. `to_json` writes it for tools and logs.
+struct node_status {
+    std::string id;             ///< 32 hexadecimal digits
+    std::string cluster;        ///< 32 hexadecimal digits; empty: belongs to no group yet
+    std::string group;          ///< the group's name
+    std::string endpoint;       ///< where this node is reached
+    std::string role;           ///< "leader", "voter", "learner", or "founding" before there is a group
+    std::string leader;         ///< endpoint of the leader, if known
+    std::uint32_t epoch = 0;    ///< number of the configuration
+    std::vector<voter_status> voters;
+    bool ready = false;         ///< has a session: calls can be executed
+    bool healthy = false;       ///< sees a healthy leader
+    std::uint64_t chosen = 0;   ///< highest slot known to be chosen
+    std::uint64_t applied = 0;  ///< highest slot applied to this replica's objects
+    std::uint64_t log_start = 0; ///< lowest slot still in the log
+    std::uint64_t digest = 0;   ///< hash chain over what was applied
+    std::uint64_t pending_calls = 0;
+    std::string problem;        ///< why the node does not serve, and what to do; empty when it does
+};
+
+inline void to_json(nlohmann::json& j, voter_status const& v) {
+    j = {{"id", v.id}, {"endpoint", v.endpoint}, {"connected", v.connected}};
+}
+
+inline void to_json(nlohmann::json& j, node_status const& s) {
+    j = {{"id", s.id},           {"cluster", s.cluster},     {"group", s.group},   {"endpoint", s.endpoint},
+         {"role", s.role},       {"leader", s.leader},       {"epoch", s.epoch},   {"voters", s.voters},
+         {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
+         {"log_start", s.log_start}, {"digest", s.digest},   {"pending_calls", s.pending_calls},
+         {"problem", s.problem}};
+}
+
+} // namespace openreplica::inline v0

@@ -1,0 +1,99 @@
+// The whole state as text and back.
+#include <openreplica/object/object_space_snapshot.hpp>
+
+#include "space_driver.hpp"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <ostream>
+#include <string>
+
+using namespace openreplica;
+using space_test::driver;
+using space_test::tally;
+
+namespace {
+
+void fill(driver& d) {
+    d.create("t");
+    d.send(command_kind::create, "a \"quoted\" name", R"j(["a \"quoted\" name","tally(i64)",7])j");
+    d.create("m", "map<string,u16>");
+    for (int i = 0; i < 1500; ++i) // More members than a command may have.
+        d.call("m", "[\"put\",\"k" + std::to_string(i) + "\"," + std::to_string(i) + "]");
+    d.acked_below = d.seq - 3;
+    d.time = 5000;
+    d.call("t", R"(["add",41])");
+    d.call("t", R"(["add_then_throw",1])");
+    d.call("t", R"(["note","line",9])");
+    d.open("[3000000]");
+}
+
+} // namespace
+
+TEST_CASE("a restored replica equals the one that was saved and goes on equally") {
+    driver d;
+    fill(d);
+    auto const text = d.space.snapshot();
+    REQUIRE(text.has_value());
+
+    driver other;
+    REQUIRE(other.space.restore(*text));
+    CHECK(other.space.snapshot() == text);
+    CHECK(other.space.digest() == d.space.digest());
+    CHECK(other.space.applied() == d.space.applied());
+    CHECK(other.space.open_sessions() == d.space.open_sessions());
+    CHECK(other.space.next_deadline() <= log_time{5000 + 3'000'000});
+    CHECK(other.space.read_context().slot() == slot{d.at});
+
+    auto const retry = d.make(command_kind::call, "t", R"(["add",1])");
+    for (int copies = 0; copies < 2; ++copies) {
+        auto const here = d.space.apply(slot{++d.at}, log_time{6000}, retry);
+        auto const there = other.space.apply(slot{d.at}, log_time{6000}, retry);
+        CHECK(here->outcome.result == "43");
+        CHECK(here->outcome == there->outcome);
+    }
+    CHECK(other.space.digest() == d.space.digest());
+    CHECK(other.space.snapshot() == d.space.snapshot());
+}
+
+TEST_CASE("a result stored before the snapshot answers a retry after it") {
+    driver d;
+    d.create("t");
+    auto const add = d.make(command_kind::call, "t", R"(["add",5])");
+    auto const first = d.raw(add)->outcome;
+    driver other;
+    REQUIRE(other.space.restore(d.space.snapshot().value()));
+    CHECK(other.space.apply(slot{d.at + 1}, log_time{0}, add)->outcome == first);
+}
+
+TEST_CASE("what is no snapshot changes nothing") {
+    driver d;
+    fill(d);
+    std::string const good = d.space.snapshot().value();
+    driver other;
+    other.create("kept");
+    auto const before = other.space.snapshot();
+    for (std::size_t n = 0; n < good.size(); n += 1 + n / 50) CHECK_FALSE(other.space.restore(good.substr(0, n)));
+    CHECK_FALSE(other.space.restore(good + "x"));
+    CHECK_FALSE(other.space.restore("[2" + good.substr(2)));
+    CHECK_FALSE(other.space.restore(R"([1,1,0,0,[["x","stranger",0]],[]])"));
+    CHECK_FALSE(other.space.restore(R"([1,1,0,0,[["x","formless",0]],[]])"));
+    CHECK_FALSE(other.space.restore(R"([1,1,0,0,[["x","tally",{}]],[]])"));
+    CHECK_FALSE(other.space.restore(R"([1,1,0,0,[],[[1,10,0,5,[[4,0,"","",1]]]]])"));
+    CHECK_FALSE(other.space.restore(R"([1,1,0,0,[],[[1,10,0,1,[]],[1,10,0,1,[]]]])"));
+    CHECK(other.space.snapshot() == before);
+    CHECK(other.space.restore(R"([1,1,0,0,[],[]])"));
+}
+
+TEST_CASE("a snapshot does not depend on the order in which objects were made") {
+    driver a;
+    driver b;
+    for (auto name : {"x", "y", "z"}) a.create(name);
+    for (auto name : {"z", "x", "y"}) b.create(name);
+    auto const objects = [](driver& d) {
+        auto const text = d.space.snapshot().value();
+        return text.substr(text.find("[["), text.rfind(",[[") - text.find("[["));
+    };
+    CHECK(objects(a) == objects(b));
+}
