@@ -61,6 +61,11 @@ struct node_options {
     }
 };
 
+/// Options of one call, for `handle.with(options)->method(…)`.
+struct call_options {
+    std::chrono::nanoseconds timeout{}; ///< until the call has its outcome; 0: the node's `call_timeout`
+};
+
 namespace detail {
 
 inline void require(bool holds, std::string const& sentence) {

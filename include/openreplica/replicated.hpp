@@ -1,11 +1,11 @@
 // The handle to a replicated object.
 #pragma once
 
-#include <openreplica/call_options.hpp>
 #include <openreplica/config.hpp>
 #include <openreplica/object/describe.hpp>
 #include <openreplica/object/host.hpp>
 #include <openreplica/object/invocation.hpp>
+#include <openreplica/options.hpp>
 
 #include <asio/use_future.hpp>
 

@@ -3873,6 +3873,11 @@ struct node_options {
     }
 };
 
+/// Options of one call, for `handle.with(options)->method(…)`.
+struct call_options {
+    std::chrono::nanoseconds timeout{}; ///< until the call has its outcome; 0: the node's `call_timeout`
+};
+
 namespace detail {
 
 inline void require(bool holds, std::string const& sentence) {
@@ -11499,18 +11504,6 @@ public:                                                                         
 
 // <openreplica/replicated.hpp>
 // The handle to a replicated object.
-
-// <openreplica/call_options.hpp>
-// What a single call may set.
-
-namespace openreplica::inline v0 {
-
-/// Options of one call, for `handle.with(options)->method(…)`.
-struct call_options {
-    std::chrono::nanoseconds timeout{}; ///< until the call has its outcome; 0: the node's `call_timeout`
-};
-
-} // namespace openreplica::inline v0
 
 // <openreplica/object/invocation.hpp>
 // Calls of a handle's methods: blocking, asynchronous and local.

@@ -1,10 +1,10 @@
 // Calls of a handle's methods: blocking, asynchronous and local.
 #pragma once
 
-#include <openreplica/call_options.hpp>
 #include <openreplica/config.hpp>
 #include <openreplica/object/command_text.hpp>
 #include <openreplica/object/host.hpp>
+#include <openreplica/options.hpp>
 
 #include <asio/associated_cancellation_slot.hpp>
 #include <asio/associated_executor.hpp>

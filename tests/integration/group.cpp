@@ -1,0 +1,268 @@
+// Groups of real nodes over real sockets, in one process: founding, joining, losing members, bad neighbours.
+#include <openreplica/openreplica.hpp>
+
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+
+#include <asio/connect.hpp>
+#include <asio/io_context.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/read.hpp>
+#include <asio/write.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+class tally {
+    std::map<std::string, int> calls;
+
+public:
+    int add(std::string const& id) { return ++calls[id]; }
+    int size() const { return static_cast<int>(calls.size()); }
+    int most() const {
+        int n = 0;
+        for (auto const& [id, times] : calls) n = std::max(n, times);
+        return n;
+    }
+    OPENREPLICA_METHODS(tally, add, size, most)
+    NLOHMANN_DEFINE_TYPE_INTRUSIVE(tally, calls)
+};
+
+std::uint16_t free_port() {
+    asio::io_context io;
+    return asio::ip::tcp::acceptor(io, {asio::ip::address_v4::loopback(), 0}).local_endpoint().port();
+}
+
+std::vector<std::string> free_addresses(int n) {
+    std::vector<std::string> all;
+    for (int i = 0; i < n; ++i) all.push_back("127.0.0.1:" + std::to_string(free_port()));
+    return all;
+}
+
+/// Asks again until it holds, or fails after the deadline.
+bool eventually(std::function<bool()> const& holds, std::chrono::seconds within = 20s) {
+    auto const end = std::chrono::steady_clock::now() + within;
+    while (!holds()) {
+        if (std::chrono::steady_clock::now() > end) return false;
+        std::this_thread::sleep_for(2ms);
+    }
+    return true;
+}
+
+openreplica::node_options member(std::string const& group, std::string const& listen, std::vector<std::string> seeds,
+                                 int founders) {
+    openreplica::node_options o;
+    o.group = group;
+    o.listen = listen;
+    o.seeds = std::move(seeds);
+    o.founders = founders;
+    o.logger = [](openreplica::log_level, std::string_view) {};
+    return o;
+}
+
+/// n members of one group, all founders.
+struct group {
+    std::vector<std::string> addresses;
+    std::vector<std::optional<openreplica::node>> nodes;
+
+    explicit group(int n, std::function<void(openreplica::node_options&)> const& change = {})
+        : addresses(free_addresses(n)), nodes(static_cast<std::size_t>(n)) {
+        for (std::size_t i = 0; i < nodes.size(); ++i) {
+            auto o = member("test", addresses[i], addresses, n);
+            if (change) change(o);
+            nodes[i].emplace(std::move(o));
+        }
+    }
+    [[nodiscard]] bool ready() {
+        for (auto& n : nodes)
+            if (n && !n->wait_ready(20s)) return false;
+        return true;
+    }
+    [[nodiscard]] std::size_t leader() {
+        std::size_t found = nodes.size();
+        (void)eventually([&] {
+            for (std::size_t i = 0; i < nodes.size(); ++i)
+                if (nodes[i] && nodes[i]->status().role == "leader") found = i;
+            return found < nodes.size();
+        });
+        return found;
+    }
+};
+
+} // namespace
+
+TEST_CASE("three nodes that know one another's addresses found one group and share an object") {
+    group g(3);
+    REQUIRE(g.ready());
+    for (auto& n : g.nodes) CHECK(n->status().cluster == g.nodes[0]->status().cluster);
+    openreplica::replicated<tally> a{*g.nodes[0], "t"}, b{*g.nodes[1], "t"}, c{*g.nodes[2], "t"};
+    CHECK(a->add("x") == 1);
+    CHECK(b->add("x") == 2);
+    CHECK(c->add("y") == 1);
+    CHECK(a->size() == 2);
+    CHECK(b->most() == 2);
+    CHECK(eventually([&] {
+        auto const s = g.nodes[0]->status(), t = g.nodes[1]->status(), u = g.nodes[2]->status();
+        return s.applied == t.applied && t.applied == u.applied && s.digest == t.digest && t.digest == u.digest;
+    }));
+}
+
+TEST_CASE("calls through every member go on when the leader is gone, and none is lost or executed twice") {
+    group g(3);
+    REQUIRE(g.ready());
+    std::size_t const leader = g.leader();
+    REQUIRE(leader < 3);
+    std::atomic<int> acknowledged = 0;
+    std::atomic<bool> stop = false;
+    std::vector<std::jthread> callers;
+    for (std::size_t i = 0; i < 3; ++i) {
+        if (i == leader) continue;
+        callers.emplace_back([&, i, shared = openreplica::replicated<tally>(*g.nodes[i], "t")] {
+            for (int k = 0; !stop; ++k) {
+                shared->add(std::to_string(i) + "/" + std::to_string(k));
+                ++acknowledged;
+            }
+        });
+    }
+    REQUIRE(eventually([&] { return acknowledged > 200; }));
+    g.nodes[leader].reset();
+    int const at_death = acknowledged;
+    CHECK(eventually([&] { return acknowledged > at_death + 200; }));
+    stop = true;
+    callers.clear();
+    openreplica::replicated<tally> shared(*g.nodes[(leader + 1) % 3], "t");
+    CHECK(shared->size() == acknowledged);
+    CHECK(shared->most() == 1);
+}
+
+TEST_CASE("a node without founders joins as a learner, by snapshot when the log's start is gone, and serves calls") {
+    group g(3, [](auto& o) { o.snapshot_every = 64; });
+    REQUIRE(g.ready());
+    openreplica::replicated<tally> shared{*g.nodes[0], "t"};
+    for (int i = 0; i < 500; ++i) shared->add(std::to_string(i));
+    REQUIRE(eventually([&] { return g.nodes[0]->status().log_start > 1; }));
+    openreplica::node late{member("test", "127.0.0.1:0", g.addresses, 0)};
+    openreplica::replicated<tally> there{late, "t"};
+    REQUIRE(late.wait_ready(20s));
+    CHECK(late.status().role == "learner");
+    CHECK(there->size() == 500);
+    CHECK(there->add("late") == 1);
+    CHECK(there.local()->size() == 501);
+    CHECK(shared->size() == 501);
+    CHECK(eventually([&] { return late.status().digest == g.nodes[0]->status().digest; }));
+}
+
+TEST_CASE("a restarted diskless member comes back as a learner without a vote") {
+    group g(3);
+    REQUIRE(g.ready());
+    openreplica::replicated<tally> first{*g.nodes[0], "t"};
+    first->add("before");
+    auto const cluster = g.nodes[0]->status().cluster;
+    g.nodes[2].reset();
+    g.nodes[2].emplace(member("test", g.addresses[2], g.addresses, 3));
+    openreplica::replicated<tally> again{*g.nodes[2], "t"};
+    CHECK(again->add("after") == 1);
+    CHECK(again->size() == 2);
+    CHECK(g.nodes[2]->status().cluster == cluster);
+    CHECK(g.nodes[2]->status().role == "learner");
+}
+
+TEST_CASE("two of three founders do not found, and say whom they wait for; the third completes the group") {
+    auto const addresses = free_addresses(3);
+    openreplica::node a{member("test", addresses[0], addresses, 3)};
+    openreplica::node b{member("test", addresses[1], addresses, 3)};
+    openreplica::replicated<tally> shared{a, "t"};
+    CHECK_THROWS_AS(shared.with({.timeout = 1500ms})->add("x"), openreplica::error);
+    CHECK(a.status().role == "founding");
+    CHECK(a.status().problem.find("2 of 3") != std::string::npos);
+    openreplica::node c{member("test", addresses[2], addresses, 3)};
+    REQUIRE(a.wait_ready(20s));
+    CHECK(shared->add("x") == 1);
+}
+
+TEST_CASE("with a majority gone calls end at their deadline with an honest outcome") {
+    group g(3);
+    REQUIRE(g.ready());
+    openreplica::replicated<tally> shared{*g.nodes[0], "t"};
+    shared->add("x");
+    g.nodes[1].reset();
+    g.nodes[2].reset();
+    auto const begun = std::chrono::steady_clock::now();
+    try {
+        shared.with({.timeout = 1s})->add("y");
+        FAIL("a call went through without a majority");
+    } catch (openreplica::error const& e) {
+        bool const honest = e.code() == openreplica::errc::outcome_unknown || e.code() == openreplica::errc::not_executed;
+        CHECK(honest);
+    }
+    CHECK(std::chrono::steady_clock::now() - begun < 5s);
+    try {
+        shared.with({.timeout = 500ms})->size();
+        FAIL("a read was answered without a majority");
+    } catch (openreplica::error const& e) {
+        CHECK(e.code() == openreplica::errc::not_executed);
+    }
+    CHECK(shared.local()->size() >= 1);
+}
+
+TEST_CASE("nodes of another group or with another fingerprint are refused with a reason, and the group goes on") {
+    std::mutex mutex;
+    std::string said;
+    group g(1);
+    REQUIRE(g.ready());
+    auto o = member("other", "127.0.0.1:0", {g.addresses[0]}, 0);
+    o.logger = [&](openreplica::log_level, std::string_view line) {
+        std::lock_guard const lock(mutex);
+        said += line;
+    };
+    openreplica::node stranger{std::move(o)};
+    CHECK(eventually([&] {
+        std::lock_guard const lock(mutex);
+        return said.find("belongs to group \"test\"") != std::string::npos;
+    }));
+    openreplica::replicated<tally> shared{*g.nodes[0], "t"};
+    CHECK(shared->add("x") == 1);
+    CHECK(stranger.status().role == "founding");
+}
+
+TEST_CASE("garbage on the port closes that connection and nothing else") {
+    group g(3);
+    REQUIRE(g.ready());
+    openreplica::replicated<tally> shared{*g.nodes[0], "t"};
+    for (std::string const bytes : {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\x16\x03\x01\x02", "ORR1\x01\x02\xff\xff\xff\xff\xff"}) {
+        asio::io_context io;
+        asio::ip::tcp::socket s(io);
+        s.connect({asio::ip::address_v4::loopback(), openreplica::parse_endpoint(g.addresses[0])->port});
+        std::string padded = bytes + std::string(64, 'x');
+        asio::write(s, asio::buffer(padded));
+        char rest = 0;
+        asio::error_code over;
+        asio::read(s, asio::buffer(&rest, 1), over);
+        CHECK(over);
+    }
+    CHECK(shared->add("x") == 1);
+}
+
+TEST_CASE("a command above the limit is refused before it is sent") {
+    group g(1, [](auto& o) { o.limits.max_command_bytes = 1000; });
+    REQUIRE(g.ready());
+    openreplica::replicated<tally> shared{*g.nodes[0], "t"};
+    CHECK(shared->add(std::string(900, 'x')) == 1);
+    try {
+        shared->add(std::string(1000, 'x'));
+        FAIL("an oversized command was taken");
+    } catch (openreplica::error const& e) {
+        CHECK(e.code() == openreplica::errc::too_large);
+    }
+}
