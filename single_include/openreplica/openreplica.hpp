@@ -6784,7 +6784,7 @@ public:
         return std::exchange(report_, std::nullopt);
     }
 
-    [[nodiscard]] bool is_this_thread() const { return std::this_thread::get_id() == id_; }
+    [[nodiscard]] bool is_this_thread() const { return std::this_thread::get_id() == id_.load(std::memory_order_relaxed); }
 
     /// Finishes what is queued and ends the thread. Called on the apply thread itself (a completion destroys the node),
     /// it lets the thread end by itself.
@@ -6804,7 +6804,7 @@ public:
 private:
     void run() {
         std::unique_lock lock(mutex_);
-        id_ = std::this_thread::get_id();
+        id_.store(std::this_thread::get_id(), std::memory_order_relaxed);
         for (;;) {
             ready_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
             if (queue_.empty()) return;
@@ -6845,7 +6845,7 @@ private:
     std::optional<apply_report> report_;
     bool busy_ = false;
     bool stopping_ = false;
-    std::thread::id id_;
+    std::atomic<std::thread::id> id_;
     std::thread thread_; // Last: it uses everything above.
 };
 
