@@ -2,6 +2,7 @@
 #pragma once
 
 #include <openreplica/types/ids.hpp>
+#include <openreplica/types/mutation.hpp>
 #include <openreplica/types/outcome.hpp>
 
 #include <algorithm>
@@ -58,6 +59,7 @@ public:
     }
 
     [[nodiscard]] call_outcome const* find(sequence seq) const {
+        if (OPENREPLICA_MUTANT(forget_session_result)) return nullptr;
         if (seq < acked_below_ || seq.since(acked_below_) >= ring_.size()) return nullptr;
         cell const& c = ring_[seq.value & (ring_.size() - 1)];
         return c.used ? &c.outcome : nullptr;

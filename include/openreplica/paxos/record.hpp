@@ -27,9 +27,10 @@ struct chosen_record {
     bool operator==(chosen_record const&) const = default;
 };
 
-/// "I accepted this first configuration", "it was chosen", or "I gave it up".
+/// "I accepted this first configuration", "it was chosen", "I refuse it for ever", or "so many refused that it is dead:
+/// I belong to nothing again".
 struct founding_record {
-    enum class step : std::uint8_t { accepted = 1, chosen = 2, abandoned = 3 };
+    enum class step : std::uint8_t { accepted = 1, chosen = 2, abandoned = 3, ended = 4 };
     step what = step::accepted;
     first_configuration first;
     bool operator==(founding_record const&) const = default;
@@ -50,9 +51,9 @@ struct snapshot {
 
 /// What a node remembers when it starts again.
 struct durable_state {
-    first_configuration group; ///< empty cluster: belongs to no group
+    first_configuration group; ///< accepted last, unless it ended; empty cluster: belongs to no group
     bool group_chosen = false; ///< the first configuration is known to be chosen
-    std::vector<cluster_id> abandoned;
+    std::vector<cluster_id> abandoned; ///< refused for ever; may hold `group` while that has not ended
     ballot promised;
     slot chosen;                ///< never above what `entries` or the snapshot holds
     snapshot base;              ///< slot 0: none was kept

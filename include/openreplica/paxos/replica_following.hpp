@@ -285,6 +285,7 @@ inline bool replica::install(slot at, ballot const& behind, log_time stamp, inst
     acceptor_.promise_to(behind, fx_); // Rule R.
     election_.note(behind);
     log_.install(at);
+    fx_.write(chosen_record{at}); // What is acknowledged from here on waits for the snapshot to be durable.
     stamp_ = std::max(stamp_, stamp);
     learner_.installed(at, now);
     after_learning(now);

@@ -117,6 +117,7 @@ private:
     void place_reads(std::vector<paxos::read_point> const& points);
     void serve_reads(apply_batch& work);
     void release_held();
+    void keep_snapshot(paxos::snapshot const& s);
     void tell_durable();
     void expire_reads(instant now);
     void keep_session(instant now);

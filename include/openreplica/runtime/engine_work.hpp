@@ -129,6 +129,15 @@ inline void engine::release_held() {
     }
 }
 
+/// A snapshot takes a position of the stream. The core does not know of it: its positions move up by one, so that what
+/// it sends from now on waits for the snapshot too.
+inline void engine::keep_snapshot(paxos::snapshot const& s) {
+    written_ = written_.next();
+    core_base_ = core_base_.next();
+    store_.keep(s, written_);
+    snapshots_.keep(s);
+}
+
 inline void engine::on_durable(lsn upto) { durable_ = std::max(durable_, upto); }
 
 inline void engine::tell_durable() {
@@ -223,8 +232,7 @@ inline void engine::on_applied(apply_report&& report) {
     if (report.snapshot && replica_) {
         snapshotting_ = false;
         report.snapshot->governing = replica_->governing();
-        store_.keep(*report.snapshot);
-        snapshots_.keep(*report.snapshot);
+        keep_snapshot(*report.snapshot);
         slot const at = report.snapshot->at;
         if (at.value > options_.keep_entries) replica_->trim(slot{at.value - options_.keep_entries});
     }
@@ -250,8 +258,7 @@ inline void engine::on(node_id from, paxos::snapshot_chunk const& m) {
     if (auto const next = snapshots_.take(m, env_.now())) {
         env_.send(std::span(&from, 1), paxos::message(*next));
     } else if (auto s = snapshots_.complete(); s && s->at > replica_->entries().chosen()) {
-        store_.keep(*s);
-        snapshots_.keep(*s);
+        keep_snapshot(*s);
         install_ = std::move(s);
     }
 }

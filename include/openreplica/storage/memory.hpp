@@ -18,7 +18,7 @@ public:
     explicit memory(events e) : events_(std::move(e)) {}
 
     void append(std::span<paxos::record const>, lsn last) override { events_.durable(last); }
-    void keep(paxos::snapshot const&) override {}
+    void keep(paxos::snapshot const&, lsn last) override { events_.durable(last); }
     [[nodiscard]] paxos::durable_state recover() override { return {}; }
 };
 

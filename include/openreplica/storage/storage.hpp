@@ -31,8 +31,9 @@ public:
     /// Appends records; the last one gets position `last`. Positions are consecutive.
     virtual void append(std::span<paxos::record const> records, lsn last) = 0;
 
-    /// Keeps a snapshot in place of every entry up to `s.at`. What was appended before stays readable until it is safe.
-    virtual void keep(paxos::snapshot const& s) = 0;
+    /// Keeps a snapshot in place of every entry up to `s.at`. It has its place in the stream like a record, at position
+    /// `last`: whoever claims to hold what it holds waits for that position.
+    virtual void keep(paxos::snapshot const& s, lsn last) = 0;
 
     /// Everything that was durable when the storage was opened.
     [[nodiscard]] virtual paxos::durable_state recover() = 0;
