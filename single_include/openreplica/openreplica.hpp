@@ -9075,6 +9075,7 @@ private:
     void keep_clock(instant now);
     void watch_leader(instant now);
 
+    [[nodiscard]] bool remember_forward(node_id from, std::uint64_t number);
     void on(node_id from, paxos::forward& m);
     void on(node_id from, paxos::forward_refused const& m);
     void on(node_id from, paxos::snapshot_request const& m);
@@ -9106,7 +9107,13 @@ private:
     std::vector<finished_call> finished_;
 
     std::uint64_t next_forward_ = 1;
-    std::map<std::uint64_t, std::vector<sequence>> forwards_; ///< the latest ones, to know what a refusal refuses
+    struct sent_forward {
+        node_id to;
+        std::vector<sequence> numbers;
+    };
+    std::map<std::uint64_t, sent_forward> forwards_; ///< the latest ones, to know what a refusal refuses
+    std::set<std::pair<node_id, std::uint64_t>> taken_; ///< forwards of others that were proposed here
+    std::deque<std::pair<node_id, std::uint64_t>> taken_order_;
     std::optional<node_id> route_;
     std::optional<node_id> known_leader_;
 
@@ -9135,12 +9142,16 @@ inline engine::engine(paxos::member self, engine_options options, environment& e
                       calls& pending)
     : self_(std::move(self)), options_(options), env_(env), store_(store), calls_(pending) {
     options_.protocol.incarnation = env_.random();
+    next_forward_ = (env_.random() >> 2) + 1; // A refusal of an earlier life's forward must not match.
     opener_ = env_.random() | 1;
 }
 
 inline void engine::start(paxos::durable_state&& recovered) {
     founding_.emplace(self_, founding_options(), recovered, env_.now());
-    if (recovered.base.at > slot{}) install_ = recovered.base;
+    if (recovered.base.at > slot{}) {
+        install_ = recovered.base;
+        snapshots_.keep(recovered.base); // Peers that need it may ask at once.
+    }
     if (recovered.group_chosen) join(recovered.group.cluster, recovered.group.members, recovered);
 }
 
@@ -9170,6 +9181,8 @@ inline void engine::on_peer_up(node_id peer) {
 
 inline void engine::on_peer_down(node_id peer) {
     std::erase(up_, peer);
+    // Whoever comes back may have forgotten what it took: its refusals prove nothing about what was sent before.
+    std::erase_if(forwards_, [&](auto const& f) { return f.second.to == peer; });
     if (replica_) replica_->suspect(peer, env_.now());
 }
 
@@ -9368,7 +9381,7 @@ inline void engine::send_calls() {
         } else {
             std::uint64_t const number = next_forward_++;
             node_id const to = *replica_->route(now);
-            forwards_.emplace(number, std::move(b.numbers));
+            forwards_.emplace(number, sent_forward{to, std::move(b.numbers)});
             env_.send(std::span(&to, 1), paxos::message(paxos::forward{number, 0, std::move(b.commands)}));
         }
     }
@@ -9385,8 +9398,21 @@ inline void engine::send_command(std::string encoded) {
     }
 }
 
+/// False when this forward was proposed before: another copy of it must not be answered with a refusal, which its sender
+/// would take as the proof that nothing was executed.
+inline bool engine::remember_forward(node_id from, std::uint64_t number) {
+    if (!taken_.emplace(from, number).second) return false;
+    taken_order_.emplace_back(from, number);
+    if (taken_order_.size() > 4096) {
+        taken_.erase(taken_order_.front());
+        taken_order_.pop_front();
+    }
+    return true;
+}
+
 inline void engine::on(node_id from, paxos::forward& m) {
     instant const now = env_.now();
+    if (m.number != 0 && taken_.contains({from, m.number})) return;
     auto refuse = [&](errc why) {
         if (m.number != 0)
             env_.send(std::span(&from, 1),
@@ -9396,6 +9422,7 @@ inline void engine::on(node_id from, paxos::forward& m) {
         if (!replica_->has_room(m.commands)) return refuse(errc::overloaded);
         for (shared_bytes const& c : m.commands)
             if (!decode_envelope(c.view())) return refuse(errc::malformed);
+        if (m.number != 0 && !remember_forward(from, m.number)) return;
         (void)replica_->propose(m.commands, now);
         return;
     }
@@ -9412,7 +9439,7 @@ inline void engine::on(node_id, paxos::forward_refused const& m) {
     auto const code = static_cast<errc>(m.reason);
     // Nobody leads there: look again in a heartbeat.
     instant const sent_at = code == errc::not_executed ? now - options_.retry + options_.protocol.heartbeat : now;
-    calls_.refused(it->second, failed(code, "the leader refused the call: " + make_error_code(code).message()), sent_at);
+    calls_.refused(it->second.numbers, failed(code, "the leader refused the call: " + make_error_code(code).message()), sent_at);
     forwards_.erase(it);
 }
 

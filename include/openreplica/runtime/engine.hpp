@@ -14,6 +14,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -124,6 +125,7 @@ private:
     void keep_clock(instant now);
     void watch_leader(instant now);
 
+    [[nodiscard]] bool remember_forward(node_id from, std::uint64_t number);
     void on(node_id from, paxos::forward& m);
     void on(node_id from, paxos::forward_refused const& m);
     void on(node_id from, paxos::snapshot_request const& m);
@@ -155,7 +157,13 @@ private:
     std::vector<finished_call> finished_;
 
     std::uint64_t next_forward_ = 1;
-    std::map<std::uint64_t, std::vector<sequence>> forwards_; ///< the latest ones, to know what a refusal refuses
+    struct sent_forward {
+        node_id to;
+        std::vector<sequence> numbers;
+    };
+    std::map<std::uint64_t, sent_forward> forwards_; ///< the latest ones, to know what a refusal refuses
+    std::set<std::pair<node_id, std::uint64_t>> taken_; ///< forwards of others that were proposed here
+    std::deque<std::pair<node_id, std::uint64_t>> taken_order_;
     std::optional<node_id> route_;
     std::optional<node_id> known_leader_;
 

@@ -9,12 +9,16 @@ inline engine::engine(paxos::member self, engine_options options, environment& e
                       calls& pending)
     : self_(std::move(self)), options_(options), env_(env), store_(store), calls_(pending) {
     options_.protocol.incarnation = env_.random();
+    next_forward_ = (env_.random() >> 2) + 1; // A refusal of an earlier life's forward must not match.
     opener_ = env_.random() | 1;
 }
 
 inline void engine::start(paxos::durable_state&& recovered) {
     founding_.emplace(self_, founding_options(), recovered, env_.now());
-    if (recovered.base.at > slot{}) install_ = recovered.base;
+    if (recovered.base.at > slot{}) {
+        install_ = recovered.base;
+        snapshots_.keep(recovered.base); // Peers that need it may ask at once.
+    }
     if (recovered.group_chosen) join(recovered.group.cluster, recovered.group.members, recovered);
 }
 
@@ -44,6 +48,8 @@ inline void engine::on_peer_up(node_id peer) {
 
 inline void engine::on_peer_down(node_id peer) {
     std::erase(up_, peer);
+    // Whoever comes back may have forgotten what it took: its refusals prove nothing about what was sent before.
+    std::erase_if(forwards_, [&](auto const& f) { return f.second.to == peer; });
     if (replica_) replica_->suspect(peer, env_.now());
 }
 

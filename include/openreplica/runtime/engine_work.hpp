@@ -49,7 +49,7 @@ inline void engine::send_calls() {
         } else {
             std::uint64_t const number = next_forward_++;
             node_id const to = *replica_->route(now);
-            forwards_.emplace(number, std::move(b.numbers));
+            forwards_.emplace(number, sent_forward{to, std::move(b.numbers)});
             env_.send(std::span(&to, 1), paxos::message(paxos::forward{number, 0, std::move(b.commands)}));
         }
     }
@@ -66,8 +66,21 @@ inline void engine::send_command(std::string encoded) {
     }
 }
 
+/// False when this forward was proposed before: another copy of it must not be answered with a refusal, which its sender
+/// would take as the proof that nothing was executed.
+inline bool engine::remember_forward(node_id from, std::uint64_t number) {
+    if (!taken_.emplace(from, number).second) return false;
+    taken_order_.emplace_back(from, number);
+    if (taken_order_.size() > 4096) {
+        taken_.erase(taken_order_.front());
+        taken_order_.pop_front();
+    }
+    return true;
+}
+
 inline void engine::on(node_id from, paxos::forward& m) {
     instant const now = env_.now();
+    if (m.number != 0 && taken_.contains({from, m.number})) return;
     auto refuse = [&](errc why) {
         if (m.number != 0)
             env_.send(std::span(&from, 1),
@@ -77,6 +90,7 @@ inline void engine::on(node_id from, paxos::forward& m) {
         if (!replica_->has_room(m.commands)) return refuse(errc::overloaded);
         for (shared_bytes const& c : m.commands)
             if (!decode_envelope(c.view())) return refuse(errc::malformed);
+        if (m.number != 0 && !remember_forward(from, m.number)) return;
         (void)replica_->propose(m.commands, now);
         return;
     }
@@ -93,7 +107,7 @@ inline void engine::on(node_id, paxos::forward_refused const& m) {
     auto const code = static_cast<errc>(m.reason);
     // Nobody leads there: look again in a heartbeat.
     instant const sent_at = code == errc::not_executed ? now - options_.retry + options_.protocol.heartbeat : now;
-    calls_.refused(it->second, failed(code, "the leader refused the call: " + make_error_code(code).message()), sent_at);
+    calls_.refused(it->second.numbers, failed(code, "the leader refused the call: " + make_error_code(code).message()), sent_at);
     forwards_.erase(it);
 }
 
