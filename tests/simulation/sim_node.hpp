@@ -11,6 +11,7 @@
 #include <openreplica/paxos/invariants.hpp>
 #include <openreplica/runtime/engine.hpp>
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -46,6 +47,7 @@ class sim_node final : public runtime::environment {
         runtime::applier applier{space, calls};
         std::unique_ptr<runtime::engine> engine;
         std::shared_ptr<runtime::object_birth> birth;
+        std::deque<runtime::apply_batch> to_apply;
         slot delivered; ///< the last slot handed to the applier
     };
 
@@ -286,10 +288,12 @@ inline void sim_node::apply(runtime::apply_batch&& work) {
                     std::to_string(process_->delivered.value));
         process_->delivered = std::max(process_->delivered, e.at);
     }
-    auto shared = std::make_shared<runtime::apply_batch>(std::move(work));
+    process_->to_apply.push_back(std::move(work));
     last_apply_ = std::max(last_apply_, world_.now + static_cast<sim_time>(world_.rng.below(2000)));
-    later(last_apply_ - world_.now, [this, shared] {
-        auto report = process_->applier.run(std::move(*shared), now());
+    later(last_apply_ - world_.now, [this] {
+        runtime::apply_batch next = std::move(process_->to_apply.front());
+        process_->to_apply.pop_front();
+        auto report = process_->applier.run(std::move(next), now());
         require(report.problem.empty(), "S7", report.problem);
         oracle_.on_applied(report.applied, report.digest);
         act([&] { engine().on_applied(std::move(report)); });

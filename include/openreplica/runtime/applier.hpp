@@ -63,8 +63,12 @@ public:
 
 private:
     void apply(paxos::entry const& e, instant now, apply_report& report) {
-        bool const in_order = e.at == applied_.next() || OPENREPLICA_MUTANT(apply_out_of_order);
-        if (!problem_.empty() || !in_order) return; // What a snapshot already held is skipped.
+        bool const in_order = e.at <= applied_.next() || OPENREPLICA_MUTANT(apply_out_of_order);
+        if (in_order && e.at <= applied_ && !OPENREPLICA_MUTANT(apply_out_of_order)) return; // A snapshot held it.
+        if (!in_order && problem_.empty())
+            problem_ = "slot " + std::to_string(e.at.value) + " came after slot " + std::to_string(applied_.value) +
+                       ": a defect of OpenReplica; this replica has stopped applying, restart it and report this";
+        if (!problem_.empty()) return;
         behind_ = std::max(behind_, e.accepted);
         if (e.what.kind == paxos::value_kind::command && !run_command(e, now, report)) return;
         applied_ = e.at;
