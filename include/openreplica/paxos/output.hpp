@@ -65,10 +65,12 @@ public:
         if (!to.empty()) pending_.messages.push_back({std::move(to), std::move(m), {}});
     }
     /// Sends once everything written so far is durable.
-    void send_durable(node_id to, message m) {
+    void send_durable(std::vector<node_id> to, message m) {
+        if (to.empty()) return;
         lsn const after = OPENREPLICA_MUTANT(vote_before_durable) ? lsn{} : last_;
-        pending_.messages.push_back({{to}, std::move(m), after});
+        pending_.messages.push_back({std::move(to), std::move(m), after});
     }
+    void send_durable(node_id to, message m) { send_durable(std::vector{to}, std::move(m)); }
     void deliver(entry e) { pending_.chosen.push_back(std::move(e)); }
     void serve_reads(read_point p) { pending_.reads.push_back(p); }
     void ask_snapshot(node_id from) { pending_.snapshot_from.push_back(from); }

@@ -143,6 +143,7 @@ private:
     void consider_running(instant now, std::uint64_t jitter);
 
     // Phase 2.
+    [[nodiscard]] std::size_t fitting(leader const& l, std::span<shared_bytes const> commands) const;
     void propose_values(leader& l, std::vector<value> values, instant now);
     void count_votes(instant now);
     void pump(leader& l);

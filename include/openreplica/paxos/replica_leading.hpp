@@ -25,7 +25,9 @@ inline void replica::ask_promises(candidate& c, instant now) {
         auto const it = c.reports.find(id);
         if (it == c.reports.end() || !it->second.complete) missing.push_back(id);
     }
-    fx_.send(std::move(missing), prepare{c.number, log_.chosen(), config_.number});
+    // Only once this node's own promise is durable: a candidate that forgot its ballot in a crash would use it again, for
+    // other values.
+    fx_.send_durable(std::move(missing), prepare{c.number, log_.chosen(), config_.number});
     c.asked_at = now;
 }
 
@@ -98,28 +100,30 @@ inline void replica::preempted(ballot const& by, instant now) {
 
 // ---- phase 2
 
+inline std::size_t replica::fitting(leader const& l, std::span<shared_bytes const> commands) const {
+    auto const open = static_cast<std::size_t>(log_.last().since(log_.chosen()));
+    std::size_t bytes = l.open_bytes;
+    std::size_t n = 0;
+    for (; n < commands.size() && open + n < options_.window_entries && bytes < options_.window_bytes; ++n)
+        bytes += value{value_kind::command, {}, commands[n]}.weight();
+    return n;
+}
+
 inline std::size_t replica::propose(std::span<shared_bytes const> commands, instant now) {
     auto* l = std::get_if<leader>(&role_);
     if (l == nullptr) return 0;
     settle(*l);
-    std::vector<value> values;
-    std::size_t const open = static_cast<std::size_t>(log_.last().since(log_.chosen()));
-    std::size_t bytes = l->open_bytes;
+    std::size_t const taken = fitting(*l, commands);
     log_time const stamp = l->clock(now);
-    for (shared_bytes const& c : commands) {
-        if (open + values.size() >= options_.window_entries || bytes >= options_.window_bytes) break;
-        values.push_back(value{value_kind::command, stamp, c});
-        bytes += values.back().weight();
-    }
-    std::size_t const taken = values.size();
+    std::vector<value> values;
+    for (shared_bytes const& c : commands.first(taken)) values.push_back(value{value_kind::command, stamp, c});
     if (taken > 0) propose_values(*l, std::move(values), now);
     return taken;
 }
 
 inline bool replica::has_room(std::span<shared_bytes const> commands) const {
     auto const* l = std::get_if<leader>(&role_);
-    return l != nullptr && log_.last().since(log_.chosen()) + commands.size() <= options_.window_entries &&
-           l->open_bytes < options_.window_bytes;
+    return l != nullptr && fitting(*l, commands) == commands.size();
 }
 
 inline void replica::propose_values(leader& l, std::vector<value> values, instant now) {
