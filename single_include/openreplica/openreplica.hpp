@@ -2591,6 +2591,7 @@ enum class mutant : std::uint8_t {
     chosen_from_other_ballot,  ///< rule 2: a chosen index chooses entries that were accepted under another ballot
     vote_counted_twice,        ///< the leader's own vote counts twice
     vote_before_durable,       ///< a promise or an acknowledgement leaves before it is durable
+    ask_before_durable,        ///< a candidate asks for promises before its own is durable
     skip_reproposal,           ///< a new leader proposes no-ops where values were accepted
     lowest_ballot_wins,        ///< a new leader takes the value of the lowest ballot
     read_without_quorum,       ///< a leader answers reads without asking whether it still leads
@@ -8602,7 +8603,11 @@ inline void replica::ask_promises(candidate& c, instant now) {
     }
     // Only once this node's own promise is durable: a candidate that forgot its ballot in a crash would use it again, for
     // other values.
-    fx_.send_durable(std::move(missing), prepare{c.number, log_.chosen(), config_.number});
+    prepare const ask{c.number, log_.chosen(), config_.number};
+    if (OPENREPLICA_MUTANT(ask_before_durable))
+        fx_.send(std::move(missing), ask);
+    else
+        fx_.send_durable(std::move(missing), ask);
     c.asked_at = now;
 }
 

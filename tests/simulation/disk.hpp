@@ -33,6 +33,7 @@ class disk final : public openreplica::storage::storage {
     // What is durable.
     paxos::durable_state state_;
     std::map<slot, paxos::entry> entries_;
+    std::map<slot, openreplica::ballot> before_promise_; ///< what was held when the promise was written
 
 public:
     std::function<void(lsn)> report; ///< to the engine of the current life
@@ -62,7 +63,15 @@ public:
         while (entries_.contains(s.next())) s = s.next();
         return s;
     }
-    [[nodiscard]] bool holds(slot s) const { return s <= state_.base.at || entries_.contains(s); }
+    /// The slots, with their ballots, that were accepted before the latest promise.
+    [[nodiscard]] std::map<slot, openreplica::ballot> const& before_promise() const { return before_promise_; }
+    /// Another machine, or one that keeps nothing: everything is gone.
+    void wipe() {
+        crash();
+        state_ = {};
+        entries_.clear();
+        before_promise_.clear();
+    }
 
 private:
     void write(std::vector<item> items, lsn last) {
@@ -89,6 +98,8 @@ private:
         if (auto* p = std::get_if<paxos::promise_record>(&r)) {
             require(p->promised >= state_.promised, "S3", "a promise on disk was overwritten by a lower one");
             state_.promised = p->promised;
+            before_promise_.clear();
+            for (auto const& [s, e] : entries_) before_promise_.emplace_hint(before_promise_.end(), s, e.accepted);
         } else if (auto* a = std::get_if<paxos::accept_record>(&r)) {
             state_.promised = std::max(state_.promised, a->what.accepted);
             if (a->what.at > state_.base.at) entries_[a->what.at] = a->what;

@@ -35,7 +35,7 @@ struct named_mutant {
 constexpr named_mutant mutants[] = {
     MUTANT(accept_below_promise), MUTANT(promise_goes_back),       MUTANT(promise_reports_nothing),
     MUTANT(ack_over_hole),        MUTANT(chosen_from_other_ballot), MUTANT(vote_counted_twice),
-    MUTANT(vote_before_durable),  MUTANT(skip_reproposal),          MUTANT(lowest_ballot_wins),
+    MUTANT(vote_before_durable),  MUTANT(ask_before_durable),       MUTANT(skip_reproposal),          MUTANT(lowest_ballot_wins),
     MUTANT(read_without_quorum),  MUTANT(read_before_no_op),        MUTANT(apply_out_of_order),
     MUTANT(forget_session_result), MUTANT(retry_under_new_session), MUTANT(failure_means_not_executed)};
 #undef MUTANT
@@ -45,6 +45,7 @@ struct line {
     std::uint64_t seed;
     char invariant[16];
     std::uint64_t acknowledged;
+    std::uint64_t unknown;
     std::uint64_t classes;
     std::uint64_t fired[static_cast<std::size_t>(fault::count)];
 };
@@ -67,6 +68,7 @@ line play(std::uint64_t seed, bool quiet) {
     if (name.empty() && seed % 100 == 0 && run(seed)().trace_hash != r.trace_hash) name = "S20";
     std::strncpy(l.invariant, name.c_str(), sizeof l.invariant - 1);
     l.acknowledged = r.acknowledged;
+    l.unknown = r.unknown;
     l.classes = r.fault_classes();
     std::copy(r.fired.begin(), r.fired.end(), l.fired);
     if (!name.empty() && !quiet) report_failure(seed, r, first.config());
@@ -74,7 +76,7 @@ line play(std::uint64_t seed, bool quiet) {
 }
 
 struct totals {
-    std::uint64_t seeds = 0, counted = 0, failed = 0, acknowledged = 0;
+    std::uint64_t seeds = 0, counted = 0, failed = 0, acknowledged = 0, unknown = 0;
     std::uint64_t fired[static_cast<std::size_t>(fault::count)] = {};
     std::string first_invariant;
     std::uint64_t first_seed = 0;
@@ -107,6 +109,7 @@ totals run_seeds(std::uint64_t first, std::uint64_t count, int jobs, mutant brok
     while (read(pipes[0], &l, sizeof l) == sizeof l) {
         ++t.seeds;
         t.acknowledged += l.acknowledged;
+        t.unknown += l.unknown;
         // Rule 23: a seed counts with 200 acknowledged calls and three classes of faults.
         if (l.acknowledged >= 200 && l.classes >= 3) ++t.counted;
         for (std::size_t i = 0; i < std::size(l.fired); ++i) t.fired[i] += l.fired[i] > 0 ? 1 : 0;
@@ -141,9 +144,10 @@ totals show_seeds(std::uint64_t first, std::uint64_t count, int jobs) {
     auto const begun = std::chrono::steady_clock::now();
     totals const t = run_seeds(first, count, jobs, mutant::none, false);
     double const took = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-    std::printf("%llu seeds in %.1f s; %llu count (>= 200 calls acknowledged, >= 3 fault classes); %llu calls acknowledged\n",
+    std::printf("%llu seeds in %.1f s; %llu count (>= 200 calls acknowledged, >= 3 fault classes); %llu calls acknowledged, "
+                "%llu ended with an unknown outcome\n",
                 static_cast<unsigned long long>(t.seeds), took, static_cast<unsigned long long>(t.counted),
-                static_cast<unsigned long long>(t.acknowledged));
+                static_cast<unsigned long long>(t.acknowledged), static_cast<unsigned long long>(t.unknown));
     std::printf("seeds in which each fault fired:");
     for (std::size_t i = 0; i < std::size(t.fired); ++i)
         std::printf(" %s %llu", name_of(static_cast<fault>(i)), static_cast<unsigned long long>(t.fired[i]));

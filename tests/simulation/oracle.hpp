@@ -3,7 +3,9 @@
 
 #include "world.hpp"
 
+#include <openreplica/paxos/message.hpp>
 #include <openreplica/paxos/value.hpp>
+#include <openreplica/types/envelope.hpp>
 #include <openreplica/types/hash.hpp>
 #include <openreplica/types/outcome.hpp>
 
@@ -35,18 +37,33 @@ struct operation {
 class oracle {
     std::map<openreplica::slot, std::uint64_t> values_;
     std::map<openreplica::slot, std::uint64_t> digests_;
+    std::map<std::pair<openreplica::ballot, openreplica::slot>, std::uint64_t> proposed_;
+    std::set<std::string, std::less<>> bodies_; ///< of every command that a caller submitted
     openreplica::slot highest_ended_;
     std::vector<std::string> acked_; ///< appends, in the order of their acknowledgements
 
 public:
     std::vector<operation> operations;
     std::size_t acknowledged = 0;
+    std::size_t unknown = 0; ///< calls that ended with `outcome_unknown`
 
     /// S1: every node hands the same value of a slot to its state machine.
     void on_chosen(openreplica::paxos::entry const& e) {
-        auto const hash = openreplica::hash64(e.what.body.view(), static_cast<std::uint64_t>(e.what.kind) + e.what.stamp.value);
+        auto const hash = fingerprint(e.what);
         auto const [it, first] = values_.emplace(e.at, hash);
         require(first || it->second == hash, "S1", "slot " + std::to_string(e.at.value) + " holds two values");
+        if (first) check_origin(e);
+    }
+    /// S2: a ballot has one owner and proposes one value for a slot, also across its owner's crashes.
+    void on_proposed(openreplica::node_id by, openreplica::paxos::accept const& m) {
+        require(m.number.owner == by, "S2", "a node proposes in another one's ballot");
+        openreplica::slot s = m.first;
+        for (auto const& v : m.values) {
+            auto const hash = fingerprint(v);
+            auto const [it, first] = proposed_.emplace(std::pair(m.number, s), hash);
+            require(first || it->second == hash, "S2", "one ballot has two values for slot " + std::to_string(s.value));
+            s = s.next();
+        }
     }
     /// S8: equal slots, equal state.
     void on_applied(openreplica::slot at, std::uint64_t digest) {
@@ -57,6 +74,7 @@ public:
 
     std::size_t begin(std::string id, sim_time now, sim_time deadline) {
         operation o;
+        if (!id.empty()) bodies_.insert(append_body(id));
         o.id = std::move(id);
         o.invoked = now;
         o.deadline = deadline;
@@ -71,6 +89,7 @@ public:
         require(!o.ended, "S12", "call " + name(index) + " ended twice");
         o.ended = now;
         o.outcome = std::move(outcome);
+        if (o.outcome.code == errc::outcome_unknown) ++unknown;
         if (!o.outcome.ok()) return;
         ++acknowledged;
         // S13, by witness: the slots order the calls, so the order of time must agree with them.
@@ -110,9 +129,28 @@ public:
         operation const& o = operations[index];
         require(o.ended || now < o.deadline + second, "S12", "call " + name(index) + " has no outcome after its deadline");
     }
+    [[nodiscard]] static std::string append_body(std::string const& id) { return "[\"append\",\"" + id + "\"]"; }
     [[nodiscard]] std::string name(std::size_t index) const {
         operation const& o = operations[index];
         return o.id.empty() ? "#" + std::to_string(index) : o.id;
+    }
+
+private:
+    static std::uint64_t fingerprint(openreplica::paxos::value const& v) {
+        return openreplica::hash64(v.body.view(), static_cast<std::uint64_t>(v.kind) + v.stamp.value);
+    }
+    /// S6: what is chosen was submitted, or is the library's own.
+    void check_origin(openreplica::paxos::entry const& e) const {
+        using openreplica::command_kind;
+        std::string const where = "slot " + std::to_string(e.at.value);
+        require(e.what.kind != openreplica::paxos::value_kind::configuration, "S6", where + " holds a configuration");
+        if (e.what.kind == openreplica::paxos::value_kind::no_op) return;
+        auto const command = openreplica::decode_envelope(e.what.body.view());
+        require(command.has_value(), "S6", where + " holds a command that cannot be read");
+        require(command->kind != command_kind::destroy && command->kind != command_kind::reset, "S6",
+                where + " holds a command of a kind that nobody sent");
+        require(command->kind != command_kind::call || bodies_.contains(command->body), "S6",
+                where + " holds a call that nobody made: " + std::string(command->body));
     }
 };
 

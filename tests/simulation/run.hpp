@@ -15,6 +15,7 @@ struct result {
     std::string sentence;
     std::vector<std::string> last_lines;
     std::size_t acknowledged = 0;
+    std::size_t unknown = 0;
     std::array<std::uint64_t, static_cast<std::size_t>(fault::count)> fired{};
     std::uint64_t trace_hash = 0;
     std::uint64_t events = 0;
@@ -36,7 +37,7 @@ class run {
 public:
     explicit run(std::uint64_t seed, bool verbose = false) : world_(seed) {
         world_.verbose = verbose;
-        for (int i = 0; i < world_.config.nodes; ++i)
+        for (int i = 0; i < static_cast<int>(world_.all_nodes()); ++i)
             group_.nodes.push_back(std::make_unique<sim_node>(world_, oracle_, group_, i));
     }
 
@@ -50,6 +51,7 @@ public:
         }
         r.last_lines = {world_.last_lines().begin(), world_.last_lines().end()};
         r.acknowledged = oracle_.acknowledged;
+        r.unknown = oracle_.unknown;
         r.fired = world_.fired;
         r.trace_hash = world_.trace_hash();
         r.events = world_.events;
@@ -61,7 +63,7 @@ public:
 private:
     void play() {
         for (std::size_t i = 0; i < group_.nodes.size(); ++i)
-            world_.at(world_.rng.between(0, 500) * ms, [this, i] {
+            world_.at(world_.rng.between(0, is_learner(i) ? 20000 : 500) * ms, [this, i] {
                 if (!group_.nodes[i]->alive()) group_.nodes[i]->start();
             });
         world_.at(2 * second, [this] { call_again(); });
@@ -71,6 +73,8 @@ private:
         check_liveness();
         check_rest();
     }
+
+    [[nodiscard]] bool is_learner(std::size_t i) const { return i >= static_cast<std::size_t>(world_.config.nodes); }
 
     // ---- load
 
@@ -94,14 +98,16 @@ private:
 
     void hurt_again() {
         if (world_.healed) return;
-        switch (world_.rng.below(5)) {
+        sim_time rest = world_.rng.between(200, 3000) * ms;
+        switch (world_.rng.below(6)) {
         case 0: cut_links(); break;
         case 1: crash_some(); break;
         case 2: pause_one(); break;
         case 3: mend_links(); break;
+        case 4: rest = std::max(rest, isolate_one()); break;
         default: break;
         }
-        world_.after(world_.rng.between(200, 3000) * ms, [this] { hurt_again(); });
+        world_.after(rest, [this] { hurt_again(); });
     }
     void mend_links() {
         for (auto& row : world_.cut) row.assign(row.size(), false);
@@ -118,6 +124,20 @@ private:
             world_.fire(fault::one_way);
             for (std::size_t k = 0; k < n; ++k) world_.cut[world_.rng.below(n)][world_.rng.below(n)] = true;
         }
+    }
+    /// Cuts one node off for about as long as its session lives. The result is for how long.
+    sim_time isolate_one() {
+        std::size_t const n = group_.nodes.size();
+        if (!world_.config.has(fault::isolation) || n == 1) return 0;
+        world_.fire(fault::isolation);
+        mend_links();
+        std::size_t const alone = world_.rng.below(n);
+        for (std::size_t k = 0; k < n; ++k)
+            if (k != alone) world_.cut[alone][k] = world_.cut[k][alone] = true;
+        sim_time const session = world_.config.session_timeout;
+        sim_time const length = world_.rng.between(session / 2, session * 2);
+        world_.after(length, [this] { mend_links(); });
+        return length;
     }
     void crash_some() {
         bool const all = world_.config.has(fault::crash_all) && world_.rng.chance(200);

@@ -55,6 +55,7 @@ class sim_node final : public runtime::environment {
     oracle& oracle_;
     group& group_;
     int index_;
+    bool learner_; ///< joins without a vote and keeps nothing: each of its lives is a new node
     paxos::member self_;
     std::int64_t offset_, drift_; ///< of this node's clock: µs, and parts per thousand
     disk disk_;
@@ -67,7 +68,7 @@ class sim_node final : public runtime::environment {
 
 public:
     sim_node(world& w, oracle& o, group& g, int index)
-        : world_(w), oracle_(o), group_(g), index_(index),
+        : world_(w), oracle_(o), group_(g), index_(index), learner_(index >= w.config.nodes),
           self_{node_id{w.rng.bits(), w.rng.bits()}, {"node", static_cast<std::uint16_t>(index + 1)}},
           offset_(w.rng.between(0, 1000) * second),
           drift_(w.config.has(fault::drift) ? w.rng.between(-100, 100) : 0), disk_(w) {
@@ -127,8 +128,18 @@ private:
         process_->engine->flush();
         core = process_->engine->core();
         if (core == nullptr || !before) return;
-        if (auto const broken = paxos::violated(*before, core->observe()))
+        auto const after = core->observe();
+        if (auto const broken = paxos::violated(*before, after))
             throw violation(broken->substr(0, broken->find(':')), *broken);
+        check_window(*before, after);
+    }
+    /// S19: a leader that goes on proposing stays within its window. What it re-proposes at first may exceed it.
+    void check_window(paxos::observation const& before, paxos::observation const& after) const {
+        bool const same = before.leading && after.leading && before.leading_ballot == after.leading_ballot;
+        if (!same || after.last <= before.last) return;
+        require(after.last.since(after.chosen) <= world_.config.window, "S19",
+                std::to_string(after.last.since(after.chosen)) + " entries are open, the window has room for " +
+                    std::to_string(world_.config.window));
     }
     template <class F>
     void later(sim_time delay, F f) {
@@ -149,6 +160,7 @@ private:
         });
     }
     void check_durable(paxos::message const& what) const;
+    void check_report(paxos::promise const& p) const;
     void post(std::size_t to, std::string frame);
     void finish(std::size_t call, call_outcome&& outcome, bool read) {
         std::erase(open_, call);
@@ -174,14 +186,19 @@ public:
 inline void sim_node::start() {
     openreplica::object::require_registered<append_list>();
     ++life_;
+    if (learner_) {
+        disk_.wipe();
+        self_.id = node_id{world_.rng.bits(), world_.rng.bits()};
+        cluster_ = {};
+    }
     trace("starts");
     process_ = std::make_shared<process>();
     process_->birth = std::make_shared<runtime::object_birth>();
     process_->birth->id = openreplica::object::object_id_of("list");
     process_->birth->body = openreplica::object::encode_birth<append_list>("list");
     runtime::engine_options o;
-    o.founders = static_cast<std::uint32_t>(world_.config.nodes);
-    o.has_seeds = world_.config.nodes > 1;
+    o.founders = learner_ ? 0u : static_cast<std::uint32_t>(world_.config.nodes);
+    o.has_seeds = world_.all_nodes() > 1;
     o.snapshot_every = world_.config.snapshot_every;
     o.keep_entries = world_.config.keep_entries;
     o.protocol.window_entries = world_.config.window;
@@ -206,16 +223,23 @@ inline void sim_node::crash() {
     disk_.report = nullptr;
     open_.clear(); // Their callers died with the process.
     last_apply_ = 0;
-    for (auto const& n : group_.nodes)
-        if (n->alive()) n->peer_changed(self_.id, false);
+    for (auto const& n : group_.nodes) {
+        if (!n->alive()) continue;
+        n->peer_changed(self_.id, false);
+        if (learner_) n->act([&] { n->engine().on_peer_forgotten(self_.id); }); // Nobody comes back under its id.
+    }
 }
 
 // ---- messages
 
-/// S4: what a message claims to be durable is durable.
+/// S4: what a message claims to be durable is durable. A learner's disk forgets by declaration.
 inline void sim_node::check_durable(paxos::message const& what) const {
-    if (auto const* p = std::get_if<paxos::promise>(&what))
+    if (auto const* p = std::get_if<paxos::prepare>(&what))
+        require(disk_.promised() >= p->number, "S4", "a candidate asks under a ballot that it may forget");
+    if (auto const* p = std::get_if<paxos::promise>(&what)) {
         require(disk_.promised() >= p->number, "S4", "a promise left before it was durable");
+        check_report(*p);
+    }
     if (auto const* a = std::get_if<paxos::accepted>(&what)) {
         require(disk_.promised() >= a->number, "S4", "an acknowledgement left before its ballot was durable");
         require(disk_.durable_upto() >= a->upto, "S4", "an acknowledgement of slot " + std::to_string(a->upto.value) +
@@ -224,8 +248,21 @@ inline void sim_node::check_durable(paxos::message const& what) const {
     }
 }
 
+/// S5: a promise reports the latest accepted value of every slot above the sender's chosen index. (All of the
+/// simulation's promises fit one chunk.)
+inline void sim_node::check_report(paxos::promise const& p) const {
+    if (disk_.promised() != p.number) return; // Overtaken: the higher promise's report counts.
+    auto const& held = disk_.before_promise();
+    for (auto it = held.upper_bound(p.chosen); it != held.end(); ++it) {
+        auto const told = std::find_if(p.entries.begin(), p.entries.end(), [&](auto const& e) { return e.at == it->first; });
+        require(told != p.entries.end() && told->accepted >= it->second, "S5",
+                "a promise hides what slot " + std::to_string(it->first.value) + " holds");
+    }
+}
+
 inline void sim_node::send(std::span<node_id const> to, paxos::message const& what) {
     check_durable(what);
+    if (auto const* m = std::get_if<paxos::accept>(&what)) oracle_.on_proposed(self_.id, *m);
     if (world_.verbose) trace("sends " + std::string(paxos::name_of(what)));
     std::string const frame = openreplica::net::encode(what);
     for (node_id id : to)
@@ -303,7 +340,7 @@ inline void sim_node::apply(runtime::apply_batch&& work) {
 inline void sim_node::append(std::string const& id, sim_time timeout) {
     std::size_t const call = oracle_.begin(id, world_.now, world_.now + timeout + timeout / 5);
     open_.push_back(call);
-    runtime::command_request request{openreplica::command_kind::call, process_->birth, "[\"append\",\"" + id + "\"]", {}};
+    runtime::command_request request{openreplica::command_kind::call, process_->birth, oracle::append_body(id), {}};
     process_->calls.submit(
         runtime::call_ticket{call + 1}, std::move(request),
         [this, call](call_outcome&& o) { finish(call, std::move(o), false); }, now(),

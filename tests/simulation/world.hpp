@@ -32,16 +32,19 @@ inline void require(bool holds, char const* name, std::string const& sentence) {
     if (!holds) throw violation(name, sentence);
 }
 
-enum class fault : std::uint8_t { loss, duplication, delay, replay, one_way, partition, crash, crash_all, pause, slow_disk, drift, count };
+enum class fault : std::uint8_t {
+    loss, duplication, delay, replay, one_way, partition, isolation, crash, crash_all, pause, slow_disk, drift, count
+};
 inline char const* name_of(fault f) {
-    constexpr char const* names[] = {"loss",  "duplication", "delay", "replay",    "one_way", "partition",
-                                     "crash", "crash_all",   "pause", "slow_disk", "drift"};
+    constexpr char const* names[] = {"loss",      "duplication", "delay",     "replay", "one_way",   "partition",
+                                     "isolation", "crash",       "crash_all", "pause",  "slow_disk", "drift"};
     return names[static_cast<std::size_t>(f)];
 }
 
 /// What a seed draws before anything runs: each fault class with probability one half, and the group's settings.
 struct configuration {
-    int nodes = 3;
+    int nodes = 3;    ///< founders, with a disk
+    int learners = 0; ///< join later, without a disk: after a crash they are new nodes
     std::array<bool, static_cast<std::size_t>(fault::count)> on{};
     std::uint64_t loss = 0, duplication = 0, replay = 0; ///< per mille
     sim_time mean_delay = ms;
@@ -66,10 +69,11 @@ struct configuration {
         }
         if (r.chance(200)) window = static_cast<std::size_t>(r.between(4, 64));
         if (r.chance(500)) session_timeout = r.between(1000, 4000) * ms;
+        if (r.chance(400)) learners = static_cast<int>(r.between(1, 2));
     }
     [[nodiscard]] bool has(fault f) const { return on[static_cast<std::size_t>(f)]; }
     [[nodiscard]] std::string text() const {
-        std::string out = std::to_string(nodes) + " nodes, snapshots every " + std::to_string(snapshot_every) + ", window " +
+        std::string out = std::to_string(nodes) + " founders, " + std::to_string(learners) + " learners, snapshots every " + std::to_string(snapshot_every) + ", window " +
                           std::to_string(window) + ", sessions " + std::to_string(session_timeout / ms) + " ms, faults:";
         for (std::size_t i = 0; i < on.size(); ++i)
             if (on[i]) out += std::string(" ") + name_of(static_cast<fault>(i));
@@ -98,8 +102,9 @@ public:
     std::vector<std::vector<bool>> cut; ///< [from][to]
 
     explicit world(std::uint64_t seed)
-        : rng(seed), config(seed), cut(static_cast<std::size_t>(config.nodes),
-                                       std::vector<bool>(static_cast<std::size_t>(config.nodes))) {}
+        : rng(seed), config(seed), cut(all_nodes(), std::vector<bool>(all_nodes())) {}
+
+    [[nodiscard]] std::size_t all_nodes() const { return static_cast<std::size_t>(config.nodes + config.learners); }
 
     void at(sim_time when, openreplica::unique_function<void()> run) {
         queue_.emplace(std::pair(std::max(when, now), ++sequence_), event{std::move(run)});

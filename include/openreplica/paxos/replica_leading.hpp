@@ -27,7 +27,11 @@ inline void replica::ask_promises(candidate& c, instant now) {
     }
     // Only once this node's own promise is durable: a candidate that forgot its ballot in a crash would use it again, for
     // other values.
-    fx_.send_durable(std::move(missing), prepare{c.number, log_.chosen(), config_.number});
+    prepare const ask{c.number, log_.chosen(), config_.number};
+    if (OPENREPLICA_MUTANT(ask_before_durable))
+        fx_.send(std::move(missing), ask);
+    else
+        fx_.send_durable(std::move(missing), ask);
     c.asked_at = now;
 }
 

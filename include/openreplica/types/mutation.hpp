@@ -17,6 +17,7 @@ enum class mutant : std::uint8_t {
     chosen_from_other_ballot,  ///< rule 2: a chosen index chooses entries that were accepted under another ballot
     vote_counted_twice,        ///< the leader's own vote counts twice
     vote_before_durable,       ///< a promise or an acknowledgement leaves before it is durable
+    ask_before_durable,        ///< a candidate asks for promises before its own is durable
     skip_reproposal,           ///< a new leader proposes no-ops where values were accepted
     lowest_ballot_wins,        ///< a new leader takes the value of the lowest ballot
     read_without_quorum,       ///< a leader answers reads without asking whether it still leads
