@@ -168,7 +168,8 @@ public:
 
 private:
     void open(runtime::service::surroundings around, node_options options) {
-        auto objects = std::make_shared<object::object_space>();
+        auto objects = std::make_shared<object::object_space>(
+            object::type_registry::global(), object::proposal_limits{options.limits.max_command_bytes});
         service_ = std::make_shared<runtime::service>(std::move(around), std::move(options), objects);
         host_ = {service_, std::move(objects)};
         service_->start();

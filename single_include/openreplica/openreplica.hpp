@@ -2304,8 +2304,6 @@ struct method_entry {
     /// Reads the arguments, runs the method, writes the result. The instance is locked by the caller.
     /// Throws only `std::bad_alloc`.
     call_outcome (*invoke)(instance_base&, context&, argument_list) = nullptr;
-    /// Reads the arguments as `invoke` would. @throws json_error
-    void (*check)(argument_list) = nullptr;
 };
 
 /// A type as the state machine sees it.
@@ -2332,8 +2330,6 @@ struct constructor_entry {
     type_entry const* type = nullptr;
     /// Throws what `T`'s constructor throws, or json_error with `decoded` false.
     std::unique_ptr<instance_base> (*construct)(type_entry const&, argument_list, bool& decoded) = nullptr;
-    /// @throws json_error
-    void (*check)(argument_list) = nullptr;
 };
 
 /// The arguments of a list of types, from the rest of a body. @throws json_error
@@ -2411,7 +2407,6 @@ struct method_functions<T, Method, type_list<P...>> {
             return outcome_of_exception(phase, Method::name, ctx.slot());
         }
     }
-    static void check(argument_list list) { (void)read_arguments<owned_argument_t<P>...>(list); }
     static std::string signature() {
         std::string out(Method::name);
         out += '(';
@@ -2451,7 +2446,7 @@ type_entry make_type_entry(method_table<M...>) {
     (
         [&] {
             using functions = method_functions<T, M, typename M::params>;
-            entry.methods.push_back({M::name, M::is_read, &functions::invoke, &functions::check});
+            entry.methods.push_back({M::name, M::is_read, &functions::invoke});
             signatures.push_back(functions::signature());
         }(),
         ...);
@@ -2488,7 +2483,6 @@ template <class T, class... A>
     constructor_entry entry;
     entry.name = constructor_name<T, A...>();
     entry.type = &type_entry_of<T>();
-    entry.check = [](argument_list list) { (void)read_arguments<A...>(list); };
     entry.construct = [](type_entry const& type, argument_list list, bool& decoded) -> std::unique_ptr<instance_base> {
         auto args = read_arguments<A...>(list);
         decoded = true;
@@ -3009,9 +3003,12 @@ public:
 
     /// Applies the command at `at`, stamped `stamp` by its leader. Never throws: what a method throws is an outcome.
     ///
-    /// @return nothing when this replica does not know a type or method of the command: it must stop applying at
-    /// this slot (`errc::needs_upgrade`), never skip it.
+    /// @return nothing when this replica cannot apply the command, because it does not know its type or has no memory
+    /// left: it must stop applying at this slot, never skip it. `stop_reason` says what to do.
     virtual std::optional<applied_command> apply(slot at, log_time stamp, envelope const& command) = 0;
+
+    /// Why `apply` gave nothing, for the thread that applies; a zero code when it never did.
+    [[nodiscard]] virtual call_outcome const& stop_reason() const = 0;
 
     /// The whole state after the last applied slot, as JSON text; nothing when an object has no JSON form.
     [[nodiscard]] virtual std::optional<std::string> snapshot() const = 0;
@@ -3025,9 +3022,13 @@ public:
     /// When the earliest session expires on the log's clock, if there is one.
     [[nodiscard]] virtual std::optional<log_time> next_deadline() const = 0;
 
-    /// Checks a command before it is proposed or sent: known type and method, well-formed body within limits.
-    /// Zero code when it may go.
+    /// Checks a command before it is proposed: a type and a method that this program knows, a well-formed body within
+    /// limits. Once in the log, an unknown name would stop every replica. Runs no user code. Zero code when it may go.
     [[nodiscard]] virtual call_outcome check(envelope const& command) const = 0;
+
+    /// The name in `catalogue` that applying a well-formed command needs; empty when it needs none that is not already
+    /// part of the state.
+    [[nodiscard]] virtual std::string needed_type(envelope const& command) const = 0;
 
     /// Fingerprints of the types that this program knows, for the handshake: `name` and its hash, sorted by name.
     struct type_print {
@@ -3150,7 +3151,7 @@ struct proposal_limits {
 /// As `runtime::state_machine` says. `find`, `check` and `read_context` are safe from any thread.
 ///
 /// @par Errors
-/// `apply` gives nothing for a type or method that this program does not know and when memory runs out in a method;
+/// `apply` gives nothing for a type that this program does not know and when memory runs out in a method;
 /// `stop_reason()` tells which. The replica must then apply no further: its state is no longer the group's.
 class object_space final : public runtime::state_machine {
     using directory = std::unordered_map<object_id, std::shared_ptr<instance_base>>;
@@ -3198,6 +3199,7 @@ public:
     [[nodiscard]] std::uint64_t digest() const override { return digest_; }
     [[nodiscard]] std::optional<log_time> next_deadline() const override { return sessions_.next_deadline(); }
     [[nodiscard]] call_outcome check(envelope const& command) const override;
+    [[nodiscard]] std::string needed_type(envelope const& command) const override;
     [[nodiscard]] std::vector<type_print> catalogue() const override { return registry_.catalogue(); }
 
     /// The object now in this replica's state, or null. It stays alive as long as the pointer, but a `destroy` or
@@ -3229,8 +3231,7 @@ public:
     /// The last applied slot, for the applying thread.
     [[nodiscard]] slot applied() const { return applied_; }
     [[nodiscard]] std::size_t open_sessions() const { return sessions_.size(); }
-    /// Why `apply` gave nothing; a zero code when it never did.
-    [[nodiscard]] call_outcome const& stop_reason() const { return stop_reason_; }
+    [[nodiscard]] call_outcome const& stop_reason() const override { return stop_reason_; }
 
 private:
     bool run(slot at, envelope const& command, runtime::applied_command& done);
@@ -3343,8 +3344,13 @@ inline bool object_space::call(slot at, envelope const& command, call_outcome& o
     reader.expect_element(scope, "a call begins with the method's name");
     std::string_view const name = reader.read_string_view(scratch);
     method_entry const* const method = object.type().find(name);
-    if (method == nullptr)
-        return needs_upgrade("method \"" + printable(name, 64) + "\" of type \"" + object.type().name + "\"");
+    if (method == nullptr) {
+        // Members agree on the methods of every type that two of them know, or refuse one another: so they agree here.
+        // The object may have been replaced by one of another type since the leader looked.
+        outcome = failed(errc::no_such_method,
+                         "type \"" + object.type().name + "\" has no method \"" + printable(name, 64) + "\"");
+        return true;
+    }
     context ctx(at, clock_, command.session);
     std::unique_lock const lock(object.mutex());
     outcome = method->invoke(object, ctx, {reader, scope});
@@ -3482,11 +3488,20 @@ inline call_outcome object_space::check(envelope const& command) const {
         return failed(errc::bad_arguments, e.sentence());
     } catch (std::bad_alloc const&) {
         return failed(errc::overloaded, "out of memory while checking the command; try again later");
-    } catch (std::exception const& e) {
-        // A conversion of the user's types may throw what it likes; the command then does not go.
-        return failed(errc::bad_arguments, printable(e.what()));
-    } catch (...) {
-        return failed(errc::bad_arguments, "reading the arguments threw something that is no std::exception");
+    }
+}
+
+inline std::string object_space::needed_type(envelope const& command) const {
+    if (command.kind != command_kind::create && command.kind != command_kind::reset) return {};
+    try {
+        json_reader reader(command.body);
+        json_scope scope = reader.begin_array();
+        reader.expect_element(scope, "the object's name is missing");
+        (void)reader.read_string();
+        reader.expect_element(scope, "the object's type is missing");
+        return reader.read_string();
+    } catch (json_error const&) {
+        return {}; // `check` says what is wrong with it.
     }
 }
 
@@ -3519,20 +3534,15 @@ inline call_outcome object_space::check_call(envelope const& command) const {
     reader.expect_element(scope, "a call begins with the method's name");
     std::string_view const name = reader.read_string_view(scratch);
     auto const object = find(command.object);
-    if (!object) {
-        // Its creation may be on its way. A method that no type has is refused all the same: once in the log, an
-        // unknown method would stop every replica.
-        if (!registry_.knows_method(name))
-            return failed(errc::no_such_method, "no type of this program has a method \"" + printable(name, 64) + "\"");
-        while (reader.next_element(scope)) reader.skip_value();
-        reader.expect_end();
-        return {};
-    }
-    method_entry const* const method = object->type().find(name);
-    if (method == nullptr)
+    // An object whose creation may be on its way: a method that no type has is refused all the same.
+    if (!object && !registry_.knows_method(name))
+        return failed(errc::no_such_method, "no type of this program has a method \"" + printable(name, 64) + "\"");
+    if (object && object->type().find(name) == nullptr)
         return failed(errc::no_such_method,
                       "type \"" + object->type().name + "\" has no method \"" + printable(name, 64) + "\"");
-    method->check({reader, scope});
+    // Whether the arguments fit is decided when the call is applied, by every replica alike: user code reads them.
+    while (reader.next_element(scope)) reader.skip_value();
+    reader.expect_end();
     return {};
 }
 
@@ -3549,7 +3559,8 @@ inline call_outcome object_space::check_birth(envelope const& command) const {
     if (entry == nullptr)
         return failed(errc::needs_upgrade, "this program does not know the type or constructor of \"" +
                                                printable(name, 64) + "\"; run a version that names it");
-    entry->check({reader, scope});
+    while (reader.next_element(scope)) reader.skip_value();
+    reader.expect_end();
     return {};
 }
 
@@ -6608,7 +6619,7 @@ private:
     void end(sequence n, call_outcome outcome) {
         pending c = take(n);
         if (c.internal)
-            c.request.birth->creating = false;
+            unborn(c.request.birth, outcome);
         else
             finish(std::move(c), std::move(outcome));
     }
@@ -6617,14 +6628,23 @@ private:
 
     /// A `create` command was decided: what waited for the object goes on, or fails as the creation failed.
     void born(std::shared_ptr<object_birth> const& birth, call_outcome const& outcome, instant now) {
+        if (!outcome.ok()) return unborn(birth, outcome);
         birth->creating = false;
-        birth->created = outcome.ok();
+        birth->created = true;
+        admit_waiting(now);
+    }
+
+    /// There is no object: what waited for it was never sent, and ends for the same reason.
+    void unborn(std::shared_ptr<object_birth> const& birth, call_outcome const& why) {
+        birth->creating = false;
         auto all = std::exchange(waiting_, {});
         for (pending& c : all) {
-            if (outcome.ok() || c.request.birth != birth)
-                admit(std::move(c), now);
+            bool const waited = c.request.birth == birth && c.request.kind != command_kind::destroy &&
+                                c.request.kind != command_kind::reset;
+            if (waited)
+                finish(std::move(c), why);
             else
-                finish(std::move(c), outcome);
+                waiting_.push_back(std::move(c));
         }
     }
 
@@ -6714,8 +6734,9 @@ private:
         std::optional<applied_command> did;
         if (command) did = machine_.apply(e.at, std::max(stamp_, e.what.stamp), *command);
         if (!did) {
-            problem_ = "slot " + std::to_string(e.at.value) + " holds a command that this program does not know; it has "
-                       "stopped applying and must be replaced by a newer version";
+            problem_ = command ? machine_.stop_reason().text
+                               : "slot " + std::to_string(e.at.value) + " holds a command of a format that this program "
+                                 "does not know; it has stopped applying and must be replaced by a newer version";
             return false;
         }
         if (did->opener != 0) report.opened.emplace_back(did->opener, did->session);
@@ -7382,10 +7403,12 @@ struct forward {
     bool operator==(forward const&) const = default;
 };
 
-/// Says that a forward was not taken: none of its commands was proposed because of it.
+/// Says that commands of a forward were not taken: none of them was proposed because of it.
 struct forward_refused {
     std::uint64_t number = 0;
-    std::uint8_t reason = 0; ///< the number of an `errc`; `not_executed`: the receiver does not lead
+    std::vector<std::uint32_t> which; ///< positions in the forward; empty: all of them
+    std::uint8_t reason = 0;          ///< the number of an `errc`; `not_executed`: the receiver does not lead
+    std::string text;                 ///< what happened and what to do; may be empty
     bool operator==(forward_refused const&) const = default;
 };
 
@@ -8863,6 +8886,10 @@ public:
     /// Sends a founding message to one node, or (without `to`) to every seed and every known address.
     virtual void send(std::optional<node_id> to, paxos::founding_message const& what) = 0;
 
+    /// Whether a command may be proposed: this program and those of all voters know what it names. Zero code when it
+    /// may go.
+    [[nodiscard]] virtual call_outcome check(envelope const& command, paxos::configuration const& voters) const = 0;
+
     /// Hands work to whoever runs user code; it runs in order. `engine::on_applied` reports back.
     virtual void apply(apply_batch&& work) = 0;
 
@@ -9080,6 +9107,8 @@ private:
     void start_over();
     void send_calls();
     void send_command(std::string encoded);
+    [[nodiscard]] call_outcome check(shared_bytes const& command, bool of_a_peer) const;
+    void propose_own(calls::batch&& b);
     void take_core_output(apply_batch& work);
     void place_reads(std::vector<paxos::read_point> const& points);
     void serve_reads(apply_batch& work);
@@ -9388,12 +9417,7 @@ inline void engine::send_calls() {
         if (b.numbers.empty()) return;
         session_used_ = now; // Any command of the session keeps it alive.
         if (replica_->is_leader()) {
-            std::size_t const taken = replica_->propose(b.commands, now);
-            if (taken == b.numbers.size()) continue;
-            b.numbers.erase(b.numbers.begin(), b.numbers.begin() + static_cast<std::ptrdiff_t>(taken));
-            calls_.refused(b.numbers,
-                           failed(errc::overloaded, "the leader's window is full; nothing was executed, try again later"),
-                           now);
+            propose_own(std::move(b));
         } else {
             std::uint64_t const number = next_forward_++;
             node_id const to = *replica_->route(now);
@@ -9401,6 +9425,34 @@ inline void engine::send_calls() {
             env_.send(std::span(&to, 1), paxos::message(paxos::forward{number, 0, std::move(b.commands)}));
         }
     }
+}
+
+inline void engine::propose_own(calls::batch&& b) {
+    instant const now = env_.now();
+    std::vector<sequence> numbers;
+    std::vector<shared_bytes> commands;
+    for (std::size_t i = 0; i < b.numbers.size(); ++i) {
+        if (call_outcome why = check(b.commands[i], false); !why.ok()) {
+            calls_.refused({b.numbers[i]}, why, now);
+            continue;
+        }
+        numbers.push_back(b.numbers[i]);
+        commands.push_back(std::move(b.commands[i]));
+    }
+    std::size_t const taken = replica_->propose(commands, now);
+    if (taken == numbers.size()) return;
+    numbers.erase(numbers.begin(), numbers.begin() + static_cast<std::ptrdiff_t>(taken));
+    calls_.refused(numbers, failed(errc::overloaded, "the leader's window is full; nothing was executed, try again later"),
+                   now);
+}
+
+/// Whether every voter could apply a command. This process's own calls name what its handles have: only what they create
+/// can be unknown to others.
+inline call_outcome engine::check(shared_bytes const& command, bool of_a_peer) const {
+    auto const e = decode_envelope(command.view());
+    if (!e) return failed(errc::malformed, "the command is no envelope of a version that the leader knows");
+    bool const births = e->kind == command_kind::create || e->kind == command_kind::reset;
+    return of_a_peer || births ? env_.check(*e, replica_->governing()) : call_outcome{};
 }
 
 /// A command of the engine's own: best effort, repeated by whoever wants its effect.
@@ -9429,21 +9481,28 @@ inline bool engine::remember_forward(node_id from, std::uint64_t number) {
 inline void engine::on(node_id from, paxos::forward& m) {
     instant const now = env_.now();
     if (m.number != 0 && taken_.contains({from, m.number})) return;
-    auto refuse = [&](errc why) {
+    auto refuse = [&](call_outcome const& why, std::vector<std::uint32_t> which) {
         if (m.number != 0)
             env_.send(std::span(&from, 1),
-                      paxos::message(paxos::forward_refused{m.number, static_cast<std::uint8_t>(why)}));
+                      paxos::message(paxos::forward_refused{m.number, std::move(which), static_cast<std::uint8_t>(why.code),
+                                                            why.text}));
     };
     if (replica_->is_leader()) {
-        if (!replica_->has_room(m.commands)) return refuse(errc::overloaded);
-        for (shared_bytes const& c : m.commands)
-            if (!decode_envelope(c.view())) return refuse(errc::malformed);
+        if (!replica_->has_room(m.commands))
+            return refuse(failed(errc::overloaded, "the leader's window is full; nothing was executed, try again later"), {});
+        std::vector<shared_bytes> good;
+        for (std::uint32_t i = 0; i < m.commands.size(); ++i) {
+            if (call_outcome const why = check(m.commands[i], true); !why.ok())
+                refuse(why, {i});
+            else
+                good.push_back(std::move(m.commands[i]));
+        }
         if (m.number != 0 && !remember_forward(from, m.number)) return;
-        (void)replica_->propose(m.commands, now);
+        (void)replica_->propose(good, now);
         return;
     }
     auto const to = replica_->route(now);
-    if (m.hops > 0 || !to || *to == from) return refuse(errc::not_executed);
+    if (m.hops > 0 || !to || *to == from) return refuse(failed(errc::not_executed, {}), {});
     // The sender cannot reach the leader, this node can.
     env_.send(std::span(&*to, 1), paxos::message(paxos::forward{0, 1, std::move(m.commands)}));
 }
@@ -9455,8 +9514,12 @@ inline void engine::on(node_id, paxos::forward_refused const& m) {
     auto const code = static_cast<errc>(m.reason);
     // Nobody leads there: look again in a heartbeat.
     instant const sent_at = code == errc::not_executed ? now - options_.retry + options_.protocol.heartbeat : now;
-    calls_.refused(it->second.numbers, failed(code, "the leader refused the call: " + make_error_code(code).message()), sent_at);
-    forwards_.erase(it);
+    std::vector<sequence> refused;
+    for (std::uint32_t i : m.which)
+        if (i < it->second.numbers.size()) refused.push_back(it->second.numbers[i]);
+    if (m.which.empty()) refused = std::move(it->second.numbers);
+    calls_.refused(refused, failed(code, m.text), sent_at);
+    if (m.which.empty()) forwards_.erase(it);
 }
 
 // ---- the core's output
@@ -9960,7 +10023,8 @@ private:
         return {r_.get<std::uint64_t>(), r_.get<std::uint8_t>(), get_list([this] { return get_bytes(); })};
     }
     paxos::forward_refused get(std::in_place_type_t<paxos::forward_refused>) {
-        return {r_.get<std::uint64_t>(), r_.get<std::uint8_t>()};
+        return {r_.get<std::uint64_t>(), get_list([this] { return r_.get<std::uint32_t>(); }), r_.get<std::uint8_t>(),
+                std::string(r_.get_string())};
     }
     paxos::snapshot_request get(std::in_place_type_t<paxos::snapshot_request>) {
         return {get_slot(), r_.get<std::uint64_t>()};
@@ -10084,7 +10148,10 @@ public:
     }
     void operator()(paxos::forward_refused const& m) {
         w_.put(m.number);
+        w_.put(static_cast<std::uint32_t>(m.which.size()));
+        for (std::uint32_t i : m.which) w_.put(i);
         w_.put(m.reason);
+        w_.put_string(m.text);
     }
     void operator()(paxos::snapshot_request const& m) {
         w_.put(m.at);
@@ -10703,6 +10770,11 @@ public:
     void send(std::optional<node_id> to, paxos::founding_message const& what);
 
     [[nodiscard]] std::vector<node_id> connected() const;
+    /// The node's latest handshake here did not name the type. False for a node that has not been met.
+    [[nodiscard]] bool is_unknown_to(node_id id, std::string const& type) const {
+        auto const it = met_.find(id);
+        return it != met_.end() && !it->second.types.contains(type);
+    }
 
 private:
     struct peer {
@@ -10713,12 +10785,18 @@ private:
         std::chrono::steady_clock::time_point down_since = std::chrono::steady_clock::now();
     };
 
+    struct introduction {
+        cluster_id cluster;
+        std::set<std::string> types; ///< names in its catalogue
+    };
+
     void connect(openreplica::endpoint const& where, bool keep);
     void dial(openreplica::endpoint const& where, peer& p);
     void on_up(openreplica::endpoint const& where, net::hello_reply const& who);
     void on_down(openreplica::endpoint const& where, bool was_up);
     void on_refused(openreplica::endpoint const& where, net::hello_reply const& why);
     void forget_silent();
+    void forget(node_id id);
     [[nodiscard]] peer* link_to(node_id id);
     [[nodiscard]] net::hello make_hello() const;
     [[nodiscard]] net::listener::events listener_events();
@@ -10735,7 +10813,7 @@ private:
     cluster_id cluster_;
     std::map<openreplica::endpoint, peer> peers_;          ///< by the address that is dialled
     std::map<node_id, openreplica::endpoint> routes_;      ///< whose messages leave over which connection
-    std::map<node_id, cluster_id> speaks_for_;             ///< the cluster of each node's latest handshake here
+    std::map<node_id, introduction> met_;                  ///< each node's latest handshake here
     std::set<openreplica::endpoint> own_;                  ///< addresses at which this node met itself
     bool stopped_ = false;
     std::uint64_t complaints_ = 0;
@@ -10803,7 +10881,9 @@ inline net::listener::events transport::listener_events() {
             .accepted =
                 [this](net::hello const& theirs) {
                     // Messages to it leave over a connection of this node's own.
-                    speaks_for_[theirs.self.id] = theirs.cluster;
+                    introduction& met = met_[theirs.self.id];
+                    met = {theirs.cluster, {}};
+                    for (auto const& t : theirs.catalogue) met.types.insert(t.name);
                     connect(theirs.self.address, false);
                 },
             .message = [this](paxos::member const& from, net::any_message&& m) { deliver(from, std::move(m)); },
@@ -10814,7 +10894,8 @@ inline net::listener::events transport::listener_events() {
 inline void transport::deliver(paxos::member const& from, net::any_message&& m) {
     if (auto* founding = std::get_if<paxos::founding_message>(&m)) return events_.founding(from, *founding);
     // A node that has not joined this group, as far as its handshake tells, has no say in it.
-    if (cluster_.empty() || speaks_for_[from.id] != cluster_) return;
+    auto const met = met_.find(from.id);
+    if (cluster_.empty() || met == met_.end() || met->second.cluster != cluster_) return;
     events_.message(from.id, std::move(std::get<paxos::message>(m)));
 }
 
@@ -10861,7 +10942,7 @@ inline void transport::on_up(openreplica::endpoint const& where, net::hello_repl
     auto const it = peers_.find(where);
     if (it == peers_.end()) return;
     peer& p = it->second;
-    if (p.id && *p.id != who.self.id) events_.forgotten(*p.id); // Another process took over the address.
+    if (p.id && *p.id != who.self.id) forget(*p.id); // Another process took over the address.
     p.id = who.self.id;
     p.up = true;
     auto const other = routes_.find(who.self.id);
@@ -10901,13 +10982,18 @@ inline void transport::on_refused(openreplica::endpoint const& where, net::hello
     events_.log(log_level::warning, to_string(where) + " refused this node: " + why.text);
 }
 
+inline void transport::forget(node_id id) {
+    met_.erase(id);
+    events_.forgotten(id);
+}
+
 /// Addresses that only a passing node had are given up after a while without an answer.
 inline void transport::forget_silent() {
     auto const limit = std::chrono::steady_clock::now() - std::chrono::seconds(30);
     for (auto it = peers_.begin(); it != peers_.end();) {
         peer& p = it->second;
         bool const gone = !p.kept && !p.up && p.down_since < limit;
-        if (gone && p.id) events_.forgotten(*p.id);
+        if (gone && p.id) forget(*p.id);
         if (gone) asio::post(strand_, [link = p.link] { link->stop(); });
         it = gone ? peers_.erase(it) : std::next(it);
     }
@@ -11024,6 +11110,7 @@ private:
     [[nodiscard]] std::uint64_t random() override { return random_(); }
     void send(std::span<node_id const> to, paxos::message const& what) override { transport_->send(to, what); }
     void send(std::optional<node_id> to, paxos::founding_message const& what) override { transport_->send(to, what); }
+    [[nodiscard]] call_outcome check(envelope const& command, paxos::configuration const& voters) const override;
     void apply(apply_batch&& work) override { apply_.post(std::move(work)); }
     void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) override;
     void log(log_level level, std::string const& line) override;
@@ -11251,6 +11338,17 @@ inline bool service::wait_ready(std::chrono::nanoseconds timeout) {
 }
 
 // ---- environment
+
+inline call_outcome service::check(envelope const& command, paxos::configuration const& voters) const {
+    if (call_outcome why = machine_->check(command); !why.ok()) return why;
+    std::string const type = machine_->needed_type(command);
+    if (type.empty()) return {};
+    for (paxos::member const& m : voters.voters)
+        if (transport_->is_unknown_to(m.id, type))
+            return failed(errc::needs_upgrade, "the voter at " + to_string(m.address) + " runs a program that does not know "
+                                               "the type " + type + ": it could not apply the call; upgrade it first");
+    return {};
+}
 
 inline void service::identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) {
     transport_->set_identity(self, cluster, advertised_);
@@ -11501,7 +11599,8 @@ public:
 
 private:
     void open(runtime::service::surroundings around, node_options options) {
-        auto objects = std::make_shared<object::object_space>();
+        auto objects = std::make_shared<object::object_space>(
+            object::type_registry::global(), object::proposal_limits{options.limits.max_command_bytes});
         service_ = std::make_shared<runtime::service>(std::move(around), std::move(options), objects);
         host_ = {service_, std::move(objects)};
         service_->start();

@@ -106,6 +106,10 @@ public:
     [[nodiscard]] std::uint64_t random() override { return world_.rng.bits(); }
     void send(std::span<node_id const> to, paxos::message const& what) override;
     void send(std::optional<node_id> to, paxos::founding_message const& what) override;
+    [[nodiscard]] call_outcome check(openreplica::envelope const& command,
+                                     paxos::configuration const&) const override {
+        return process_->space.check(command);
+    }
     void apply(runtime::apply_batch&& work) override;
     void identity_changed(node_id self, openreplica::cluster_id cluster, paxos::configuration const&) override {
         self_.id = self;

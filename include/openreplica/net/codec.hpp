@@ -112,7 +112,10 @@ public:
     }
     void operator()(paxos::forward_refused const& m) {
         w_.put(m.number);
+        w_.put(static_cast<std::uint32_t>(m.which.size()));
+        for (std::uint32_t i : m.which) w_.put(i);
         w_.put(m.reason);
+        w_.put_string(m.text);
     }
     void operator()(paxos::snapshot_request const& m) {
         w_.put(m.at);

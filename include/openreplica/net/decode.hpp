@@ -106,7 +106,8 @@ private:
         return {r_.get<std::uint64_t>(), r_.get<std::uint8_t>(), get_list([this] { return get_bytes(); })};
     }
     paxos::forward_refused get(std::in_place_type_t<paxos::forward_refused>) {
-        return {r_.get<std::uint64_t>(), r_.get<std::uint8_t>()};
+        return {r_.get<std::uint64_t>(), get_list([this] { return r_.get<std::uint32_t>(); }), r_.get<std::uint8_t>(),
+                std::string(r_.get_string())};
     }
     paxos::snapshot_request get(std::in_place_type_t<paxos::snapshot_request>) {
         return {get_slot(), r_.get<std::uint64_t>()};

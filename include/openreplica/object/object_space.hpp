@@ -38,7 +38,7 @@ struct proposal_limits {
 /// As `runtime::state_machine` says. `find`, `check` and `read_context` are safe from any thread.
 ///
 /// @par Errors
-/// `apply` gives nothing for a type or method that this program does not know and when memory runs out in a method;
+/// `apply` gives nothing for a type that this program does not know and when memory runs out in a method;
 /// `stop_reason()` tells which. The replica must then apply no further: its state is no longer the group's.
 class object_space final : public runtime::state_machine {
     using directory = std::unordered_map<object_id, std::shared_ptr<instance_base>>;
@@ -86,6 +86,7 @@ public:
     [[nodiscard]] std::uint64_t digest() const override { return digest_; }
     [[nodiscard]] std::optional<log_time> next_deadline() const override { return sessions_.next_deadline(); }
     [[nodiscard]] call_outcome check(envelope const& command) const override;
+    [[nodiscard]] std::string needed_type(envelope const& command) const override;
     [[nodiscard]] std::vector<type_print> catalogue() const override { return registry_.catalogue(); }
 
     /// The object now in this replica's state, or null. It stays alive as long as the pointer, but a `destroy` or
@@ -117,8 +118,7 @@ public:
     /// The last applied slot, for the applying thread.
     [[nodiscard]] slot applied() const { return applied_; }
     [[nodiscard]] std::size_t open_sessions() const { return sessions_.size(); }
-    /// Why `apply` gave nothing; a zero code when it never did.
-    [[nodiscard]] call_outcome const& stop_reason() const { return stop_reason_; }
+    [[nodiscard]] call_outcome const& stop_reason() const override { return stop_reason_; }
 
 private:
     bool run(slot at, envelope const& command, runtime::applied_command& done);

@@ -96,8 +96,13 @@ inline bool object_space::call(slot at, envelope const& command, call_outcome& o
     reader.expect_element(scope, "a call begins with the method's name");
     std::string_view const name = reader.read_string_view(scratch);
     method_entry const* const method = object.type().find(name);
-    if (method == nullptr)
-        return needs_upgrade("method \"" + printable(name, 64) + "\" of type \"" + object.type().name + "\"");
+    if (method == nullptr) {
+        // Members agree on the methods of every type that two of them know, or refuse one another: so they agree here.
+        // The object may have been replaced by one of another type since the leader looked.
+        outcome = failed(errc::no_such_method,
+                         "type \"" + object.type().name + "\" has no method \"" + printable(name, 64) + "\"");
+        return true;
+    }
     context ctx(at, clock_, command.session);
     std::unique_lock const lock(object.mutex());
     outcome = method->invoke(object, ctx, {reader, scope});

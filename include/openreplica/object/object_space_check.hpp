@@ -3,7 +3,6 @@
 
 #include <openreplica/object/object_space.hpp>
 
-#include <exception>
 #include <memory>
 #include <new>
 #include <string>
@@ -22,11 +21,20 @@ inline call_outcome object_space::check(envelope const& command) const {
         return failed(errc::bad_arguments, e.sentence());
     } catch (std::bad_alloc const&) {
         return failed(errc::overloaded, "out of memory while checking the command; try again later");
-    } catch (std::exception const& e) {
-        // A conversion of the user's types may throw what it likes; the command then does not go.
-        return failed(errc::bad_arguments, printable(e.what()));
-    } catch (...) {
-        return failed(errc::bad_arguments, "reading the arguments threw something that is no std::exception");
+    }
+}
+
+inline std::string object_space::needed_type(envelope const& command) const {
+    if (command.kind != command_kind::create && command.kind != command_kind::reset) return {};
+    try {
+        json_reader reader(command.body);
+        json_scope scope = reader.begin_array();
+        reader.expect_element(scope, "the object's name is missing");
+        (void)reader.read_string();
+        reader.expect_element(scope, "the object's type is missing");
+        return reader.read_string();
+    } catch (json_error const&) {
+        return {}; // `check` says what is wrong with it.
     }
 }
 
@@ -59,20 +67,15 @@ inline call_outcome object_space::check_call(envelope const& command) const {
     reader.expect_element(scope, "a call begins with the method's name");
     std::string_view const name = reader.read_string_view(scratch);
     auto const object = find(command.object);
-    if (!object) {
-        // Its creation may be on its way. A method that no type has is refused all the same: once in the log, an
-        // unknown method would stop every replica.
-        if (!registry_.knows_method(name))
-            return failed(errc::no_such_method, "no type of this program has a method \"" + printable(name, 64) + "\"");
-        while (reader.next_element(scope)) reader.skip_value();
-        reader.expect_end();
-        return {};
-    }
-    method_entry const* const method = object->type().find(name);
-    if (method == nullptr)
+    // An object whose creation may be on its way: a method that no type has is refused all the same.
+    if (!object && !registry_.knows_method(name))
+        return failed(errc::no_such_method, "no type of this program has a method \"" + printable(name, 64) + "\"");
+    if (object && object->type().find(name) == nullptr)
         return failed(errc::no_such_method,
                       "type \"" + object->type().name + "\" has no method \"" + printable(name, 64) + "\"");
-    method->check({reader, scope});
+    // Whether the arguments fit is decided when the call is applied, by every replica alike: user code reads them.
+    while (reader.next_element(scope)) reader.skip_value();
+    reader.expect_end();
     return {};
 }
 
@@ -89,7 +92,8 @@ inline call_outcome object_space::check_birth(envelope const& command) const {
     if (entry == nullptr)
         return failed(errc::needs_upgrade, "this program does not know the type or constructor of \"" +
                                                printable(name, 64) + "\"; run a version that names it");
-    entry->check({reader, scope});
+    while (reader.next_element(scope)) reader.skip_value();
+    reader.expect_end();
     return {};
 }
 

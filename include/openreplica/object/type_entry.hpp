@@ -40,8 +40,6 @@ struct method_entry {
     /// Reads the arguments, runs the method, writes the result. The instance is locked by the caller.
     /// Throws only `std::bad_alloc`.
     call_outcome (*invoke)(instance_base&, context&, argument_list) = nullptr;
-    /// Reads the arguments as `invoke` would. @throws json_error
-    void (*check)(argument_list) = nullptr;
 };
 
 /// A type as the state machine sees it.
@@ -68,8 +66,6 @@ struct constructor_entry {
     type_entry const* type = nullptr;
     /// Throws what `T`'s constructor throws, or json_error with `decoded` false.
     std::unique_ptr<instance_base> (*construct)(type_entry const&, argument_list, bool& decoded) = nullptr;
-    /// @throws json_error
-    void (*check)(argument_list) = nullptr;
 };
 
 /// The arguments of a list of types, from the rest of a body. @throws json_error
@@ -147,7 +143,6 @@ struct method_functions<T, Method, type_list<P...>> {
             return outcome_of_exception(phase, Method::name, ctx.slot());
         }
     }
-    static void check(argument_list list) { (void)read_arguments<owned_argument_t<P>...>(list); }
     static std::string signature() {
         std::string out(Method::name);
         out += '(';
@@ -187,7 +182,7 @@ type_entry make_type_entry(method_table<M...>) {
     (
         [&] {
             using functions = method_functions<T, M, typename M::params>;
-            entry.methods.push_back({M::name, M::is_read, &functions::invoke, &functions::check});
+            entry.methods.push_back({M::name, M::is_read, &functions::invoke});
             signatures.push_back(functions::signature());
         }(),
         ...);
@@ -224,7 +219,6 @@ template <class T, class... A>
     constructor_entry entry;
     entry.name = constructor_name<T, A...>();
     entry.type = &type_entry_of<T>();
-    entry.check = [](argument_list list) { (void)read_arguments<A...>(list); };
     entry.construct = [](type_entry const& type, argument_list list, bool& decoded) -> std::unique_ptr<instance_base> {
         auto args = read_arguments<A...>(list);
         decoded = true;

@@ -7,6 +7,7 @@
 #include <openreplica/types/ids.hpp>
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
@@ -123,10 +124,12 @@ struct forward {
     bool operator==(forward const&) const = default;
 };
 
-/// Says that a forward was not taken: none of its commands was proposed because of it.
+/// Says that commands of a forward were not taken: none of them was proposed because of it.
 struct forward_refused {
     std::uint64_t number = 0;
-    std::uint8_t reason = 0; ///< the number of an `errc`; `not_executed`: the receiver does not lead
+    std::vector<std::uint32_t> which; ///< positions in the forward; empty: all of them
+    std::uint8_t reason = 0;          ///< the number of an `errc`; `not_executed`: the receiver does not lead
+    std::string text;                 ///< what happened and what to do; may be empty
     bool operator==(forward_refused const&) const = default;
 };
 

@@ -80,8 +80,9 @@ private:
         std::optional<applied_command> did;
         if (command) did = machine_.apply(e.at, std::max(stamp_, e.what.stamp), *command);
         if (!did) {
-            problem_ = "slot " + std::to_string(e.at.value) + " holds a command that this program does not know; it has "
-                       "stopped applying and must be replaced by a newer version";
+            problem_ = command ? machine_.stop_reason().text
+                               : "slot " + std::to_string(e.at.value) + " holds a command of a format that this program "
+                                 "does not know; it has stopped applying and must be replaced by a newer version";
             return false;
         }
         if (did->opener != 0) report.opened.emplace_back(did->opener, did->session);

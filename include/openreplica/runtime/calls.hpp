@@ -351,7 +351,7 @@ private:
     void end(sequence n, call_outcome outcome) {
         pending c = take(n);
         if (c.internal)
-            c.request.birth->creating = false;
+            unborn(c.request.birth, outcome);
         else
             finish(std::move(c), std::move(outcome));
     }
@@ -360,14 +360,23 @@ private:
 
     /// A `create` command was decided: what waited for the object goes on, or fails as the creation failed.
     void born(std::shared_ptr<object_birth> const& birth, call_outcome const& outcome, instant now) {
+        if (!outcome.ok()) return unborn(birth, outcome);
         birth->creating = false;
-        birth->created = outcome.ok();
+        birth->created = true;
+        admit_waiting(now);
+    }
+
+    /// There is no object: what waited for it was never sent, and ends for the same reason.
+    void unborn(std::shared_ptr<object_birth> const& birth, call_outcome const& why) {
+        birth->creating = false;
         auto all = std::exchange(waiting_, {});
         for (pending& c : all) {
-            if (outcome.ok() || c.request.birth != birth)
-                admit(std::move(c), now);
+            bool const waited = c.request.birth == birth && c.request.kind != command_kind::destroy &&
+                                c.request.kind != command_kind::reset;
+            if (waited)
+                finish(std::move(c), why);
             else
-                finish(std::move(c), outcome);
+                waiting_.push_back(std::move(c));
         }
     }
 

@@ -114,6 +114,8 @@ private:
     void start_over();
     void send_calls();
     void send_command(std::string encoded);
+    [[nodiscard]] call_outcome check(shared_bytes const& command, bool of_a_peer) const;
+    void propose_own(calls::batch&& b);
     void take_core_output(apply_batch& work);
     void place_reads(std::vector<paxos::read_point> const& points);
     void serve_reads(apply_batch& work);

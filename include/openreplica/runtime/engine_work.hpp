@@ -40,12 +40,7 @@ inline void engine::send_calls() {
         if (b.numbers.empty()) return;
         session_used_ = now; // Any command of the session keeps it alive.
         if (replica_->is_leader()) {
-            std::size_t const taken = replica_->propose(b.commands, now);
-            if (taken == b.numbers.size()) continue;
-            b.numbers.erase(b.numbers.begin(), b.numbers.begin() + static_cast<std::ptrdiff_t>(taken));
-            calls_.refused(b.numbers,
-                           failed(errc::overloaded, "the leader's window is full; nothing was executed, try again later"),
-                           now);
+            propose_own(std::move(b));
         } else {
             std::uint64_t const number = next_forward_++;
             node_id const to = *replica_->route(now);
@@ -53,6 +48,34 @@ inline void engine::send_calls() {
             env_.send(std::span(&to, 1), paxos::message(paxos::forward{number, 0, std::move(b.commands)}));
         }
     }
+}
+
+inline void engine::propose_own(calls::batch&& b) {
+    instant const now = env_.now();
+    std::vector<sequence> numbers;
+    std::vector<shared_bytes> commands;
+    for (std::size_t i = 0; i < b.numbers.size(); ++i) {
+        if (call_outcome why = check(b.commands[i], false); !why.ok()) {
+            calls_.refused({b.numbers[i]}, why, now);
+            continue;
+        }
+        numbers.push_back(b.numbers[i]);
+        commands.push_back(std::move(b.commands[i]));
+    }
+    std::size_t const taken = replica_->propose(commands, now);
+    if (taken == numbers.size()) return;
+    numbers.erase(numbers.begin(), numbers.begin() + static_cast<std::ptrdiff_t>(taken));
+    calls_.refused(numbers, failed(errc::overloaded, "the leader's window is full; nothing was executed, try again later"),
+                   now);
+}
+
+/// Whether every voter could apply a command. This process's own calls name what its handles have: only what they create
+/// can be unknown to others.
+inline call_outcome engine::check(shared_bytes const& command, bool of_a_peer) const {
+    auto const e = decode_envelope(command.view());
+    if (!e) return failed(errc::malformed, "the command is no envelope of a version that the leader knows");
+    bool const births = e->kind == command_kind::create || e->kind == command_kind::reset;
+    return of_a_peer || births ? env_.check(*e, replica_->governing()) : call_outcome{};
 }
 
 /// A command of the engine's own: best effort, repeated by whoever wants its effect.
@@ -81,21 +104,28 @@ inline bool engine::remember_forward(node_id from, std::uint64_t number) {
 inline void engine::on(node_id from, paxos::forward& m) {
     instant const now = env_.now();
     if (m.number != 0 && taken_.contains({from, m.number})) return;
-    auto refuse = [&](errc why) {
+    auto refuse = [&](call_outcome const& why, std::vector<std::uint32_t> which) {
         if (m.number != 0)
             env_.send(std::span(&from, 1),
-                      paxos::message(paxos::forward_refused{m.number, static_cast<std::uint8_t>(why)}));
+                      paxos::message(paxos::forward_refused{m.number, std::move(which), static_cast<std::uint8_t>(why.code),
+                                                            why.text}));
     };
     if (replica_->is_leader()) {
-        if (!replica_->has_room(m.commands)) return refuse(errc::overloaded);
-        for (shared_bytes const& c : m.commands)
-            if (!decode_envelope(c.view())) return refuse(errc::malformed);
+        if (!replica_->has_room(m.commands))
+            return refuse(failed(errc::overloaded, "the leader's window is full; nothing was executed, try again later"), {});
+        std::vector<shared_bytes> good;
+        for (std::uint32_t i = 0; i < m.commands.size(); ++i) {
+            if (call_outcome const why = check(m.commands[i], true); !why.ok())
+                refuse(why, {i});
+            else
+                good.push_back(std::move(m.commands[i]));
+        }
         if (m.number != 0 && !remember_forward(from, m.number)) return;
-        (void)replica_->propose(m.commands, now);
+        (void)replica_->propose(good, now);
         return;
     }
     auto const to = replica_->route(now);
-    if (m.hops > 0 || !to || *to == from) return refuse(errc::not_executed);
+    if (m.hops > 0 || !to || *to == from) return refuse(failed(errc::not_executed, {}), {});
     // The sender cannot reach the leader, this node can.
     env_.send(std::span(&*to, 1), paxos::message(paxos::forward{0, 1, std::move(m.commands)}));
 }
@@ -107,8 +137,12 @@ inline void engine::on(node_id, paxos::forward_refused const& m) {
     auto const code = static_cast<errc>(m.reason);
     // Nobody leads there: look again in a heartbeat.
     instant const sent_at = code == errc::not_executed ? now - options_.retry + options_.protocol.heartbeat : now;
-    calls_.refused(it->second.numbers, failed(code, "the leader refused the call: " + make_error_code(code).message()), sent_at);
-    forwards_.erase(it);
+    std::vector<sequence> refused;
+    for (std::uint32_t i : m.which)
+        if (i < it->second.numbers.size()) refused.push_back(it->second.numbers[i]);
+    if (m.which.empty()) refused = std::move(it->second.numbers);
+    calls_.refused(refused, failed(code, m.text), sent_at);
+    if (m.which.empty()) forwards_.erase(it);
 }
 
 // ---- the core's output

@@ -4,8 +4,10 @@
 #include <openreplica/options.hpp>
 #include <openreplica/paxos/founding_message.hpp>
 #include <openreplica/paxos/message.hpp>
+#include <openreplica/types/envelope.hpp>
 #include <openreplica/types/ids.hpp>
 #include <openreplica/types/instant.hpp>
+#include <openreplica/types/outcome.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -34,6 +36,10 @@ public:
     virtual void send(std::span<node_id const> to, paxos::message const& what) = 0;
     /// Sends a founding message to one node, or (without `to`) to every seed and every known address.
     virtual void send(std::optional<node_id> to, paxos::founding_message const& what) = 0;
+
+    /// Whether a command may be proposed: this program and those of all voters know what it names. Zero code when it
+    /// may go.
+    [[nodiscard]] virtual call_outcome check(envelope const& command, paxos::configuration const& voters) const = 0;
 
     /// Hands work to whoever runs user code; it runs in order. `engine::on_applied` reports back.
     virtual void apply(apply_batch&& work) = 0;

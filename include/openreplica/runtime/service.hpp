@@ -77,6 +77,7 @@ private:
     [[nodiscard]] std::uint64_t random() override { return random_(); }
     void send(std::span<node_id const> to, paxos::message const& what) override { transport_->send(to, what); }
     void send(std::optional<node_id> to, paxos::founding_message const& what) override { transport_->send(to, what); }
+    [[nodiscard]] call_outcome check(envelope const& command, paxos::configuration const& voters) const override;
     void apply(apply_batch&& work) override { apply_.post(std::move(work)); }
     void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) override;
     void log(log_level level, std::string const& line) override;
@@ -304,6 +305,17 @@ inline bool service::wait_ready(std::chrono::nanoseconds timeout) {
 }
 
 // ---- environment
+
+inline call_outcome service::check(envelope const& command, paxos::configuration const& voters) const {
+    if (call_outcome why = machine_->check(command); !why.ok()) return why;
+    std::string const type = machine_->needed_type(command);
+    if (type.empty()) return {};
+    for (paxos::member const& m : voters.voters)
+        if (transport_->is_unknown_to(m.id, type))
+            return failed(errc::needs_upgrade, "the voter at " + to_string(m.address) + " runs a program that does not know "
+                                               "the type " + type + ": it could not apply the call; upgrade it first");
+    return {};
+}
 
 inline void service::identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) {
     transport_->set_identity(self, cluster, advertised_);

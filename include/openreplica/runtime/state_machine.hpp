@@ -32,9 +32,12 @@ public:
 
     /// Applies the command at `at`, stamped `stamp` by its leader. Never throws: what a method throws is an outcome.
     ///
-    /// @return nothing when this replica does not know a type or method of the command: it must stop applying at
-    /// this slot (`errc::needs_upgrade`), never skip it.
+    /// @return nothing when this replica cannot apply the command, because it does not know its type or has no memory
+    /// left: it must stop applying at this slot, never skip it. `stop_reason` says what to do.
     virtual std::optional<applied_command> apply(slot at, log_time stamp, envelope const& command) = 0;
+
+    /// Why `apply` gave nothing, for the thread that applies; a zero code when it never did.
+    [[nodiscard]] virtual call_outcome const& stop_reason() const = 0;
 
     /// The whole state after the last applied slot, as JSON text; nothing when an object has no JSON form.
     [[nodiscard]] virtual std::optional<std::string> snapshot() const = 0;
@@ -48,9 +51,13 @@ public:
     /// When the earliest session expires on the log's clock, if there is one.
     [[nodiscard]] virtual std::optional<log_time> next_deadline() const = 0;
 
-    /// Checks a command before it is proposed or sent: known type and method, well-formed body within limits.
-    /// Zero code when it may go.
+    /// Checks a command before it is proposed: a type and a method that this program knows, a well-formed body within
+    /// limits. Once in the log, an unknown name would stop every replica. Runs no user code. Zero code when it may go.
     [[nodiscard]] virtual call_outcome check(envelope const& command) const = 0;
+
+    /// The name in `catalogue` that applying a well-formed command needs; empty when it needs none that is not already
+    /// part of the state.
+    [[nodiscard]] virtual std::string needed_type(envelope const& command) const = 0;
 
     /// Fingerprints of the types that this program knows, for the handshake: `name` and its hash, sorted by name.
     struct type_print {

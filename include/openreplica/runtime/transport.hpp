@@ -72,6 +72,11 @@ public:
     void send(std::optional<node_id> to, paxos::founding_message const& what);
 
     [[nodiscard]] std::vector<node_id> connected() const;
+    /// The node's latest handshake here did not name the type. False for a node that has not been met.
+    [[nodiscard]] bool is_unknown_to(node_id id, std::string const& type) const {
+        auto const it = met_.find(id);
+        return it != met_.end() && !it->second.types.contains(type);
+    }
 
 private:
     struct peer {
@@ -82,12 +87,18 @@ private:
         std::chrono::steady_clock::time_point down_since = std::chrono::steady_clock::now();
     };
 
+    struct introduction {
+        cluster_id cluster;
+        std::set<std::string> types; ///< names in its catalogue
+    };
+
     void connect(openreplica::endpoint const& where, bool keep);
     void dial(openreplica::endpoint const& where, peer& p);
     void on_up(openreplica::endpoint const& where, net::hello_reply const& who);
     void on_down(openreplica::endpoint const& where, bool was_up);
     void on_refused(openreplica::endpoint const& where, net::hello_reply const& why);
     void forget_silent();
+    void forget(node_id id);
     [[nodiscard]] peer* link_to(node_id id);
     [[nodiscard]] net::hello make_hello() const;
     [[nodiscard]] net::listener::events listener_events();
@@ -104,7 +115,7 @@ private:
     cluster_id cluster_;
     std::map<openreplica::endpoint, peer> peers_;          ///< by the address that is dialled
     std::map<node_id, openreplica::endpoint> routes_;      ///< whose messages leave over which connection
-    std::map<node_id, cluster_id> speaks_for_;             ///< the cluster of each node's latest handshake here
+    std::map<node_id, introduction> met_;                  ///< each node's latest handshake here
     std::set<openreplica::endpoint> own_;                  ///< addresses at which this node met itself
     bool stopped_ = false;
     std::uint64_t complaints_ = 0;

@@ -59,7 +59,9 @@ inline net::listener::events transport::listener_events() {
             .accepted =
                 [this](net::hello const& theirs) {
                     // Messages to it leave over a connection of this node's own.
-                    speaks_for_[theirs.self.id] = theirs.cluster;
+                    introduction& met = met_[theirs.self.id];
+                    met = {theirs.cluster, {}};
+                    for (auto const& t : theirs.catalogue) met.types.insert(t.name);
                     connect(theirs.self.address, false);
                 },
             .message = [this](paxos::member const& from, net::any_message&& m) { deliver(from, std::move(m)); },
@@ -70,7 +72,8 @@ inline net::listener::events transport::listener_events() {
 inline void transport::deliver(paxos::member const& from, net::any_message&& m) {
     if (auto* founding = std::get_if<paxos::founding_message>(&m)) return events_.founding(from, *founding);
     // A node that has not joined this group, as far as its handshake tells, has no say in it.
-    if (cluster_.empty() || speaks_for_[from.id] != cluster_) return;
+    auto const met = met_.find(from.id);
+    if (cluster_.empty() || met == met_.end() || met->second.cluster != cluster_) return;
     events_.message(from.id, std::move(std::get<paxos::message>(m)));
 }
 
@@ -117,7 +120,7 @@ inline void transport::on_up(openreplica::endpoint const& where, net::hello_repl
     auto const it = peers_.find(where);
     if (it == peers_.end()) return;
     peer& p = it->second;
-    if (p.id && *p.id != who.self.id) events_.forgotten(*p.id); // Another process took over the address.
+    if (p.id && *p.id != who.self.id) forget(*p.id); // Another process took over the address.
     p.id = who.self.id;
     p.up = true;
     auto const other = routes_.find(who.self.id);
@@ -157,13 +160,18 @@ inline void transport::on_refused(openreplica::endpoint const& where, net::hello
     events_.log(log_level::warning, to_string(where) + " refused this node: " + why.text);
 }
 
+inline void transport::forget(node_id id) {
+    met_.erase(id);
+    events_.forgotten(id);
+}
+
 /// Addresses that only a passing node had are given up after a while without an answer.
 inline void transport::forget_silent() {
     auto const limit = std::chrono::steady_clock::now() - std::chrono::seconds(30);
     for (auto it = peers_.begin(); it != peers_.end();) {
         peer& p = it->second;
         bool const gone = !p.kept && !p.up && p.down_since < limit;
-        if (gone && p.id) events_.forgotten(*p.id);
+        if (gone && p.id) forget(*p.id);
         if (gone) asio::post(strand_, [link = p.link] { link->stop(); });
         it = gone ? peers_.erase(it) : std::next(it);
     }
