@@ -3732,6 +3732,49 @@ inline bool object_space::restore(std::string_view text) {
 // <openreplica/runtime/gateway.hpp>
 // What a handle to a replicated object needs of the process's node (or, later, of a client).
 
+// <openreplica/runtime/waiter.hpp>
+// A caller that blocks, and may lend a hand meanwhile.
+
+namespace openreplica::inline v0::runtime {
+
+/// One blocked caller, on its own stack: it sleeps until its call has its outcome, or until it is asked to help.
+///
+/// @par Thread safety
+/// Safe from any thread. `finish` is the last touch: the waiter may be gone right after it.
+class waiter {
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool finished_ = false;
+    bool asked_ = false;
+
+public:
+    /// The call has its outcome; what it is was written before.
+    void finish() {
+        std::lock_guard const lock(mutex_); // Notified under the lock, so that the waiter cannot leave before.
+        finished_ = true;
+        changed_.notify_one();
+    }
+    /// There is work that this thread could do.
+    void ask() {
+        std::lock_guard const lock(mutex_);
+        asked_ = true;
+        changed_.notify_one();
+    }
+    /// Sleeps. True when the call has its outcome, false when the waiter is asked to help.
+    [[nodiscard]] bool sleep() {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return finished_ || asked_; });
+        asked_ = false;
+        return finished_;
+    }
+    [[nodiscard]] bool is_finished() {
+        std::lock_guard const lock(mutex_);
+        return finished_;
+    }
+};
+
+} // namespace openreplica::inline v0::runtime
+
 // <openreplica/types/unique_function.hpp>
 // A callable that is called once and need not be copyable: what a completion is.
 
@@ -3787,6 +3830,14 @@ struct command_request {
     std::shared_ptr<object_birth> birth; ///< the object; created first, unless the kind is `destroy` or `reset`
     std::string body;                    ///< JSON text as `command_kind` describes it
     std::chrono::nanoseconds timeout{};  ///< until the call must have its outcome; 0: the node's `call_timeout`
+    bool caller_waits = false;           ///< the calling thread will block in `wait`: it may do work of the node's itself
+};
+
+/// A wish for a read point.
+struct read_request {
+    std::shared_ptr<object_birth> birth; ///< made first if it is not there; null: nothing is made
+    std::chrono::nanoseconds timeout{};
+    bool caller_waits = false;
 };
 
 /// Names a pending call within its gateway.
@@ -3806,7 +3857,11 @@ public:
     /// Waits for a linearizable read point: `done` runs once the local objects hold everything that completed before
     /// this call, on a thread of the node that runs user code and while nothing is being applied. `outcome.at` is the
     /// read point.
-    virtual call_ticket read(std::shared_ptr<object_birth> birth, std::chrono::nanoseconds timeout, completion done) = 0;
+    virtual call_ticket read(read_request request, completion done) = 0;
+
+    /// Blocks until `w` is finished. Meanwhile this thread may run methods and completions in place of a thread of the
+    /// node: the caller has to wake up anyway, and one thread less has to.
+    virtual void wait(waiter& w) = 0;
 
     /// Gives up on a call: `cancelled` when nothing was sent, `outcome_unknown` when it was. A finished call is left
     /// as it is.
@@ -6780,6 +6835,9 @@ namespace openreplica::inline v0::runtime {
 
 /// Works through batches in order, away from the strand: a slow method delays other methods, never a heartbeat.
 ///
+/// A caller that blocks lends its thread: it is woken in the worker's place, works, and finds its own outcome without a
+/// second wake-up. One thread works at any time.
+///
 /// What came of the batches is merged into one report that the strand takes when it likes; it is woken only for news
 /// that cannot wait for its next tick.
 ///
@@ -6797,13 +6855,28 @@ public:
     ~apply_thread() { stop(); }
 
     void post(apply_batch&& work) {
-        bool idle = false;
+        std::lock_guard const lock(mutex_);
+        bool const idle = queue_.empty() && !is_busy();
+        queue_.push_back(std::move(work));
+        if (idle) call_somebody();
+    }
+
+    /// Blocks until `w` is finished. One of those who wait at a time works in this thread's place.
+    void wait(waiter& w) {
         {
             std::lock_guard const lock(mutex_);
-            idle = queue_.empty() && !busy_;
-            queue_.push_back(std::move(work));
+            if (helper_ == nullptr && !stopping_) helper_ = &w;
         }
-        if (idle) ready_.notify_one();
+        while (!w.sleep()) {
+            std::unique_lock lock(mutex_);
+            while (!is_busy() && !queue_.empty() && !w.is_finished()) run_one(lock);
+            if (stopping_) ready_.notify_one(); // The thread waits for the last work to end.
+        }
+        std::lock_guard const lock(mutex_);
+        if (helper_ != &w) return;
+        helper_ = nullptr;
+        // What it was asked to do, and did not, is for the next one.
+        if (!is_busy() && (!queue_.empty() || stopping_)) call_somebody();
     }
 
     /// What was applied since the last call, if anything was.
@@ -6812,18 +6885,22 @@ public:
         return std::exchange(report_, std::nullopt);
     }
 
-    [[nodiscard]] bool is_this_thread() const { return std::this_thread::get_id() == id_.load(std::memory_order_relaxed); }
+    /// True while this thread runs methods or completions.
+    [[nodiscard]] bool is_this_thread() const { return std::this_thread::get_id() == worker_.load(std::memory_order_relaxed); }
 
-    /// Finishes what is queued and ends the thread. Called on the apply thread itself (a completion destroys the node),
-    /// it lets the thread end by itself.
+    /// Finishes what is queued and ends the thread. Called by a completion (it destroys the node), it lets the thread end
+    /// by itself.
     void stop() {
+        bool const from_within = is_this_thread();
         {
-            std::lock_guard const lock(mutex_);
+            std::unique_lock lock(mutex_);
             stopping_ = true;
+            // Callers that wait have been told the end of their calls by what is queued; they no longer help.
+            helper_ = nullptr;
         }
         ready_.notify_one();
         if (!thread_.joinable()) return;
-        if (is_this_thread())
+        if (from_within)
             thread_.detach();
         else
             thread_.join();
@@ -6832,22 +6909,35 @@ public:
 private:
     void run() {
         std::unique_lock lock(mutex_);
-        id_.store(std::this_thread::get_id(), std::memory_order_relaxed);
         for (;;) {
-            ready_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+            ready_.wait(lock, [this] { return !is_busy() && (stopping_ || !queue_.empty()); });
             if (queue_.empty()) return;
-            apply_batch work = std::move(queue_.front());
-            queue_.pop_front();
-            busy_ = true;
+            run_one(lock);
+        }
+    }
+
+    [[nodiscard]] bool is_busy() const { return worker_.load(std::memory_order_relaxed) != std::thread::id(); }
+
+    void call_somebody() {
+        if (helper_ != nullptr)
+            helper_->ask();
+        else
+            ready_.notify_one();
+    }
+
+    /// Works through the first batch, without the lock.
+    void run_one(std::unique_lock<std::mutex>& lock) {
+        apply_batch work = std::move(queue_.front());
+        queue_.pop_front();
+        worker_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+        lock.unlock();
+        apply_report report = applier_.run(std::move(work), clock_());
+        lock.lock();
+        worker_.store(std::thread::id(), std::memory_order_relaxed);
+        if (merge(std::move(report))) {
             lock.unlock();
-            apply_report report = applier_.run(std::move(work), clock_());
+            wake_();
             lock.lock();
-            busy_ = false;
-            if (merge(std::move(report))) {
-                lock.unlock();
-                wake_();
-                lock.lock();
-            }
         }
     }
 
@@ -6871,9 +6961,9 @@ private:
     std::condition_variable ready_;
     std::deque<apply_batch> queue_;
     std::optional<apply_report> report_;
-    bool busy_ = false;
     bool stopping_ = false;
-    std::atomic<std::thread::id> id_;
+    waiter* helper_ = nullptr;            ///< the blocked caller that works first
+    std::atomic<std::thread::id> worker_; ///< who runs methods just now; nobody: no id
     std::thread thread_; // Last: it uses everything above.
 };
 
@@ -9383,6 +9473,7 @@ inline engine_status engine::status() const {
 namespace openreplica::inline v0::runtime {
 
 inline void engine::flush() {
+    if (!founding_) return; // Before `start`: what came early is taken up then.
     apply_batch work;
     do {
         step_founding();
@@ -9709,6 +9800,99 @@ public:
         state_ = mix64(state_ ^ ((static_cast<std::uint64_t>(device()) << 32) ^ device()));
     }
     [[nodiscard]] std::uint64_t operator()() { return mix64(state_ += 0x9E3779B97F4A7C15u); }
+};
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/serial_executor.hpp>
+// A strand that another thread may step into.
+
+#include <asio/prefer.hpp>
+#include <asio/query.hpp>
+#include <asio/require.hpp>
+
+namespace openreplica::inline v0::runtime {
+
+/// Runs what is given to it one after the other, on the threads of another executor.
+///
+/// Unlike an `asio::strand` it can be entered by a thread that is none of that executor's, when nobody is inside: a
+/// caller that is going to wait anyway then does the work itself instead of waking a thread that does it.
+///
+/// @par Order
+/// Work that is posted from one thread runs in that order where the other executor keeps it (an `io_context` run by one
+/// thread does); otherwise only one at a time is promised.
+///
+/// @par Thread safety
+/// Distinct and shared objects: safe.
+class serial_executor {
+    struct place {
+        std::mutex mutex;
+        std::atomic<std::thread::id> inside;
+
+        template <class F>
+        void run(F& f) {
+            inside.store(std::this_thread::get_id(), std::memory_order_relaxed);
+            f();
+            inside.store(std::thread::id(), std::memory_order_relaxed);
+        }
+        [[nodiscard]] bool is_mine() const {
+            return inside.load(std::memory_order_relaxed) == std::this_thread::get_id();
+        }
+    };
+
+    asio::any_io_executor inner_;
+    std::shared_ptr<place> place_;
+
+    serial_executor(asio::any_io_executor inner, std::shared_ptr<place> p)
+        : inner_(std::move(inner)), place_(std::move(p)) {}
+
+public:
+    /// A new one. (No converting constructor: the conversion to `any_io_executor` would ask for it, and so for itself.)
+    [[nodiscard]] static serial_executor over(asio::any_io_executor inner) {
+        return {std::move(inner), std::make_shared<place>()};
+    }
+
+    /// True on the thread that is inside.
+    [[nodiscard]] bool is_mine() const { return place_->is_mine(); }
+
+    /// Runs `f` here and now if nobody is inside; says whether it did.
+    template <class F>
+    [[nodiscard]] bool try_run(F f) const {
+        if (place_->is_mine()) return false;
+        std::unique_lock const lock(place_->mutex, std::try_to_lock);
+        if (!lock) return false;
+        place_->run(f);
+        return true;
+    }
+
+    // What Asio asks of an executor.
+
+    bool operator==(serial_executor const& other) const noexcept {
+        return place_ == other.place_ && inner_ == other.inner_;
+    }
+    template <class F>
+    void execute(F&& f) const {
+        inner_.execute([p = place_, f = std::decay_t<F>(std::forward<F>(f))]() mutable {
+            if (p->is_mine()) return f(); // Dispatched from inside: it need not wait for itself.
+            std::lock_guard const lock(p->mutex);
+            p->run(f);
+        });
+    }
+    template <class Property>
+        requires asio::can_query_v<asio::any_io_executor const&, Property>
+    [[nodiscard]] decltype(auto) query(Property const& p) const {
+        return asio::query(inner_, p);
+    }
+    template <class Property>
+        requires asio::can_require_v<asio::any_io_executor const&, Property>
+    [[nodiscard]] serial_executor require(Property const& p) const {
+        return {asio::require(inner_, p), place_};
+    }
+    template <class Property>
+        requires asio::can_prefer_v<asio::any_io_executor const&, Property>
+    [[nodiscard]] serial_executor prefer(Property const& p) const {
+        return {asio::prefer(inner_, p), place_};
+    }
 };
 
 } // namespace openreplica::inline v0::runtime
@@ -11058,7 +11242,6 @@ public:
 } // namespace openreplica::inline v0::storage
 
 #include <asio/dispatch.hpp>
-#include <asio/strand.hpp>
 
 namespace openreplica::inline v0::runtime {
 
@@ -11095,14 +11278,13 @@ public:
 
     // gateway
     call_ticket submit(command_request request, completion done) override;
-    call_ticket read(std::shared_ptr<object_birth> birth, std::chrono::nanoseconds timeout, completion done) override;
+    call_ticket read(read_request request, completion done) override;
+    void wait(waiter& w) override { apply_.wait(w); }
     void cancel(call_ticket ticket) override;
     [[nodiscard]] asio::any_io_executor get_executor() const override { return around_.handlers; }
-    [[nodiscard]] bool would_deadlock() const override { return apply_.is_this_thread() || around_.needed(); }
+    [[nodiscard]] bool would_deadlock() const override { return apply_.is_this_thread() || strand_.is_mine() || around_.needed(); }
 
 private:
-    using strand_type = asio::strand<asio::any_io_executor>;
-
     // environment
     [[nodiscard]] instant now() const override {
         return instant(std::chrono::duration_cast<duration>(std::chrono::steady_clock::now().time_since_epoch()));
@@ -11121,8 +11303,9 @@ private:
         if (timeout.count() <= 0) timeout = options_.call_timeout;
         return now() + std::chrono::ceil<duration>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365)));
     }
-    void add_read(pending_read r);
+    void add_read(pending_read r, bool caller_waits);
     void wake();
+    void wake_for(bool caller_waits);
     void on_wake();
     void arm_tick();
     void on_tick();
@@ -11132,7 +11315,7 @@ private:
 
     surroundings around_;
     node_options options_;
-    strand_type strand_;
+    serial_executor strand_;
     random_source random_;
     calls calls_;
     storage::memory store_;
@@ -11160,7 +11343,7 @@ private:
 };
 
 inline service::service(surroundings around, node_options options, std::shared_ptr<state_machine> machine)
-    : around_(std::move(around)), options_(std::move(options)), strand_(asio::make_strand(around_.protocol)),
+    : around_(std::move(around)), options_(std::move(options)), strand_(serial_executor::over(around_.protocol)),
       calls_(options_.limits.max_pending_calls),
       store_({[this](lsn upto) { engine_.on_durable(upto); }, [](std::error_code) {}}), machine_(std::move(machine)),
       transport_(std::make_shared<transport>(strand_, options_, transport_events())),
@@ -11219,6 +11402,7 @@ inline void service::stop(std::function<void()> done) {
 
 inline call_ticket service::submit(command_request request, completion done) {
     call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
+    bool const caller_waits = request.caller_waits;
     instant const at = now();
     instant const deadline = deadline_for(request.timeout);
     if (request.body.size() > options_.limits.max_command_bytes)
@@ -11227,34 +11411,35 @@ inline call_ticket service::submit(command_request request, completion done) {
                                                                    std::to_string(options_.limits.max_command_bytes)));
     else
         calls_.submit(ticket, std::move(request), std::move(done), at, deadline);
-    wake();
+    wake_for(caller_waits);
     return ticket;
 }
 
-inline call_ticket service::read(std::shared_ptr<object_birth> birth, std::chrono::nanoseconds timeout, completion done) {
+inline call_ticket service::read(read_request request, completion done) {
     call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
-    instant const deadline = deadline_for(timeout);
-    if (birth && !calls_.is_created(*birth)) {
+    instant const deadline = deadline_for(request.timeout);
+    if (request.birth && !calls_.is_created(*request.birth)) {
         // The object is created first, so that a read finds what its handle promises.
-        command_request creation{command_kind::create, birth, {}, {}};
+        command_request creation{command_kind::create, request.birth, {}, {}};
         auto then = [self = shared_from_this(), ticket, deadline, done = std::move(done)](call_outcome&& outcome) mutable {
             if (!outcome.ok()) return done(std::move(outcome));
-            self->add_read({std::move(done), ticket, deadline});
+            self->add_read({std::move(done), ticket, deadline}, false);
         };
         calls_.submit(ticket, std::move(creation), std::move(then), now(), deadline);
         wake();
     } else {
-        add_read({std::move(done), ticket, deadline});
+        add_read({std::move(done), ticket, deadline}, request.caller_waits);
     }
     return ticket;
 }
 
-inline void service::add_read(pending_read r) {
+inline void service::add_read(pending_read r, bool caller_waits) {
     {
         std::lock_guard const lock(reads_mutex_);
+        caller_waits = caller_waits && new_reads_.empty();
         new_reads_.push_back(std::move(r));
     }
-    wake();
+    wake_for(caller_waits);
 }
 
 inline void service::cancel(call_ticket ticket) {
@@ -11272,6 +11457,13 @@ inline void service::wake() {
     asio::post(strand_, [weak] {
         if (auto const self = weak.lock()) self->on_wake();
     });
+}
+
+/// A caller that waits, and waits alone, does the strand's work itself if it can: one wake-up less on its way. With
+/// others under way it is better to gather.
+inline void service::wake_for(bool caller_waits) {
+    bool const alone = caller_waits && calls_.pending_count() <= 1 && !stopped_;
+    if (!alone || !strand_.try_run([this] { on_wake(); })) wake();
 }
 
 inline void service::on_wake() {
@@ -11452,6 +11644,7 @@ inline void to_json(nlohmann::json& j, node_status const& s) {
 #include <asio/execution_context.hpp>
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
+#include <asio/strand.hpp>
 #include <asio/thread_pool.hpp>
 
 namespace openreplica::inline v0 {
@@ -11747,12 +11940,14 @@ struct call_plan {
     bool read = false;
     bool creates = true; ///< the object is made first if it is not there
     std::string body{};
+    bool caller_waits = false;
 };
 
 inline runtime::call_ticket start(target const& t, call_plan plan, runtime::gateway::completion done) {
     auto const birth = plan.creates ? t.birth : nullptr;
-    if (plan.read) return t.gateway().read(birth, t.options.timeout, std::move(done));
-    return t.gateway().submit({plan.kind, t.birth, std::move(plan.body), t.options.timeout}, std::move(done));
+    if (plan.read) return t.gateway().read({birth, t.options.timeout, plan.caller_waits}, std::move(done));
+    return t.gateway().submit({plan.kind, t.birth, std::move(plan.body), t.options.timeout, plan.caller_waits},
+                              std::move(done));
 }
 
 [[nodiscard]] inline std::exception_ptr failure_of(call_outcome const& o) {
@@ -11764,19 +11959,16 @@ inline runtime::call_ticket start(target const& t, call_plan plan, runtime::gate
     if (t.gateway().would_deadlock())
         throw error(errc::would_deadlock, "the blocking call \"" + std::string(what) + "\" was made on a thread that the node "
                                           "needs to complete it; use .async(token) here");
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::optional<call_outcome> outcome;
+    runtime::waiter waiter;
+    call_outcome outcome;
+    plan.caller_waits = true;
     start(t, std::move(plan), [&](call_outcome&& o) {
-        // Notified under the lock: the waiter's stack may be gone right after it.
-        std::lock_guard const lock(mutex);
         outcome = std::move(o);
-        changed.notify_one();
+        waiter.finish();
     });
-    std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return outcome.has_value(); });
-    if (!outcome->ok()) throw error(outcome->code, outcome->text);
-    return std::move(*outcome);
+    t.gateway().wait(waiter);
+    if (!outcome.ok()) throw error(outcome.code, outcome.text);
+    return outcome;
 }
 
 template <class R>

@@ -14,10 +14,8 @@
 #include <asio/post.hpp>
 
 #include <atomic>
-#include <condition_variable>
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -44,12 +42,14 @@ struct call_plan {
     bool read = false;
     bool creates = true; ///< the object is made first if it is not there
     std::string body{};
+    bool caller_waits = false;
 };
 
 inline runtime::call_ticket start(target const& t, call_plan plan, runtime::gateway::completion done) {
     auto const birth = plan.creates ? t.birth : nullptr;
-    if (plan.read) return t.gateway().read(birth, t.options.timeout, std::move(done));
-    return t.gateway().submit({plan.kind, t.birth, std::move(plan.body), t.options.timeout}, std::move(done));
+    if (plan.read) return t.gateway().read({birth, t.options.timeout, plan.caller_waits}, std::move(done));
+    return t.gateway().submit({plan.kind, t.birth, std::move(plan.body), t.options.timeout, plan.caller_waits},
+                              std::move(done));
 }
 
 [[nodiscard]] inline std::exception_ptr failure_of(call_outcome const& o) {
@@ -61,19 +61,16 @@ inline runtime::call_ticket start(target const& t, call_plan plan, runtime::gate
     if (t.gateway().would_deadlock())
         throw error(errc::would_deadlock, "the blocking call \"" + std::string(what) + "\" was made on a thread that the node "
                                           "needs to complete it; use .async(token) here");
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::optional<call_outcome> outcome;
+    runtime::waiter waiter;
+    call_outcome outcome;
+    plan.caller_waits = true;
     start(t, std::move(plan), [&](call_outcome&& o) {
-        // Notified under the lock: the waiter's stack may be gone right after it.
-        std::lock_guard const lock(mutex);
         outcome = std::move(o);
-        changed.notify_one();
+        waiter.finish();
     });
-    std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return outcome.has_value(); });
-    if (!outcome->ok()) throw error(outcome->code, outcome->text);
-    return std::move(*outcome);
+    t.gateway().wait(waiter);
+    if (!outcome.ok()) throw error(outcome.code, outcome.text);
+    return outcome;
 }
 
 template <class R>

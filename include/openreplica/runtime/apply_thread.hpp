@@ -2,6 +2,7 @@
 #pragma once
 
 #include <openreplica/runtime/applier.hpp>
+#include <openreplica/runtime/waiter.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -16,6 +17,9 @@
 namespace openreplica::inline v0::runtime {
 
 /// Works through batches in order, away from the strand: a slow method delays other methods, never a heartbeat.
+///
+/// A caller that blocks lends its thread: it is woken in the worker's place, works, and finds its own outcome without a
+/// second wake-up. One thread works at any time.
 ///
 /// What came of the batches is merged into one report that the strand takes when it likes; it is woken only for news
 /// that cannot wait for its next tick.
@@ -34,13 +38,28 @@ public:
     ~apply_thread() { stop(); }
 
     void post(apply_batch&& work) {
-        bool idle = false;
+        std::lock_guard const lock(mutex_);
+        bool const idle = queue_.empty() && !is_busy();
+        queue_.push_back(std::move(work));
+        if (idle) call_somebody();
+    }
+
+    /// Blocks until `w` is finished. One of those who wait at a time works in this thread's place.
+    void wait(waiter& w) {
         {
             std::lock_guard const lock(mutex_);
-            idle = queue_.empty() && !busy_;
-            queue_.push_back(std::move(work));
+            if (helper_ == nullptr && !stopping_) helper_ = &w;
         }
-        if (idle) ready_.notify_one();
+        while (!w.sleep()) {
+            std::unique_lock lock(mutex_);
+            while (!is_busy() && !queue_.empty() && !w.is_finished()) run_one(lock);
+            if (stopping_) ready_.notify_one(); // The thread waits for the last work to end.
+        }
+        std::lock_guard const lock(mutex_);
+        if (helper_ != &w) return;
+        helper_ = nullptr;
+        // What it was asked to do, and did not, is for the next one.
+        if (!is_busy() && (!queue_.empty() || stopping_)) call_somebody();
     }
 
     /// What was applied since the last call, if anything was.
@@ -49,18 +68,22 @@ public:
         return std::exchange(report_, std::nullopt);
     }
 
-    [[nodiscard]] bool is_this_thread() const { return std::this_thread::get_id() == id_.load(std::memory_order_relaxed); }
+    /// True while this thread runs methods or completions.
+    [[nodiscard]] bool is_this_thread() const { return std::this_thread::get_id() == worker_.load(std::memory_order_relaxed); }
 
-    /// Finishes what is queued and ends the thread. Called on the apply thread itself (a completion destroys the node),
-    /// it lets the thread end by itself.
+    /// Finishes what is queued and ends the thread. Called by a completion (it destroys the node), it lets the thread end
+    /// by itself.
     void stop() {
+        bool const from_within = is_this_thread();
         {
-            std::lock_guard const lock(mutex_);
+            std::unique_lock lock(mutex_);
             stopping_ = true;
+            // Callers that wait have been told the end of their calls by what is queued; they no longer help.
+            helper_ = nullptr;
         }
         ready_.notify_one();
         if (!thread_.joinable()) return;
-        if (is_this_thread())
+        if (from_within)
             thread_.detach();
         else
             thread_.join();
@@ -69,22 +92,35 @@ public:
 private:
     void run() {
         std::unique_lock lock(mutex_);
-        id_.store(std::this_thread::get_id(), std::memory_order_relaxed);
         for (;;) {
-            ready_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+            ready_.wait(lock, [this] { return !is_busy() && (stopping_ || !queue_.empty()); });
             if (queue_.empty()) return;
-            apply_batch work = std::move(queue_.front());
-            queue_.pop_front();
-            busy_ = true;
+            run_one(lock);
+        }
+    }
+
+    [[nodiscard]] bool is_busy() const { return worker_.load(std::memory_order_relaxed) != std::thread::id(); }
+
+    void call_somebody() {
+        if (helper_ != nullptr)
+            helper_->ask();
+        else
+            ready_.notify_one();
+    }
+
+    /// Works through the first batch, without the lock.
+    void run_one(std::unique_lock<std::mutex>& lock) {
+        apply_batch work = std::move(queue_.front());
+        queue_.pop_front();
+        worker_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+        lock.unlock();
+        apply_report report = applier_.run(std::move(work), clock_());
+        lock.lock();
+        worker_.store(std::thread::id(), std::memory_order_relaxed);
+        if (merge(std::move(report))) {
             lock.unlock();
-            apply_report report = applier_.run(std::move(work), clock_());
+            wake_();
             lock.lock();
-            busy_ = false;
-            if (merge(std::move(report))) {
-                lock.unlock();
-                wake_();
-                lock.lock();
-            }
         }
     }
 
@@ -108,9 +144,9 @@ private:
     std::condition_variable ready_;
     std::deque<apply_batch> queue_;
     std::optional<apply_report> report_;
-    bool busy_ = false;
     bool stopping_ = false;
-    std::atomic<std::thread::id> id_;
+    waiter* helper_ = nullptr;            ///< the blocked caller that works first
+    std::atomic<std::thread::id> worker_; ///< who runs methods just now; nobody: no id
     std::thread thread_; // Last: it uses everything above.
 };
 

@@ -6,6 +6,7 @@
 namespace openreplica::inline v0::runtime {
 
 inline void engine::flush() {
+    if (!founding_) return; // Before `start`: what came early is taken up then.
     apply_batch work;
     do {
         step_founding();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <openreplica/config.hpp>
+#include <openreplica/runtime/waiter.hpp>
 #include <openreplica/types/envelope.hpp>
 #include <openreplica/types/ids.hpp>
 #include <openreplica/types/outcome.hpp>
@@ -30,6 +31,14 @@ struct command_request {
     std::shared_ptr<object_birth> birth; ///< the object; created first, unless the kind is `destroy` or `reset`
     std::string body;                    ///< JSON text as `command_kind` describes it
     std::chrono::nanoseconds timeout{};  ///< until the call must have its outcome; 0: the node's `call_timeout`
+    bool caller_waits = false;           ///< the calling thread will block in `wait`: it may do work of the node's itself
+};
+
+/// A wish for a read point.
+struct read_request {
+    std::shared_ptr<object_birth> birth; ///< made first if it is not there; null: nothing is made
+    std::chrono::nanoseconds timeout{};
+    bool caller_waits = false;
 };
 
 /// Names a pending call within its gateway.
@@ -49,7 +58,11 @@ public:
     /// Waits for a linearizable read point: `done` runs once the local objects hold everything that completed before
     /// this call, on a thread of the node that runs user code and while nothing is being applied. `outcome.at` is the
     /// read point.
-    virtual call_ticket read(std::shared_ptr<object_birth> birth, std::chrono::nanoseconds timeout, completion done) = 0;
+    virtual call_ticket read(read_request request, completion done) = 0;
+
+    /// Blocks until `w` is finished. Meanwhile this thread may run methods and completions in place of a thread of the
+    /// node: the caller has to wake up anyway, and one thread less has to.
+    virtual void wait(waiter& w) = 0;
 
     /// Gives up on a call: `cancelled` when nothing was sent, `outcome_unknown` when it was. A finished call is left
     /// as it is.

@@ -8,6 +8,7 @@
 #include <openreplica/runtime/engine.hpp>
 #include <openreplica/runtime/gateway.hpp>
 #include <openreplica/runtime/random.hpp>
+#include <openreplica/runtime/serial_executor.hpp>
 #include <openreplica/runtime/transport.hpp>
 #include <openreplica/storage/memory.hpp>
 
@@ -15,7 +16,6 @@
 #include <asio/dispatch.hpp>
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
-#include <asio/strand.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -62,14 +62,13 @@ public:
 
     // gateway
     call_ticket submit(command_request request, completion done) override;
-    call_ticket read(std::shared_ptr<object_birth> birth, std::chrono::nanoseconds timeout, completion done) override;
+    call_ticket read(read_request request, completion done) override;
+    void wait(waiter& w) override { apply_.wait(w); }
     void cancel(call_ticket ticket) override;
     [[nodiscard]] asio::any_io_executor get_executor() const override { return around_.handlers; }
-    [[nodiscard]] bool would_deadlock() const override { return apply_.is_this_thread() || around_.needed(); }
+    [[nodiscard]] bool would_deadlock() const override { return apply_.is_this_thread() || strand_.is_mine() || around_.needed(); }
 
 private:
-    using strand_type = asio::strand<asio::any_io_executor>;
-
     // environment
     [[nodiscard]] instant now() const override {
         return instant(std::chrono::duration_cast<duration>(std::chrono::steady_clock::now().time_since_epoch()));
@@ -88,8 +87,9 @@ private:
         if (timeout.count() <= 0) timeout = options_.call_timeout;
         return now() + std::chrono::ceil<duration>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365)));
     }
-    void add_read(pending_read r);
+    void add_read(pending_read r, bool caller_waits);
     void wake();
+    void wake_for(bool caller_waits);
     void on_wake();
     void arm_tick();
     void on_tick();
@@ -99,7 +99,7 @@ private:
 
     surroundings around_;
     node_options options_;
-    strand_type strand_;
+    serial_executor strand_;
     random_source random_;
     calls calls_;
     storage::memory store_;
@@ -127,7 +127,7 @@ private:
 };
 
 inline service::service(surroundings around, node_options options, std::shared_ptr<state_machine> machine)
-    : around_(std::move(around)), options_(std::move(options)), strand_(asio::make_strand(around_.protocol)),
+    : around_(std::move(around)), options_(std::move(options)), strand_(serial_executor::over(around_.protocol)),
       calls_(options_.limits.max_pending_calls),
       store_({[this](lsn upto) { engine_.on_durable(upto); }, [](std::error_code) {}}), machine_(std::move(machine)),
       transport_(std::make_shared<transport>(strand_, options_, transport_events())),
@@ -186,6 +186,7 @@ inline void service::stop(std::function<void()> done) {
 
 inline call_ticket service::submit(command_request request, completion done) {
     call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
+    bool const caller_waits = request.caller_waits;
     instant const at = now();
     instant const deadline = deadline_for(request.timeout);
     if (request.body.size() > options_.limits.max_command_bytes)
@@ -194,34 +195,35 @@ inline call_ticket service::submit(command_request request, completion done) {
                                                                    std::to_string(options_.limits.max_command_bytes)));
     else
         calls_.submit(ticket, std::move(request), std::move(done), at, deadline);
-    wake();
+    wake_for(caller_waits);
     return ticket;
 }
 
-inline call_ticket service::read(std::shared_ptr<object_birth> birth, std::chrono::nanoseconds timeout, completion done) {
+inline call_ticket service::read(read_request request, completion done) {
     call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
-    instant const deadline = deadline_for(timeout);
-    if (birth && !calls_.is_created(*birth)) {
+    instant const deadline = deadline_for(request.timeout);
+    if (request.birth && !calls_.is_created(*request.birth)) {
         // The object is created first, so that a read finds what its handle promises.
-        command_request creation{command_kind::create, birth, {}, {}};
+        command_request creation{command_kind::create, request.birth, {}, {}};
         auto then = [self = shared_from_this(), ticket, deadline, done = std::move(done)](call_outcome&& outcome) mutable {
             if (!outcome.ok()) return done(std::move(outcome));
-            self->add_read({std::move(done), ticket, deadline});
+            self->add_read({std::move(done), ticket, deadline}, false);
         };
         calls_.submit(ticket, std::move(creation), std::move(then), now(), deadline);
         wake();
     } else {
-        add_read({std::move(done), ticket, deadline});
+        add_read({std::move(done), ticket, deadline}, request.caller_waits);
     }
     return ticket;
 }
 
-inline void service::add_read(pending_read r) {
+inline void service::add_read(pending_read r, bool caller_waits) {
     {
         std::lock_guard const lock(reads_mutex_);
+        caller_waits = caller_waits && new_reads_.empty();
         new_reads_.push_back(std::move(r));
     }
-    wake();
+    wake_for(caller_waits);
 }
 
 inline void service::cancel(call_ticket ticket) {
@@ -239,6 +241,13 @@ inline void service::wake() {
     asio::post(strand_, [weak] {
         if (auto const self = weak.lock()) self->on_wake();
     });
+}
+
+/// A caller that waits, and waits alone, does the strand's work itself if it can: one wake-up less on its way. With
+/// others under way it is better to gather.
+inline void service::wake_for(bool caller_waits) {
+    bool const alone = caller_waits && calls_.pending_count() <= 1 && !stopped_;
+    if (!alone || !strand_.try_run([this] { on_wake(); })) wake();
 }
 
 inline void service::on_wake() {
