@@ -97,6 +97,8 @@ TEST_CASE("of several that say they lead, the highest ballot is the leader") {
     x.on_reply(b, leads(1, n1), start);
     x.on_reply(d, happy(1, n3), start);
     CHECK(x.leader(start, limit) == c);
+    x.on_reply(b, leads(2, {4, 0, b}), start);
+    CHECK(x.leader(start, limit) == b);
     CHECK(x.leader(start + limit, limit) == std::nullopt);
 }
 
