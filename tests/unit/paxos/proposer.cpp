@@ -71,6 +71,7 @@ TEST_CASE("rule 3: a lost chunk leaves the promise incomplete until all of it is
     candidate x = campaigning();
     x.on_promise(b, part(0, false, {at(1, n1, command("x"))}));
     x.on_promise(b, part(2, true, {at(3, n1, command("z"))}));
+    x.on_promise(b, part(2, true, {}));
     CHECK_FALSE(x.has_quorum(three, a, true));
     x.on_promise(b, part(0, false, {at(1, n1, command("x"))}));
     x.on_promise(b, part(1, false, {at(2, n1, command("y"))}));
@@ -81,7 +82,8 @@ TEST_CASE("rule 3: a lost chunk leaves the promise incomplete until all of it is
 TEST_CASE("rule 3: chunks of two answers are not mixed when the acceptor moved on between them") {
     candidate x = campaigning();
     x.on_promise(b, part(0, false, {at(1, n1, command("x")), at(2, n1, command("y"))}));
-    x.on_promise(b, part(1, true, {at(5, n1, command("u"))}, 3));
+    x.on_promise(b, part(1, true, {at(3, n1, command("z"))}, 2));
+    x.on_promise(b, part(1, true, {}, 3));
     CHECK_FALSE(x.has_quorum(three, a, true));
     x.on_promise(b, part(1, true, {at(4, n1, command("z"))}));
     CHECK_FALSE(x.has_quorum(three, a, true));

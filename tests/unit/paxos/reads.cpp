@@ -118,6 +118,14 @@ TEST_CASE("rule 6: a later round confirms what an earlier one was sent for") {
     CHECK(confirmed(reads, 12) == lines("b 1 at 3"));
 }
 
+TEST_CASE("a later round does not postpone what an earlier one confirms") {
+    read_confirmations reads;
+    reads.add(b, 1, slot{3});
+    reads.round_sent(8);
+    reads.round_sent(9);
+    CHECK(confirmed(reads, 8) == lines("b 1 at 3"));
+}
+
 TEST_CASE("rule 6: each request waits for its own round, at the index of its arrival") {
     read_confirmations reads;
     reads.add(b, 1, slot{3});
