@@ -279,4 +279,217 @@ TEST_CASE("a read of a peer that cannot reach the leader joins the ones that wai
     CHECK(sent<read_reply>(answer) == lines("to c: read_reply 5 index=7"));
 }
 
+// ---- rule 7
+
+TEST_CASE("rule 7: a leader whose oldest accept stays open for two election timeouts yields although its links are up") {
+    actor x(a);
+    (void)x.leads();
+    (void)x.acked(b, 1);
+    (void)x.proposes({"x"});
+    (void)x.waits(890ms);
+    CHECK(x.core.is_leader());
+    CHECK(x.core.is_happy(x.now));
+    (void)x.waits(30ms);
+    CHECK_FALSE(x.core.is_leader());
+    // It leaves the next ballot to somebody else for a while.
+    (void)x.waits(800ms);
+    CHECK_FALSE(x.core.observe().campaigning);
+    (void)x.waits(400ms);
+    CHECK(x.core.observe().campaigning);
+}
+
+TEST_CASE("rule 7: progress keeps a leader, however much is under way") {
+    actor x(a);
+    (void)x.leads();
+    for (std::uint64_t upto = 2; upto < 8; ++upto) {
+        (void)x.proposes({"x"});
+        (void)x.persists();
+        (void)x.waits(400ms);
+        (void)x.acked(b, upto);
+    }
+    CHECK(x.core.is_leader());
+}
+
+TEST_CASE("rule 7: a voter that lags by more than the window lets the others run for two rounds, and then runs") {
+    replica_options narrow;
+    narrow.window_entries = 10;
+    actor lagging(a, group_of({a, b, c}), narrow), near(a, group_of({a, b, c}), narrow);
+    lagging.around = {{b, {0, {}, false, false, slot{11}, {}}}, {c, {}}};
+    near.around = {{b, {0, {}, false, false, slot{10}, {}}}, {c, {}}};
+    (void)near.waits(100ms);
+    CHECK(near.core.observe().campaigning);
+    (void)lagging.waits(890ms);
+    CHECK_FALSE(lagging.core.observe().campaigning);
+    lagging.around.at(b).chosen = slot{10};
+    (void)lagging.waits(10ms);
+    // A quorum without the one that is ahead will do.
+    lagging.around.erase(b);
+    (void)lagging.waits(400ms);
+    CHECK(lagging.core.observe().campaigning);
+}
+
+TEST_CASE("a leader that no quorum follows steps down after an election timeout") {
+    actor x(a);
+    (void)x.leads();
+    (void)x.acked(b, 1);
+    x.around.clear();
+    (void)x.waits(400ms);
+    CHECK(x.core.is_leader());
+    (void)x.waits(100ms);
+    CHECK_FALSE(x.core.is_leader());
+    (void)x.proposes({"x"});
+    CHECK(x.taken == 0);
+}
+
+TEST_CASE("a leader that voters answer without following its ballot steps down too") {
+    actor x(a);
+    (void)x.leads();
+    (void)x.acked(b, 1);
+    x.around = {{b, follows({})}, {c, follows({})}};
+    (void)x.waits(500ms);
+    CHECK_FALSE(x.core.is_leader());
+}
+
+// ---- when to run
+
+TEST_CASE("a node runs only when it is unhappy, reaches a quorum, and no voter it reaches is happy") {
+    actor alone(a), content(a), outsider(d);
+    alone.around = {};
+    (void)alone.waits(3s);
+    CHECK_FALSE(alone.core.observe().campaigning);
+    content.around = {{b, {0, {}, false, true, {}, {}}}, {c, {}}};
+    (void)content.waits(3s);
+    CHECK_FALSE(content.core.observe().campaigning);
+    outsider.around = {{a, {}}, {b, {}}, {c, {}}};
+    (void)outsider.waits(3s);
+    CHECK_FALSE(outsider.core.observe().campaigning);
+    content.around = {{b, {}}, {c, {}}};
+    (void)content.waits(100ms);
+    CHECK(content.core.observe().campaigning);
+}
+
+TEST_CASE("a follower whose leader goes silent runs above its ballot") {
+    actor x(c);
+    (void)x.hears(b, proposal(n2, 1, {command("x")}));
+    x.around = {{a, follows(n2)}, {b, {0, n2, true, true, {}, {}}}};
+    (void)x.waits(2s);
+    CHECK(x.core.is_happy(x.now));
+    CHECK(x.core.leader_id(x.now) == b);
+    x.around.erase(b);
+    CHECK(sent<prepare>(x.campaigns()) == lines("to a,b: prepare 3c chosen=0 epoch=1 after #3"));
+}
+
+TEST_CASE("a rejected candidate gives way, and a rejected leader that nobody replaced takes a higher ballot") {
+    actor candidate_of(a), leader_of(a);
+    candidate_of.around = {{b, {}}, {c, {}}};
+    (void)candidate_of.campaigns();
+    (void)candidate_of.hears(b, reject{n1, n3});
+    CHECK_FALSE(candidate_of.core.observe().campaigning);
+    (void)leader_of.leads();
+    auto const out = leader_of.hears(b, reject{n1, n3});
+    CHECK(sent<prepare>(out) == lines("to b,c: prepare 4a chosen=0 epoch=1 after #3"));
+    CHECK_FALSE(leader_of.core.is_leader());
+}
+
+TEST_CASE("a leader that promises a higher ballot leads no more, and its late acknowledgements count for nothing") {
+    actor x(a);
+    (void)x.leads();
+    (void)x.hears(b, prepare{n2, {}, first_epoch});
+    CHECK_FALSE(x.core.is_leader());
+    CHECK(told(x.hears(b, accepted{n1, slot{1}})) == "");
+    CHECK(x.core.entries().chosen() == slot{0});
+}
+
+// ---- phase 2
+
+TEST_CASE("the leader sends in parallel with its disk and counts its own vote only after its own sync") {
+    actor x(a);
+    (void)x.leads();
+    (void)x.acked(b, 1);
+    CHECK(told(x.proposes({"x"})) == lines("write 2:x@1a", "to b,c: accept 1a 2.. [x] chosen=1"));
+    CHECK(applied(x.acked(b, 2)) == "[]");
+    auto const out = x.persists();
+    CHECK(applied(out) == "[2:x@1a]");
+    CHECK(sent<chosen_index>(out) == lines("to b,c: chosen 1a upto=2"));
+}
+
+TEST_CASE("a majority without the leader chooses, also while the leader's disk hangs") {
+    actor x(a);
+    (void)x.leads();
+    (void)x.proposes({"x"});
+    (void)x.acked(b, 2);
+    CHECK(applied(x.acked(c, 2)) == "[2:x@1a]");
+}
+
+TEST_CASE("an acknowledgement of an earlier ballot, or above what was sent, counts for nothing") {
+    actor x(a);
+    (void)x.leads(report(0, {at(1, n2, command("x"))}));
+    CHECK(told(x.hears(b, accepted{n1, slot{2}})) == "");
+    CHECK(told(x.hears(b, accepted{x.core.promised(), slot{3}})) == "");
+    CHECK(x.core.entries().chosen() == slot{0});
+}
+
+TEST_CASE("past the window callers are refused at once, and there is room again when entries are chosen") {
+    replica_options narrow;
+    narrow.window_entries = 3;
+    actor x(a, group_of({a, b, c}), narrow);
+    (void)x.leads();
+    (void)x.proposes({"x", "y", "z"});
+    CHECK(x.taken == 2);
+    (void)x.proposes({"z"});
+    CHECK(x.taken == 0);
+    (void)x.persists();
+    (void)x.acked(b, 2);
+    (void)x.proposes({"z", "u", "v"});
+    CHECK(x.taken == 2);
+}
+
+TEST_CASE("the window is bounded in bytes too, and lets one value pass it") {
+    replica_options narrow;
+    narrow.window_bytes = 100;
+    actor x(a, group_of({a, b, c}), narrow);
+    (void)x.leads();
+    (void)x.proposes({std::string(1000, 'x'), "y"});
+    CHECK(x.taken == 1);
+    (void)x.persists();
+    (void)x.acked(b, 2);
+    (void)x.proposes({"y", "z", "u", "v"});
+    CHECK(x.taken == 4);
+    CHECK_FALSE(x.core.has_room(std::vector{shared_bytes("w")}));
+}
+
+TEST_CASE("an accept that was lost is sent again after a heartbeat shows that it is missing") {
+    actor x(a);
+    (void)x.leads();
+    (void)x.acked(b, 1);
+    (void)x.acked(c, 1);
+    (void)x.proposes({"x"});
+    x.around = {{b, {0, n1, false, false, slot{1}, slot{2}}}, {c, {0, n1, false, false, slot{1}, slot{1}}}};
+    CHECK(sent<accept>(x.waits(60ms)) == lines("to c: accept 1a 2.. [x] chosen=1"));
+}
+
+TEST_CASE("a gap is closed by sending again from its beginning") {
+    actor x(a);
+    (void)x.leads();
+    (void)x.acked(c, 1);
+    (void)x.proposes({"x"});
+    (void)x.proposes({"y"});
+    x.now += 1s;
+    CHECK(sent<accept>(x.hears(c, accepted{n1, slot{1}, true})) == lines("to c: accept 1a 2.. [x y] chosen=1"));
+    CHECK(sent<accept>(x.hears(c, accepted{n1, slot{1}, true})) == "");
+}
+
+TEST_CASE("after a restart a node keeps promise and entries, applies what was chosen, and uses no ballot twice") {
+    durable_state past;
+    past.promised = ballot{5, 0, a};
+    past.entries = {at(1, n1, command("x")), at(2, past.promised, command("y"))};
+    past.chosen = slot{1};
+    actor x(a, group_of({a, b, c}), {}, past);
+    x.around = {{b, {}}, {c, {}}};
+    auto const out = x.campaigns();
+    CHECK(applied(out) == "[1:x@1a]");
+    CHECK(sent<prepare>(out) == lines("to b,c: prepare 6a chosen=1 epoch=1 after #1"));
+    CHECK(told(x.hears(b, proposal(ballot{5, 0, a}, 3, {command("?")}))) == "");
+}
+
 } // namespace paxos_script::replica_test
