@@ -54,6 +54,10 @@ inline bool is_acceptance(std::size_t, std::size_t, founding_message const& m) {
     return std::holds_alternative<first_accepted>(m);
 }
 
+inline bool is_news(std::size_t, std::size_t, founding_message const& m) {
+    return std::holds_alternative<first_chosen>(m);
+}
+
 // ---- offering
 
 TEST_CASE("rule 8: a lone founder without seeds stands alone, once its own acceptance is durable") {
@@ -121,7 +125,8 @@ TEST_CASE("rule 8: a silent, a bound and a differently configured node is no fou
     CHECK(silent.ticks(1s) == "");
     (void)bound.hears(b, says(b, 2, {a}, c8));
     CHECK(bound.ticks() == "");
-    CHECK(bound.core.explain() == "a group may exist already: b:1 has accepted a first configuration; this node waits to join it");
+    CHECK(bound.core.explain() ==
+          "a group may exist already: b:1 has accepted a first configuration; this node waits to join it");
     (void)different.hears(b, says(b, 3, {a}));
     CHECK(different.ticks() == "");
 }
@@ -151,9 +156,33 @@ TEST_CASE("rule 8: the proposer's own acceptance is durable before the group exi
     CHECK(x.ticks() == lines("write chosen 7", "to b: chosen"));
 }
 
+TEST_CASE("rule 8: retries back off at random, between one and two intervals") {
+    for (std::uint64_t const jitter : {0u, 999u}) {
+        founding x(member_of(a), founders(0), {}, start);
+        duration const interval = jitter == 0 ? 100ms : 199'900us;
+        x.tick(start, jitter, c7);
+        CHECK(x.take_output().messages.size() == 1);
+        x.tick(start + interval - 1us, jitter, c7);
+        CHECK(x.take_output().messages.empty());
+        x.tick(start + interval, jitter, c7);
+        CHECK(x.take_output().messages.size() == 1);
+    }
+}
+
+TEST_CASE("rule 8: whoever hears of another first configuration makes no offer beside it") {
+    founder x(a, founders(2));
+    (void)x.hears(b, says(b, 2, {a}));
+    (void)x.hears(d, says(d, 2, {a}, c8));
+    CHECK(x.ticks() == "");
+    CHECK(x.core.bound() == nullptr);
+    (void)x.ticks(900ms);
+    (void)x.hears(b, says(b, 2, {a}));
+    CHECK(x.ticks(500ms) == lines("write accepted 7", "to b: propose durable"));
+}
+
 // ---- accepting
 
-TEST_CASE("rule 8: an offer of a stranger is ignored: not its first member, not for this node, another size, no cluster") {
+TEST_CASE("rule 8: a stranger's offer is ignored: not its first member, not for this node, another size, no cluster") {
     founder x(b, founders(3));
     CHECK(x.hears(c, propose_first{offer7}) == "");
     CHECK(x.hears(a, propose_first{{c7, group_of({a, c, d})}}) == "");
@@ -302,7 +331,7 @@ TEST_CASE("rule 8: two of three never found, nor do three of which two cannot re
     CHECK(cut.run_until(5s, [&] { return cut.united(); }));
 }
 
-TEST_CASE("rule 8: of more than n empty nodes the n smallest found, and the others join when the group is established") {
+TEST_CASE("rule 8: of more than n empty nodes the n smallest found, and the others join the established group") {
     founding_network net(5, founders(3));
     REQUIRE(net.run_until(5s, [&] { return net.united(); }));
     for (std::size_t i = 0; i < 5; ++i) CHECK(net.is_member(i) == (i < 3));
@@ -381,9 +410,9 @@ TEST_CASE("rule 8: a founder that is wiped in the middle comes back as another e
     CHECK(net.is_member(1));
 }
 
-TEST_CASE("rule 8: when the others refused a group that one already believed in, that one begins again under a new id") {
+TEST_CASE("rule 8: when the others refused a group that one already believed in, that one begins again as a new node") {
     founding_network net(3, founders(3));
-    net.lose = [](std::size_t, std::size_t, founding_message const& m) { return std::holds_alternative<first_chosen>(m); };
+    net.lose = is_news;
     REQUIRE(net.run_until(3s, [&] { return net.is_member(0); }));
     net.isolate({0});
     net.run(10s);
@@ -396,13 +425,36 @@ TEST_CASE("rule 8: when the others refused a group that one already believed in,
     CHECK(net.nodes[0].identities == 2);
 }
 
+TEST_CASE("rule 8: a member that refused while the others went on joins them under a fresh id") {
+    founding_network net(3, founders(3));
+    net.lose = is_news;
+    REQUIRE(net.run_until(3s, [&] { return net.is_member(0); }));
+    cluster_id const founded = net.nodes[0].core->group()->cluster;
+    // The second asks the third to give up; the answer and the third's own request are lost.
+    net.lose = [](std::size_t from, std::size_t to, founding_message const& m) {
+        bool const request_of_third = from == 2 && std::holds_alternative<abandon_first>(m);
+        return from == 0 || to == 0 || request_of_third || std::holds_alternative<first_abandoned>(m);
+    };
+    REQUIRE(net.run_until(20s, [&] { return net.nodes[2].core->has_abandoned(founded); }));
+    CHECK(net.nodes[2].core->bound() != nullptr);
+    net.isolate({2});
+    REQUIRE(net.run_until(5s, [&] { return net.existing.contains(founded); }));
+    net.heal();
+    CHECK(net.run_until(10s, [&] { return net.united(); }));
+    CHECK(net.nodes[0].identities == 1);
+    CHECK(net.nodes[1].identities == 1);
+    CHECK(net.nodes[2].identities == 2);
+}
+
 TEST_CASE("rule 8: lossy links, restarts and slow disks end in one group, and never in two") {
     for (std::uint64_t seed = 1; seed <= 60; ++seed) {
         INFO("seed " << seed);
         founding_network net(4, founders(3));
         std::uint64_t dice = seed << 32;
         auto const chance = [&](std::uint64_t percent) { return mix64(++dice) % 100 < percent; };
-        net.lose = [&](std::size_t, std::size_t, founding_message const& m) { return chance(m.index() == 0 ? 30 : 60); };
+        net.lose = [&](std::size_t, std::size_t, founding_message const& m) {
+            return chance(std::holds_alternative<discover>(m) ? 30 : 60);
+        };
         for (int round = 0; round < 200; ++round) {
             net.run(100ms);
             auto const i = static_cast<std::size_t>(mix64(++dice) % 4);

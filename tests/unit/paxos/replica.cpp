@@ -46,7 +46,7 @@ TEST_CASE("rule 1: no command is given a slot above a stop-sign, chosen or not")
 
 // ---- rule 2
 
-TEST_CASE("rule 2: the chosen index of a later ballot chooses nothing accepted earlier; it is fetched and then applied") {
+TEST_CASE("rule 2: the chosen index of a later ballot chooses nothing accepted earlier; it is fetched, then applied") {
     actor x(a);
     (void)x.hears(b, proposal(n2, 1, {command("old")}));
     (void)x.hears(c, prepare{n3, {}, first_epoch});
@@ -127,7 +127,7 @@ TEST_CASE("rule 3: a promise of another epoch is no vote") {
     CHECK(x.core.is_leader());
 }
 
-TEST_CASE("rule 3: a new leader proposes again what its quorum reported, then its own no-op, with the last stamp kept") {
+TEST_CASE("rule 3: a new leader proposes again what its quorum reported, stamps kept, then its own no-op") {
     actor x(a);
     auto const out = x.leads(report(0, {at(1, n2, command("x", 900)), at(2, n2, command("y", 1000))}));
     CHECK(sent<accept>(out) == lines("to b,c: accept 3a 1.. [x y -] chosen=0"));
@@ -281,7 +281,7 @@ TEST_CASE("a read of a peer that cannot reach the leader joins the ones that wai
 
 // ---- rule 7
 
-TEST_CASE("rule 7: a leader whose oldest accept stays open for two election timeouts yields although its links are up") {
+TEST_CASE("rule 7: a leader whose oldest accept stays open for two election timeouts yields, links up or not") {
     actor x(a);
     (void)x.leads();
     (void)x.acked(b, 1);
