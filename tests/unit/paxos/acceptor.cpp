@@ -81,8 +81,7 @@ TEST_CASE("an accept that arrives again is acknowledged again, and written once"
     voter v(n1);
     (void)v.asked(n1, 1, {command("x"), command("y")});
     CHECK(v.asked(n1, 1, {command("x")}) == lines("to a: accepted 1a upto=2 after #2"));
-    CHECK(v.asked(n1, 2, {command("y"), command("z")}) ==
-          lines("write 3:z@1a", "to a: accepted 1a upto=3 after #3"));
+    CHECK(v.asked(n1, 2, {command("y"), command("z")}) == lines("write 3:z@1a", "to a: accepted 1a upto=3 after #3"));
 }
 
 TEST_CASE("rule 4: an accept behind a hole is not taken, and the acknowledgement says where the hole begins") {
@@ -139,8 +138,7 @@ TEST_CASE("a later ballot replaces what was not chosen, and what lies above its 
     (void)v.asked(n1, 1, {command("x"), command("y"), command("z")});
     CHECK(v.asked(n2, 1, {command("u")}) ==
           lines("write promise 2b", "write 1:u@2b", "to b: accepted 2b upto=1 after #5"));
-    CHECK(v.prepared(n3) ==
-          lines("write promise 3c", "to c: promise 3c chosen=0 [1:u@2b 2:y@1a 3:z@1a] after #6"));
+    CHECK(v.prepared(n3) == lines("write promise 3c", "to c: promise 3c chosen=0 [1:u@2b 2:y@1a 3:z@1a] after #6"));
 }
 
 TEST_CASE("an acknowledgement claims nothing of an earlier ballot") {
@@ -155,10 +153,8 @@ TEST_CASE("rule 3: a promise reports entries above the acceptor's own chosen ind
     voter v(n1);
     (void)v.asked(n1, 1, {command("x"), command("y"), command("z")});
     v.entries.choose(slot{1});
-    CHECK(v.prepared(n2, slot{0}) ==
-          lines("write promise 2b", "to b: promise 2b chosen=1 [2:y@1a 3:z@1a] after #4"));
-    CHECK(v.prepared(n3, slot{9}) ==
-          lines("write promise 3c", "to c: promise 3c chosen=1 [2:y@1a 3:z@1a] after #5"));
+    CHECK(v.prepared(n2, slot{0}) == lines("write promise 2b", "to b: promise 2b chosen=1 [2:y@1a 3:z@1a] after #4"));
+    CHECK(v.prepared(n3, slot{9}) == lines("write promise 3c", "to c: promise 3c chosen=1 [2:y@1a 3:z@1a] after #5"));
 }
 
 TEST_CASE("rule 3: slots in a snapshot are reported as chosen, never as empty") {
@@ -171,8 +167,7 @@ TEST_CASE("rule 3: a promise of many bytes is told in chunks, and only the last 
     voter v(n1);
     std::string const big(acceptor::promise_chunk_bytes, 'x');
     (void)v.asked(n1, 1, {command("x"), command(big), command("y"), command(big)});
-    CHECK(v.prepared(n2) == lines("write promise 2b",
-                                  "to b: promise 2b chosen=0 [1:x@1a 2:big@1a] more after #5",
+    CHECK(v.prepared(n2) == lines("write promise 2b", "to b: promise 2b chosen=0 [1:x@1a 2:big@1a] more after #5",
                                   "to b: promise 2b chosen=0 [3:y@1a 4:big@1a] chunk=1 more after #5",
                                   "to b: promise 2b chosen=0 [] chunk=2 after #5"));
 }

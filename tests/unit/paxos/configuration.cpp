@@ -52,18 +52,22 @@ TEST_CASE("only a listed node is a voter, and an address makes nobody one") {
 }
 
 TEST_CASE("a configuration reads back as it was written") {
-    configuration g{epoch{0xfffffffe}, {{node_id{1, 2}, {"10.0.0.1", 65535}},
-                                        {node_id{1, 3}, {"fe80::1", 0}},
-                                        {node_id{2, 0}, {"", 7}}}};
+    configuration g{epoch{0xfffffffe},
+                    {{node_id{1, 2}, {"10.0.0.1", 65535}}, {node_id{1, 3}, {"fe80::1", 0}}, {node_id{2, 0}, {"", 7}}}};
     CHECK(read(written(g)) == g);
     CHECK(read(written(configuration{})) == configuration{});
 }
 
 TEST_CASE("the bytes are frozen: epoch, count, then id, host and port of each voter, little-endian") {
     configuration const g{epoch{0x01020304}, {{node_id{0x1122334455667788, 9}, {"h", 0x0a0b}}}};
-    std::string const expected("\x04\x03\x02\x01" "\x01"
-                               "\x88\x77\x66\x55\x44\x33\x22\x11" "\x09\0\0\0\0\0\0\0"
-                               "\x01\0\0\0" "h" "\x0b\x0a", 28);
+    std::string const expected("\x04\x03\x02\x01"
+                               "\x01"
+                               "\x88\x77\x66\x55\x44\x33\x22\x11"
+                               "\x09\0\0\0\0\0\0\0"
+                               "\x01\0\0\0"
+                               "h"
+                               "\x0b\x0a",
+                               28);
     CHECK(written(g) == expected);
 }
 

@@ -106,16 +106,14 @@ TEST_CASE("rule 8: the smallest id offers when n empty nodes see one another, an
     CHECK(x.ticks() == "");
     (void)x.hears(c, says(c, 3, {a, b}));
     CHECK(x.ticks() == lines("write accepted 7", "to b: propose durable", "to c: propose durable"));
-    CHECK(x.core.explain() ==
-          "a first configuration is accepted here and waits for all its members to accept it");
+    CHECK(x.core.explain() == "a first configuration is accepted here and waits for all its members to accept it");
 }
 
 TEST_CASE("rule 8: whoever is not the smallest waits for the offer") {
     founder x(b, founders(2));
     (void)x.hears(a, says(a, 2, {b}));
     CHECK(x.ticks() == "");
-    CHECK(x.hears(a, propose_first{{c7, group_of({a, b})}}) ==
-          lines("write accepted 7", "to a: accepted durable"));
+    CHECK(x.hears(a, propose_first{{c7, group_of({a, b})}}) == lines("write accepted 7", "to a: accepted durable"));
     CHECK(x.hears(a, propose_first{{c7, group_of({a, b})}}) == lines("to a: accepted durable"));
 }
 
@@ -178,6 +176,26 @@ TEST_CASE("rule 8: whoever hears of another first configuration makes no offer b
     (void)x.ticks(900ms);
     (void)x.hears(b, says(b, 2, {a}));
     CHECK(x.ticks(500ms) == lines("write accepted 7", "to b: propose durable"));
+}
+
+TEST_CASE("rule 8: a node that is bound to a refused cluster neither stops a founding nor takes part in it") {
+    durable_state past;
+    past.abandoned = {c8};
+    founder x(a, founders(2), past);
+    CHECK(x.hears(b, says(b, 2, {a}, c8)) == lines("to b: abandoned durable"));
+    (void)x.hears(c, says(c, 2, {a}));
+    CHECK(x.ticks() == lines("write accepted 7", "to c: propose durable"));
+    CHECK(x.core.bound()->members == group_of({a, c}));
+}
+
+TEST_CASE("rule 8: a node that came back to its address under another id counts once") {
+    founder x(a, founders(3));
+    node_id const reborn{0, 9};
+    (void)x.hears(b, says(b, 3, {a}));
+    discover again = says(reborn, 3, {a});
+    again.self.address = member_of(b).address;
+    (void)x.hears(reborn, again);
+    CHECK(x.core.explain().find("2 of 3 founders") != std::string::npos);
 }
 
 // ---- accepting
@@ -459,8 +477,10 @@ TEST_CASE("rule 8: lossy links, restarts and slow disks end in one group, and ne
             net.run(100ms);
             auto const i = static_cast<std::size_t>(mix64(++dice) % 4);
             net.nodes[i].slow_disk = chance(30);
-            if (net.nodes[i].core && chance(15)) net.crash(i);
-            else if (!net.nodes[i].core) net.start(i);
+            if (net.nodes[i].core && chance(15))
+                net.crash(i);
+            else if (!net.nodes[i].core)
+                net.start(i);
             CHECK(net.existing.size() <= 1);
         }
         net.heal();

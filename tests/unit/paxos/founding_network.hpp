@@ -113,8 +113,8 @@ public:
     /// All that run belong to one existing cluster.
     [[nodiscard]] bool united() const {
         return existing.size() == 1 && std::all_of(nodes.begin(), nodes.end(), [&](founding_node const& n) {
-            return !n.core || n.cluster() == *existing.begin();
-        });
+                   return !n.core || n.cluster() == *existing.begin();
+               });
     }
 
 private:

@@ -142,8 +142,8 @@ TEST_CASE("rule 4: an accept behind a hole is answered with where the hole begin
     CHECK(told(x.hears(b, proposal(n2, 4, {command("u")}, 3))) ==
           lines("write promise 2b", "to b: accepted 2b upto=0 gap after #1", "to b: learn 1.."));
     CHECK(told(x.hears(b, learned{n2, slot{1}, {command("x"), command("y"), command("z")}, slot{3}, slot{1}})) ==
-          lines("write 1:x@2b", "write 2:y@2b", "write 3:z@2b", "to b: accepted 2b upto=3 gap after #4",
-                "apply 1:x@2b", "apply 2:y@2b", "apply 3:z@2b"));
+          lines("write 1:x@2b", "write 2:y@2b", "write 3:z@2b", "to b: accepted 2b upto=3 gap after #4", "apply 1:x@2b",
+                "apply 2:y@2b", "apply 3:z@2b"));
     CHECK(told(x.hears(b, proposal(n2, 4, {command("u")}, 3))) ==
           lines("write 4:u@2b", "to b: accepted 2b upto=4 after #5"));
 }
@@ -228,7 +228,7 @@ TEST_CASE("rule 6: an answer to a heartbeat that left before the read arrived co
     heartbeat_reply early = follows(n1);
     (void)x.waits(50ms);
     auto const out = x.hears(b, read_request{5});
-    CHECK(sent<heartbeat>(out).find("leading=1a") != std::string::npos);
+    REQUIRE(sent<heartbeat>(out).find("leading=1a") != std::string::npos);
     early.number = std::get<heartbeat>(out.messages.back().what).number - 1;
     CHECK(sent<read_reply>(x.hears(c, early)) == "");
     CHECK(sent<read_reply>(x.answers(c, follows(n1))) == lines("to b: read_reply 5 index=1"));
@@ -389,6 +389,15 @@ TEST_CASE("a rejected candidate gives way, and a rejected leader that nobody rep
     auto const out = leader_of.hears(b, reject{n1, n3});
     CHECK(sent<prepare>(out) == lines("to b,c: prepare 4a chosen=0 epoch=1 after #3"));
     CHECK_FALSE(leader_of.core.is_leader());
+}
+
+TEST_CASE("an accept of a higher ballot ends a leadership before anything is written under it") {
+    actor x(a);
+    (void)x.leads();
+    CHECK(told(x.hears(b, proposal(n2, 1, {command("x")}))) ==
+          lines("write promise 2b", "write 1:x@2b", "to b: accepted 2b upto=1 after #4"));
+    CHECK_FALSE(x.core.is_leader());
+    CHECK(x.core.leader_id(x.now) == b);
 }
 
 TEST_CASE("a leader that promises a higher ballot leads no more, and its late acknowledgements count for nothing") {

@@ -40,9 +40,7 @@ inline value stop_sign(std::string text = "K") {
 }
 inline entry at(std::uint64_t s, ballot const& under, value what) { return {slot{s}, under, std::move(what)}; }
 
-inline member member_of(node_id id) {
-    return {id, {std::string(1, static_cast<char>('a' + id.low - 1)), 1}};
-}
+inline member member_of(node_id id) { return {id, {std::string(1, static_cast<char>('a' + id.low - 1)), 1}}; }
 inline configuration group_of(std::initializer_list<node_id> ids, std::uint32_t number = 1) {
     configuration g{epoch{number}, {}};
     for (node_id id : ids) g.voters.push_back(member_of(id));
@@ -104,9 +102,9 @@ inline std::string text(read_reply const& m) {
 }
 /// What belongs to the driver is named, no more.
 template <class M>
-    requires std::same_as<M, forward> || std::same_as<M, forward_refused> || std::same_as<M, snapshot_request> ||
-             std::same_as<M, snapshot_chunk>
-std::string text(M const& m) {
+requires std::same_as<M, forward> || std::same_as<M, forward_refused> || std::same_as<M, snapshot_request> ||
+    std::same_as<M, snapshot_chunk>
+        std::string text(M const& m) {
     return std::string(name_of(message(m)));
 }
 
