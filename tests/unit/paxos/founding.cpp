@@ -185,6 +185,7 @@ TEST_CASE("rule 8: a node that is bound to a refused cluster neither stops a fou
     CHECK(x.hears(b, says(b, 2, {a}, c8)) == lines("to b: abandoned durable"));
     (void)x.hears(c, says(c, 2, {a}));
     CHECK(x.ticks() == lines("write accepted 7", "to c: propose durable"));
+    REQUIRE(x.core.bound() != nullptr);
     CHECK(x.core.bound()->members == group_of({a, c}));
 }
 
