@@ -8140,6 +8140,7 @@ struct leader {
     std::deque<std::pair<slot, instant>> open_since; ///< when the open slots were proposed, one mark per batch
     log_time clock_base;        ///< the log clock when the ballot began
     read_confirmations reads;
+    bool stopped = false; ///< rule 1: it proposed a stop-sign, and gives out no slot above it
     bool stalled = false; ///< rule 7: the oldest accept has been open for too long
 
     /// The log clock: elapsed leader time since the last stamp of earlier ballots (rule 13).
@@ -8757,12 +8758,12 @@ inline void replica::lead(instant now) {
     l.clock_base = stamp_;
     l.settled = l.base;
     for (node_id id : peers_) l.peers[id] = leader::progress{.next = l.base.next(), .floor = l.base};
-    bool const stopped = !values.empty() && values.back().kind == value_kind::configuration;
+    l.stopped = !values.empty() && values.back().kind == value_kind::configuration;
     l.no_op = l.base.plus(values.size() + 1);
     role_ = std::move(l);
     hint_ = self_;
     auto& leading = std::get<leader>(role_);
-    if (!stopped) values.push_back(value{value_kind::no_op, leading.clock(now), {}});
+    if (!leading.stopped) values.push_back(value{value_kind::no_op, leading.clock(now), {}});
     propose_values(leading, std::move(values), now);
     batches_.ask_again();
     beat(now); // Followers learn at once whom to follow.
@@ -8794,6 +8795,8 @@ inline void replica::preempted(ballot const& by, instant now) {
 // ---- phase 2
 
 inline std::size_t replica::fitting(leader const& l, std::span<shared_bytes const> commands) const {
+    // Rule 1: the slots above a stop-sign belong to the new configuration.
+    if (l.stopped) return 0;
     auto const open = static_cast<std::size_t>(log_.last().since(log_.chosen()));
     std::size_t bytes = l.open_bytes;
     std::size_t n = 0;

@@ -125,6 +125,7 @@ struct leader {
     std::deque<std::pair<slot, instant>> open_since; ///< when the open slots were proposed, one mark per batch
     log_time clock_base;        ///< the log clock when the ballot began
     read_confirmations reads;
+    bool stopped = false; ///< rule 1: it proposed a stop-sign, and gives out no slot above it
     bool stalled = false; ///< rule 7: the oldest accept has been open for too long
 
     /// The log clock: elapsed leader time since the last stamp of earlier ballots (rule 13).
