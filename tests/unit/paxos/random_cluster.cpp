@@ -10,7 +10,7 @@
 
 // More seeds, or one of them again: OPENREPLICA_CLUSTER_SEEDS=first:count
 TEST_CASE("a group of replicas under random faults never contradicts itself, and recovers when the faults end") {
-    std::uint64_t first = 1, count = 60;
+    std::uint64_t first = 1, count = 16;
     if (char const* range = std::getenv("OPENREPLICA_CLUSTER_SEEDS")) {
         std::string const text(range);
         first = std::stoull(text);
@@ -26,7 +26,7 @@ TEST_CASE("a group of replicas under random faults never contradicts itself, and
     MESSAGE(count << " seeds: " << total.steps << " steps, " << total.chosen << " slots chosen, " << total.reads
                   << " reads, " << total.leaders << " leaders, " << total.crashes << " crashes, " << total.installs
                   << " snapshots installed, " << total.big_promises << " promises in chunks");
-    if (count < 50) return;
+    if (count < 16) return;
     CHECK(total.chosen > 100 * count);
     CHECK(total.reads > 100 * count);
     CHECK(total.crashes > count);
