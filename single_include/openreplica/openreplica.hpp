@@ -6979,7 +6979,7 @@ namespace openreplica::inline v0::paxos {
 
 struct founding_options {
     std::uint32_t founders = 1; ///< how many members the group starts with; 0: only joins
-    bool has_seeds = false;     ///< with seeds even a lone founder first asks whether there is a group
+    bool has_seeds = false;     ///< a lone founder with seeds first asks there whether there is a group
     duration retry = std::chrono::milliseconds(100);
     duration fresh = std::chrono::milliseconds(1000); ///< who was silent for longer does not count as reachable
     duration give_up = std::chrono::seconds(5);       ///< then an offer that not all accepted is abandoned
@@ -7016,7 +7016,7 @@ struct founding_output {
 class founding {
 public:
     founding(member self, founding_options options, durable_state const& recovered, instant now)
-        : self_(std::move(self)), options_(options), abandoned_(recovered.abandoned), started_(now), next_try_(now) {
+        : self_(std::move(self)), options_(options), abandoned_(recovered.abandoned), next_try_(now) {
         if (recovered.group.cluster.empty()) return;
         bound_ = recovered.group;
         bound_at_ = now;
@@ -7046,6 +7046,10 @@ public:
             consider_offering(now, fresh_cluster);
     }
 
+    /// A seed has led back to this node.
+    void met_self(instant now) {
+        if (!met_self_) met_self_ = now;
+    }
     /// Everything written so far is durable.
     void persisted() { durable_ = true; }
     /// The group has chosen its first entry: this node's quest is over.
@@ -7082,6 +7086,9 @@ public:
             if (!n.bound.empty())
                 return "a group may exist already: " + to_string(n.self.address) +
                        " has accepted a first configuration; this node waits to join it";
+        if (options_.founders == 1 && !met_self_)
+            return "this node would found a group alone, but no seed has led back to it, so that nobody knows whether there "
+                   "is a group already: check the seeds and DNS, or give the founder no seeds";
         auto const met = 1 + std::count_if(heard_.begin(), heard_.end(), [&](auto const& i) { return is_candidate(i.second); });
         return "founding: " + std::to_string(met) + " of " + std::to_string(options_.founders) +
                " founders have met; check that the others run, and the seeds";
@@ -7132,7 +7139,9 @@ private:
 
     void consider_offering(instant now, cluster_id fresh_cluster) {
         if (options_.founders == 0 || options_.founders > max_voters) return;
-        if (options_.founders == 1 && options_.has_seeds && now - started_ < 2 * options_.fresh) return;
+        // Silence founds nothing: a lone founder must have been led to itself by its seeds, so that they are known to
+        // work, and have found nobody else there.
+        if (options_.founders == 1 && options_.has_seeds && (!met_self_ || now - *met_self_ < 2 * options_.fresh)) return;
         if (hears_of_another({}, now)) return;
         auto members = agreed_members();
         if (!members || members->front().id != self_.id) return;
@@ -7293,7 +7302,7 @@ private:
     std::vector<cluster_id> abandoned_; ///< refused for ever
     std::optional<welcome> joined_;
     bool durable_ = true;
-    instant started_;
+    std::optional<instant> met_self_;
     instant next_try_;
     founding_output out_;
 };
@@ -9161,6 +9170,8 @@ public:
     void on_peer_down(node_id peer);
     /// The peer is gone for good as far as this process knows: a diskless process that ended.
     void on_peer_forgotten(node_id peer);
+    /// A seed has led back to this node.
+    void on_met_self();
     void on_durable(lsn upto);
     void on_applied(apply_report&& report);
     void add_reads(std::vector<pending_read>&& reads);
@@ -9229,6 +9240,7 @@ private:
     storage::storage& store_;
     calls& calls_;
     std::optional<paxos::founding> founding_;
+    bool met_self_ = false;
     cluster_id cluster_;
     std::optional<paxos::replica> replica_;
     std::vector<node_id> up_; ///< peers with a connection
@@ -9286,6 +9298,7 @@ inline engine::engine(paxos::member self, engine_options options, environment& e
 
 inline void engine::start(paxos::durable_state&& recovered) {
     founding_.emplace(self_, founding_options(), recovered, env_.now());
+    if (met_self_) founding_->met_self(env_.now());
     if (recovered.base.at > slot{}) {
         install_ = recovered.base;
         snapshots_.keep(recovered.base); // Peers that need it may ask at once.
@@ -9327,6 +9340,11 @@ inline void engine::on_peer_down(node_id peer) {
 inline void engine::on_peer_forgotten(node_id peer) {
     std::erase(up_, peer);
     if (replica_) replica_->remove_peer(peer);
+}
+
+inline void engine::on_met_self() {
+    met_self_ = true;
+    if (founding_) founding_->met_self(env_.now());
 }
 
 inline void engine::on_message(node_id from, paxos::message&& m) {
@@ -9376,6 +9394,7 @@ inline void engine::start_over() {
     held_founding_.clear();
     held_.clear();
     founding_.emplace(self_, founding_options(), paxos::durable_state{}, env_.now());
+    if (met_self_) founding_->met_self(env_.now());
     env_.identity_changed(self_.id, {}, {});
     env_.log(log_level::warning, "the first configuration that this node had accepted was abandoned; it goes on as node " +
                                      short_name(self_.id));
@@ -10929,6 +10948,7 @@ public:
         std::function<void()> batch_end; ///< everything that arrived together has been delivered
         std::function<void(node_id)> up; ///< messages to this node now leave
         std::function<void(node_id)> down;
+        std::function<void()> met_self;         ///< an address that this node was given leads back to it
         std::function<void(node_id)> forgotten; ///< unreachable for long, or another node answers at its address
         std::function<void(log_level, std::string const&)> log;
     };
@@ -11101,7 +11121,8 @@ inline void transport::complain(std::string const& reason) {
 // ---- outgoing
 
 inline void transport::connect(openreplica::endpoint const& where, bool keep) {
-    if (stopped_ || own_.contains(where)) return;
+    if (stopped_) return;
+    if (own_.contains(where)) return events_.met_self();
     auto const [it, added] = peers_.try_emplace(where);
     it->second.kept = it->second.kept || keep;
     if (added) dial(where, it->second);
@@ -11158,6 +11179,7 @@ inline void transport::on_refused(openreplica::endpoint const& where, net::hello
         // This node met itself: a seed list may name every member. The link is closed by its next turn, not in its own
         // callback.
         own_.insert(where);
+        events_.met_self();
         asio::post(strand_, [self = shared_from_this(), where] {
             auto const it = self->peers_.find(where);
             if (it == self->peers_.end()) return;
@@ -11564,6 +11586,7 @@ inline transport::events service::transport_events() {
             .batch_end = [this] { engine_.flush(); },
             .up = [this](node_id peer) { engine_.on_peer_up(peer); },
             .down = [this](node_id peer) { engine_.on_peer_down(peer); },
+            .met_self = [this] { engine_.on_met_self(); },
             .forgotten = [this](node_id peer) { engine_.on_peer_forgotten(peer); },
             .log = [this](log_level level, std::string const& line) { log(level, line); }};
 }

@@ -210,6 +210,7 @@ inline void sim_node::start() {
     process_->engine = std::make_unique<runtime::engine>(self_, o, *this, disk_, process_->calls);
     disk_.report = [this](lsn upto) { act([&] { engine().on_durable(upto); }); };
     process_->engine->start(disk_.recover());
+    process_->engine->on_met_self();
     process_->engine->flush();
     for (auto const& n : group_.nodes)
         if (n.get() != this && n->alive()) {

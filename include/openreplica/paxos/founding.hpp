@@ -19,7 +19,7 @@ namespace openreplica::inline v0::paxos {
 
 struct founding_options {
     std::uint32_t founders = 1; ///< how many members the group starts with; 0: only joins
-    bool has_seeds = false;     ///< with seeds even a lone founder first asks whether there is a group
+    bool has_seeds = false;     ///< a lone founder with seeds first asks there whether there is a group
     duration retry = std::chrono::milliseconds(100);
     duration fresh = std::chrono::milliseconds(1000); ///< who was silent for longer does not count as reachable
     duration give_up = std::chrono::seconds(5);       ///< then an offer that not all accepted is abandoned
@@ -56,7 +56,7 @@ struct founding_output {
 class founding {
 public:
     founding(member self, founding_options options, durable_state const& recovered, instant now)
-        : self_(std::move(self)), options_(options), abandoned_(recovered.abandoned), started_(now), next_try_(now) {
+        : self_(std::move(self)), options_(options), abandoned_(recovered.abandoned), next_try_(now) {
         if (recovered.group.cluster.empty()) return;
         bound_ = recovered.group;
         bound_at_ = now;
@@ -86,6 +86,10 @@ public:
             consider_offering(now, fresh_cluster);
     }
 
+    /// A seed has led back to this node.
+    void met_self(instant now) {
+        if (!met_self_) met_self_ = now;
+    }
     /// Everything written so far is durable.
     void persisted() { durable_ = true; }
     /// The group has chosen its first entry: this node's quest is over.
@@ -122,6 +126,9 @@ public:
             if (!n.bound.empty())
                 return "a group may exist already: " + to_string(n.self.address) +
                        " has accepted a first configuration; this node waits to join it";
+        if (options_.founders == 1 && !met_self_)
+            return "this node would found a group alone, but no seed has led back to it, so that nobody knows whether there "
+                   "is a group already: check the seeds and DNS, or give the founder no seeds";
         auto const met = 1 + std::count_if(heard_.begin(), heard_.end(), [&](auto const& i) { return is_candidate(i.second); });
         return "founding: " + std::to_string(met) + " of " + std::to_string(options_.founders) +
                " founders have met; check that the others run, and the seeds";
@@ -172,7 +179,9 @@ private:
 
     void consider_offering(instant now, cluster_id fresh_cluster) {
         if (options_.founders == 0 || options_.founders > max_voters) return;
-        if (options_.founders == 1 && options_.has_seeds && now - started_ < 2 * options_.fresh) return;
+        // Silence founds nothing: a lone founder must have been led to itself by its seeds, so that they are known to
+        // work, and have found nobody else there.
+        if (options_.founders == 1 && options_.has_seeds && (!met_self_ || now - *met_self_ < 2 * options_.fresh)) return;
         if (hears_of_another({}, now)) return;
         auto members = agreed_members();
         if (!members || members->front().id != self_.id) return;
@@ -333,7 +342,7 @@ private:
     std::vector<cluster_id> abandoned_; ///< refused for ever
     std::optional<welcome> joined_;
     bool durable_ = true;
-    instant started_;
+    std::optional<instant> met_self_;
     instant next_try_;
     founding_output out_;
 };

@@ -75,6 +75,8 @@ public:
     void on_peer_down(node_id peer);
     /// The peer is gone for good as far as this process knows: a diskless process that ended.
     void on_peer_forgotten(node_id peer);
+    /// A seed has led back to this node.
+    void on_met_self();
     void on_durable(lsn upto);
     void on_applied(apply_report&& report);
     void add_reads(std::vector<pending_read>&& reads);
@@ -143,6 +145,7 @@ private:
     storage::storage& store_;
     calls& calls_;
     std::optional<paxos::founding> founding_;
+    bool met_self_ = false;
     cluster_id cluster_;
     std::optional<paxos::replica> replica_;
     std::vector<node_id> up_; ///< peers with a connection

@@ -15,6 +15,7 @@ inline engine::engine(paxos::member self, engine_options options, environment& e
 
 inline void engine::start(paxos::durable_state&& recovered) {
     founding_.emplace(self_, founding_options(), recovered, env_.now());
+    if (met_self_) founding_->met_self(env_.now());
     if (recovered.base.at > slot{}) {
         install_ = recovered.base;
         snapshots_.keep(recovered.base); // Peers that need it may ask at once.
@@ -56,6 +57,11 @@ inline void engine::on_peer_down(node_id peer) {
 inline void engine::on_peer_forgotten(node_id peer) {
     std::erase(up_, peer);
     if (replica_) replica_->remove_peer(peer);
+}
+
+inline void engine::on_met_self() {
+    met_self_ = true;
+    if (founding_) founding_->met_self(env_.now());
 }
 
 inline void engine::on_message(node_id from, paxos::message&& m) {
@@ -105,6 +111,7 @@ inline void engine::start_over() {
     held_founding_.clear();
     held_.clear();
     founding_.emplace(self_, founding_options(), paxos::durable_state{}, env_.now());
+    if (met_self_) founding_->met_self(env_.now());
     env_.identity_changed(self_.id, {}, {});
     env_.log(log_level::warning, "the first configuration that this node had accepted was abandoned; it goes on as node " +
                                      short_name(self_.id));

@@ -345,6 +345,7 @@ inline transport::events service::transport_events() {
             .batch_end = [this] { engine_.flush(); },
             .up = [this](node_id peer) { engine_.on_peer_up(peer); },
             .down = [this](node_id peer) { engine_.on_peer_down(peer); },
+            .met_self = [this] { engine_.on_met_self(); },
             .forgotten = [this](node_id peer) { engine_.on_peer_forgotten(peer); },
             .log = [this](log_level level, std::string const& line) { log(level, line); }};
 }

@@ -44,6 +44,7 @@ public:
         std::function<void()> batch_end; ///< everything that arrived together has been delivered
         std::function<void(node_id)> up; ///< messages to this node now leave
         std::function<void(node_id)> down;
+        std::function<void()> met_self;         ///< an address that this node was given leads back to it
         std::function<void(node_id)> forgotten; ///< unreachable for long, or another node answers at its address
         std::function<void(log_level, std::string const&)> log;
     };

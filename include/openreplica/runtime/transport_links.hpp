@@ -92,7 +92,8 @@ inline void transport::complain(std::string const& reason) {
 // ---- outgoing
 
 inline void transport::connect(openreplica::endpoint const& where, bool keep) {
-    if (stopped_ || own_.contains(where)) return;
+    if (stopped_) return;
+    if (own_.contains(where)) return events_.met_self();
     auto const [it, added] = peers_.try_emplace(where);
     it->second.kept = it->second.kept || keep;
     if (added) dial(where, it->second);
@@ -149,6 +150,7 @@ inline void transport::on_refused(openreplica::endpoint const& where, net::hello
         // This node met itself: a seed list may name every member. The link is closed by its next turn, not in its own
         // callback.
         own_.insert(where);
+        events_.met_self();
         asio::post(strand_, [self = shared_from_this(), where] {
             auto const it = self->peers_.find(where);
             if (it == self->peers_.end()) return;

@@ -76,6 +76,8 @@ TEST_CASE("rule 8: a lone founder with seeds first asks whether there is a group
     founding_options o = founders(1);
     o.has_seeds = true;
     founder alone(a, o), late(a, o);
+    alone.core.met_self(alone.now);
+    late.core.met_self(late.now);
     CHECK(alone.ticks(1900ms) == "");
     CHECK(alone.ticks(300ms) == lines("write accepted 7"));
     (void)late.ticks(1900ms);
@@ -83,6 +85,17 @@ TEST_CASE("rule 8: a lone founder with seeds first asks whether there is a group
     CHECK(late.ticks(300ms) == "");
     REQUIRE(late.core.joined() != nullptr);
     CHECK(late.core.joined()->cluster == c8);
+}
+
+TEST_CASE("rule 8: a lone founder whose seeds do not lead back to it never founds: silence proves nothing") {
+    founding_options o = founders(1);
+    o.has_seeds = true;
+    founder x(a, o);
+    for (int i = 0; i < 100; ++i) CHECK(x.ticks(1s) == "");
+    CHECK(x.core.explain().find("no seed has led back to it") != std::string::npos);
+    x.core.met_self(x.now);
+    CHECK(x.ticks(1900ms) == "");
+    CHECK(x.ticks(300ms) == lines("write accepted 7"));
 }
 
 TEST_CASE("rule 8: a node without founders only joins, however long nobody answers and whomever it meets") {
