@@ -66,7 +66,7 @@ void check_all(std::vector<judgement> const& table) {
     }
 }
 
-using both = net::hello&;
+using side = net::hello&;
 
 TEST_CASE("a hello comes back as it went, the smallest, the ordinary and the largest") {
     for (auto const& h : hellos()) {
@@ -177,17 +177,17 @@ TEST_CASE("a reason for a refusal that this version does not know is refused") {
 
 TEST_CASE("nodes may talk when the group's name is the same") {
     check_all({
-        {"the same", [](both, both) {}, refusal::none, {}},
-        {"another", [](both, both t) { t.group = "shop"; }, refusal::wrong_group, {"\"bank\"", "\"shop\"", "seeds"}},
-        {"the beginning of it", [](both, both t) { t.group = "ban"; }, refusal::wrong_group, {"\"ban\""}},
-        {"other letter case", [](both, both t) { t.group = "Bank"; }, refusal::wrong_group, {"\"Bank\""}},
-        {"none", [](both, both t) { t.group.clear(); }, refusal::wrong_group, {"\"bank\""}},
+        {"the same", [](side, side) {}, refusal::none, {}},
+        {"another", [](side, side t) { t.group = "shop"; }, refusal::wrong_group, {"\"bank\"", "\"shop\"", "seeds"}},
+        {"the beginning of it", [](side, side t) { t.group = "ban"; }, refusal::wrong_group, {"\"ban\""}},
+        {"other letter case", [](side, side t) { t.group = "Bank"; }, refusal::wrong_group, {"\"Bank\""}},
+        {"none", [](side, side t) { t.group.clear(); }, refusal::wrong_group, {"\"bank\""}},
     });
 }
 
 TEST_CASE("nodes may talk when they have a protocol version in common") {
     auto const ranges = [](std::uint16_t a, std::uint16_t b, std::uint16_t c, std::uint16_t d) {
-        return [=](both mine, both theirs) {
+        return [=](side mine, side theirs) {
             mine.oldest = a;
             mine.newest = b;
             theirs.oldest = c;
@@ -208,7 +208,7 @@ TEST_CASE("nodes may talk when they have a protocol version in common") {
 
 TEST_CASE("nodes may talk when neither belongs to a cluster that the other does not belong to") {
     auto const clusters = [](cluster_id a, cluster_id b) {
-        return [=](both mine, both theirs) {
+        return [=](side mine, side theirs) {
             mine.cluster = a;
             theirs.cluster = b;
         };
@@ -227,25 +227,25 @@ TEST_CASE("nodes may talk when neither belongs to a cluster that the other does 
 }
 
 TEST_CASE("a node that met itself hears so, unless something else keeps them apart already") {
-    auto const self = [](both mine, both theirs) { theirs.self.id = mine.self.id; };
+    auto const self = [](side mine, side theirs) { theirs.self.id = mine.self.id; };
     check_all({
         {"the same id", self, refusal::self, {"met itself"}},
         {"the same id at another address",
-         [](both, both t) { t.self = member_of(1, "elsewhere", 1); },
+         [](side, side t) { t.self = member_of(1, "elsewhere", 1); },
          refusal::self,
          {"met itself"}},
         {"the same address but another id",
-         [](both mine, both t) { t.self.address = mine.self.address; },
+         [](side mine, side t) { t.self.address = mine.self.address; },
          refusal::none,
          {}},
         {"half of the id",
-         [](both, both t) {
+         [](side, side t) {
              t.self.id = {1, 1};
          },
          refusal::none,
          {}},
         {"the same id in another group",
-         [](both mine, both t) { t.self.id = mine.self.id, t.group = "shop"; },
+         [](side mine, side t) { t.self.id = mine.self.id, t.group = "shop"; },
          refusal::wrong_group,
          {}},
     });
@@ -253,15 +253,15 @@ TEST_CASE("a node that met itself hears so, unless something else keeps them apa
 
 TEST_CASE("nodes may talk when the types that both know are the same") {
     auto const theirs = [](std::vector<net::hello::type_print> catalogue) {
-        return [=](both, both t) { t.catalogue = catalogue; };
+        return [=](side, side t) { t.catalogue = catalogue; };
     };
     check_all({
-        {"the same", [](both, both) {}, refusal::none, {}},
+        {"the same", [](side, side) {}, refusal::none, {}},
         {"in another order", theirs({{"ledger", 0x1ed}, {"account", 0xacc}}), refusal::none, {}},
         {"they lack one", theirs({{"account", 0xacc}}), refusal::none, {}},
         {"they have one more", theirs({{"account", 0xacc}, {"new", 1}, {"ledger", 0x1ed}}), refusal::none, {}},
         {"they have none", theirs({}), refusal::none, {}},
-        {"this one has none", [](both m, both) { m.catalogue.clear(); }, refusal::none, {}},
+        {"this one has none", [](side m, side) { m.catalogue.clear(); }, refusal::none, {}},
         {"the last differs", theirs({{"account", 0xacc}, {"ledger", 0x1ee}}), refusal::catalogue, {"\"ledger\""}},
         {"the first differs", theirs({{"account", 0}, {"ledger", 0x1ed}}), refusal::catalogue, {"\"account\""}},
     });
