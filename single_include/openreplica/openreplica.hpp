@@ -10786,7 +10786,7 @@ private:
         timer_.expires_after(after);
         timer_.async_wait([self = shared_from_this()](asio::error_code failure) {
             if (failure || !self->socket_.is_open()) return;
-            self->owner_->report(self->is_stranger() ? "a connection said no hello in time"
+            self->owner_->report(self->is_stranger() ? "a connection did not complete its handshake in time"
                                                      : "a message was not completed in time");
             self->close();
         });
@@ -10840,17 +10840,19 @@ private:
         auto theirs = h.type == hello_type ? decode_hello(body) : std::nullopt;
         if (!theirs) return refuse("the first message is no hello");
         hello_reply const reply = owner_->on.judge(*theirs);
+        if (owner_->stopped) return false;
         answer_ = encode(reply);
         bool const welcome = reply.reason == refusal::none;
         asio::async_write(socket_, asio::buffer(answer_),
                           [self = shared_from_this(), welcome](asio::error_code failure, std::size_t) {
                               if ((failure || !welcome) && self->socket_.is_open()) self->close();
                           });
-        timer_.cancel();
+        // The deadline stays for a refused peer: it could leave the answer unread and keep its place for ever.
         if (!welcome) return false;
+        timer_.cancel();
         peer_ = std::move(*theirs);
         owner_->on.accepted(*peer_);
-        return true;
+        return !owner_->stopped;
     }
 
     bool refuse(std::string const& reason) {
