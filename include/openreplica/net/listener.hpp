@@ -110,6 +110,7 @@ class listener::connection : public std::enable_shared_from_this<connection> {
     std::string answer_;
     std::shared_ptr<std::string> buffer_ = std::make_shared<std::string>();
     std::size_t filled_ = 0;
+    std::uint64_t deadline_ = 0; ///< number of the one that holds
     bool timing_ = false; ///< a message has begun and must end in time
 
     static constexpr std::size_t read_size = 64 * 1024;
@@ -137,12 +138,18 @@ public:
 private:
     void deadline(std::chrono::milliseconds after) {
         timer_.expires_after(after);
-        timer_.async_wait([self = shared_from_this()](asio::error_code failure) {
-            if (failure || !self->socket_.is_open()) return;
+        timer_.async_wait([self = shared_from_this(), number = ++deadline_](asio::error_code failure) {
+            // One that had come when it was called off is on its way all the same.
+            if (failure || number != self->deadline_ || !self->socket_.is_open()) return;
             self->owner_->report(self->is_stranger() ? "a connection did not complete its handshake in time"
                                                      : "a message was not completed in time");
             self->close();
         });
+    }
+
+    void no_deadline() {
+        ++deadline_;
+        timer_.cancel();
     }
 
     void read() {
@@ -202,7 +209,7 @@ private:
                           });
         // The deadline stays for a refused peer: it could leave the answer unread and keep its place for ever.
         if (!welcome) return false;
-        timer_.cancel();
+        no_deadline();
         peer_ = std::move(*theirs);
         owner_->on.accepted(*peer_);
         return !owner_->stopped;
@@ -226,7 +233,7 @@ private:
         }
         if (is_stranger()) return;
         if (rest > 0 && (at > 0 || !timing_)) deadline(owner_->options.frame_timeout);
-        if (rest == 0 && timing_) timer_.cancel();
+        if (rest == 0 && timing_) no_deadline();
         timing_ = rest > 0;
     }
 };

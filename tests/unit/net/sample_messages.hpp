@@ -91,7 +91,7 @@ inline std::vector<paxos::message> sample_small_messages() {
             forward{17, 1, {command, shared_bytes(), shared_bytes(std::string(5000, 'x'))}},
             forward{largest, 0xff, std::vector<shared_bytes>(90)},
             forward_refused{},
-            forward_refused{largest, 0xff},
+            forward_refused{largest, {0, 4294967295u}, 0xff, "a sentence"},
             snapshot_request{},
             snapshot_request{last_slot, largest},
             snapshot_chunk{},
