@@ -25,8 +25,16 @@ public:
     NLOHMANN_DEFINE_TYPE_INTRUSIVE(gauge, level)
 };
 
-/// A group of one in a world that stands still unless it is told to go on: what it sends to others is kept.
-struct lone_leader final : runtime::environment {
+/// A disk that has written what it was given only when the test says so.
+struct slow_disk final : storage::storage {
+    lsn last;
+    void append(std::span<paxos::record const>, lsn l) override { last = l; }
+    void keep(paxos::snapshot const&, lsn l) override { last = l; }
+    paxos::durable_state recover() override { return {}; }
+};
+
+/// One node in a world that stands still unless it is told to go on: what it sends to others is kept.
+struct lone_node : runtime::environment {
     paxos::member self{node_id{0, 1}, {"here", 1}};
     node_id peer{0, 2};
     instant clock{1h};
@@ -34,17 +42,28 @@ struct lone_leader final : runtime::environment {
     object::object_space space{registry};
     runtime::calls calls{64};
     runtime::applier applier{space, calls};
-    storage::memory store{{[this](lsn upto) { engine.on_durable(upto); }, {}}};
-    runtime::engine engine{self, {}, *this, store, calls};
+    storage::memory at_once{{[this](lsn upto) { engine.on_durable(upto); }, {}}};
+    slow_disk disk;
+    runtime::engine engine;
     std::vector<paxos::message> sent;
     std::vector<std::string> unknown_to_a_voter;
 
-    lone_leader() {
+    explicit lone_node(bool slow, paxos::durable_state&& recovered = {})
+        : engine(self, {}, *this, slow ? static_cast<storage::storage&>(disk) : at_once, calls) {
         registry.add<gauge>();
-        engine.start({});
-        pass(3s);
-        REQUIRE(engine.is_ready());
-        engine.on_peer_up(peer);
+        engine.start(std::move(recovered));
+        engine.flush();
+    }
+    void disk_catches_up() {
+        engine.on_durable(disk.last);
+        engine.flush();
+    }
+    template <class Message>
+    [[nodiscard]] std::vector<Message> sent_of() const {
+        std::vector<Message> all;
+        for (auto const& m : sent)
+            if (auto const* one = std::get_if<Message>(&m)) all.push_back(*one);
+        return all;
     }
     void pass(duration d) {
         for (instant const end = clock + d; clock < end; clock += 10ms) {
@@ -56,13 +75,6 @@ struct lone_leader final : runtime::environment {
         sent.clear();
         engine.on_message(peer, std::move(m));
         engine.flush();
-    }
-    /// What was refused of the last forward.
-    [[nodiscard]] std::vector<paxos::forward_refused> refusals() const {
-        std::vector<paxos::forward_refused> all;
-        for (auto const& m : sent)
-            if (auto const* r = std::get_if<paxos::forward_refused>(&m)) all.push_back(*r);
-        return all;
     }
     [[nodiscard]] shared_bytes command(command_kind kind, std::string_view object, std::string_view body,
                                        std::uint64_t seq) const {
@@ -87,6 +99,30 @@ struct lone_leader final : runtime::environment {
     void log(log_level, std::string const&) override {}
 };
 
+/// A group of one, diskless.
+struct lone_leader : lone_node {
+    lone_leader() : lone_node(false) {
+        pass(3s);
+        REQUIRE(engine.is_ready());
+        engine.on_peer_up(peer);
+    }
+};
+
+/// What a voter of a group of three remembers.
+inline paxos::durable_state voter_of_three() {
+    paxos::durable_state s;
+    s.group.cluster = cluster_id{0, 7};
+    s.group.members.number = epoch{1};
+    for (std::uint64_t i = 1; i <= 3; ++i)
+        s.group.members.voters.push_back({node_id{0, i}, {"host", static_cast<std::uint16_t>(i)}});
+    s.group_chosen = true;
+    return s;
+}
+
+inline paxos::snapshot snapshot_at(slot at, std::string state) {
+    return {at, ballot{1, 0, node_id{0, 2}}, log_time{5}, voter_of_three().group.members, shared_bytes(std::move(state))};
+}
+
 } // namespace engine_test
 
 TEST_CASE("a forward's unknown names are refused one by one; the rest of it is executed, and nobody stops") {
@@ -99,7 +135,7 @@ TEST_CASE("a forward's unknown names are refused one by one; the rest of it is e
     f.commands.push_back(l.command(command_kind::create, "h", R"(["h","stranger"])", 4));
     f.commands.push_back(shared_bytes(std::string("no envelope")));
     l.receive(f);
-    auto const refused = l.refusals();
+    auto const refused = l.sent_of<paxos::forward_refused>();
     REQUIRE(refused.size() == 3);
     CHECK(refused[0].which == std::vector<std::uint32_t>{1});
     CHECK(static_cast<errc>(refused[0].reason) == errc::no_such_method);
@@ -119,7 +155,7 @@ TEST_CASE("another copy of a forward that was taken is not answered, least of al
     auto const chosen = l.engine.core()->entries().chosen();
     l.receive(f);
     CHECK(l.engine.core()->entries().chosen() == chosen);
-    CHECK(l.refusals().empty());
+    CHECK(l.sent_of<paxos::forward_refused>().empty());
 }
 
 TEST_CASE("what a voter's program does not know is not proposed, and the call and its companions say so") {
@@ -147,4 +183,41 @@ TEST_CASE("what a voter's program does not know is not proposed, and the call an
     l.pass(50ms);
     REQUIRE(ended.size() == 3);
     CHECK(ended[2].result == "1");
+}
+
+TEST_CASE("what an installed snapshot holds is acknowledged once the snapshot is durable, and not before") {
+    using namespace engine_test;
+    lone_node donor(false);
+    std::string const state = *donor.space.snapshot();
+    lone_node l(true, voter_of_three());
+    l.engine.on_peer_up(l.peer);
+    ballot const b{1, 0, l.peer};
+    l.receive(paxos::prepare{b, slot{}, epoch{1}});
+    l.disk_catches_up(); // The promise is durable: nothing but the snapshot is left to wait for.
+    // The log's start is gone at the peer: the node asks for a snapshot, and gets it in one chunk.
+    l.receive(paxos::heartbeat{1, b, slot{100}});
+    l.receive(paxos::learned{b, slot{1}, {}, slot{100}, slot{101}});
+    REQUIRE(l.sent_of<paxos::snapshot_request>().size() == 1);
+    auto const s = snapshot_at(slot{100}, state);
+    l.receive(paxos::snapshot_chunk{s.at, s.behind, s.stamp, s.governing, 0, state.size(), crc32c(state), s.state});
+    REQUIRE(l.engine.applied() == slot{100});
+    CHECK(l.sent_of<paxos::accepted>().empty());
+    l.disk_catches_up();
+    auto const acks = l.sent_of<paxos::accepted>();
+    REQUIRE_FALSE(acks.empty());
+    CHECK(acks.back().upto == slot{100});
+}
+
+TEST_CASE("after a restart a node offers the snapshot that it recovered: perhaps nobody else has one") {
+    using namespace engine_test;
+    lone_node donor(false);
+    paxos::durable_state past = voter_of_three();
+    past.base = snapshot_at(slot{100}, *donor.space.snapshot());
+    lone_node l(true, std::move(past));
+    CHECK(l.engine.applied() == slot{100});
+    l.receive(paxos::snapshot_request{});
+    auto const chunks = l.sent_of<paxos::snapshot_chunk>();
+    REQUIRE(chunks.size() == 1);
+    CHECK(chunks[0].at == slot{100});
+    CHECK(chunks[0].data.size() == chunks[0].total);
 }
