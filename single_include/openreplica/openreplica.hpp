@@ -3808,8 +3808,8 @@ public:
 
     virtual ~gateway() = default;
 
-    /// Sends a command through the log. `done` runs once, on a thread of the node that runs user code, never inside
-    /// this call. It must not block.
+    /// Sends a command through the log. `done` runs once, on a thread of the node that runs user code. It must not block.
+    /// Before the node stops it never runs inside this call; afterwards the node has no thread, and it does.
     virtual call_ticket submit(command_request request, completion done) = 0;
 
     /// Waits for a linearizable read point: `done` runs once the local objects hold everything that completed before
@@ -11104,7 +11104,9 @@ public:
     struct surroundings {
         asio::any_io_executor protocol; ///< runs the strand
         asio::any_io_executor handlers; ///< runs handlers that have no executor of their own
+        asio::any_io_executor afterwards; ///< the same once the node has stopped, when nobody may run `handlers` any more
         std::function<bool()> needed;   ///< true on a thread that the executors need to make progress
+        std::shared_ptr<void> contexts; ///< what the executors belong to, if nobody else keeps it: handles outlive nodes
     };
 
     /// Binds the listener: a bad address or a port in use throws here. Nothing moves before `start`.
@@ -11128,7 +11130,9 @@ public:
     call_ticket submit(command_request request, completion done) override;
     call_ticket read(std::shared_ptr<object_birth> birth, std::chrono::nanoseconds timeout, completion done) override;
     void cancel(call_ticket ticket) override;
-    [[nodiscard]] asio::any_io_executor get_executor() const override { return around_.handlers; }
+    [[nodiscard]] asio::any_io_executor get_executor() const override {
+        return stopped_ ? around_.afterwards : around_.handlers;
+    }
     [[nodiscard]] bool would_deadlock() const override { return apply_.is_this_thread() || around_.needed(); }
 
 private:
@@ -11153,6 +11157,7 @@ private:
         return now() + std::chrono::ceil<duration>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365)));
     }
     void add_read(pending_read r);
+    void finish_late_calls();
     void wake();
     void on_wake();
     void arm_tick();
@@ -11180,6 +11185,7 @@ private:
     std::atomic<bool> stopped_{false};
     std::mutex reads_mutex_;
     std::vector<pending_read> new_reads_;
+    bool reads_closed_ = false; ///< the strand takes no more of them: it has stopped
 
     mutable std::mutex status_mutex_;
     std::condition_variable ready_changed_;
@@ -11231,6 +11237,10 @@ inline void service::start() {
 
 inline void service::stop(std::function<void()> done) {
     stopped_ = true;
+    {
+        std::lock_guard const lock(reads_mutex_);
+        reads_closed_ = true;
+    }
     calls_.stop();
     // What is over can be told at once, even if nobody runs the executor any more.
     apply_.post(apply_batch{{}, {}, false, calls_.take_finished()});
@@ -11258,6 +11268,7 @@ inline call_ticket service::submit(command_request request, completion done) {
                                                                    std::to_string(options_.limits.max_command_bytes)));
     else
         calls_.submit(ticket, std::move(request), std::move(done), at, deadline);
+    finish_late_calls();
     wake();
     return ticket;
 }
@@ -11273,6 +11284,7 @@ inline call_ticket service::read(std::shared_ptr<object_birth> birth, std::chron
             self->add_read({std::move(done), ticket, deadline});
         };
         calls_.submit(ticket, std::move(creation), std::move(then), now(), deadline);
+        finish_late_calls();
         wake();
     } else {
         add_read({std::move(done), ticket, deadline});
@@ -11282,15 +11294,27 @@ inline call_ticket service::read(std::shared_ptr<object_birth> birth, std::chron
 
 inline void service::add_read(pending_read r) {
     {
-        std::lock_guard const lock(reads_mutex_);
+        std::unique_lock lock(reads_mutex_);
+        if (reads_closed_) {
+            lock.unlock();
+            return r.done(failed(errc::stopped, "the node was stopped before the read was made"));
+        }
         new_reads_.push_back(std::move(r));
     }
     wake();
 }
 
+/// After `stop` nobody may run the strand or the apply thread, so whoever comes late ends its call here.
+inline void service::finish_late_calls() {
+    if (!stopped_) return;
+    for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
+}
+
 inline void service::cancel(call_ticket ticket) {
     if (calls_.cancel(ticket)) return wake();
-    asio::post(strand_, [self = shared_from_this(), ticket] {
+    asio::post(strand_, [weak = weak_from_this(), ticket] {
+        auto const self = weak.lock();
+        if (!self) return;
         self->on_wake(); // The read may not have been taken in yet.
         if (self->engine_.cancel_read(ticket)) self->engine_.flush();
     });
@@ -11483,6 +11507,7 @@ inline void to_json(nlohmann::json& j, node_status const& s) {
 #include <asio/execution_context.hpp>
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
+#include <asio/system_executor.hpp>
 #include <asio/thread_pool.hpp>
 
 namespace openreplica::inline v0 {
@@ -11505,8 +11530,14 @@ class own_threads {
     struct lane {
         asio::io_context context{1};
         asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(context);
-        std::thread thread{[this] { context.run(); }};
+        std::thread thread{};
 
+        /// The thread owns its lane too: when a handler ends its own node, the context outlives that handler.
+        static std::shared_ptr<lane> start() {
+            auto const l = std::make_shared<lane>();
+            l->thread = std::thread([l] { l->context.run(); });
+            return l;
+        }
         void join() {
             guard.reset();
             if (thread.get_id() == std::this_thread::get_id())
@@ -11515,18 +11546,19 @@ class own_threads {
                 thread.join();
         }
     };
-    std::shared_ptr<lane> protocol_ = std::make_shared<lane>();
-    std::shared_ptr<lane> handlers_ = std::make_shared<lane>();
+    std::shared_ptr<lane> protocol_ = lane::start();
+    std::shared_ptr<lane> handlers_ = lane::start();
 
 public:
     [[nodiscard]] runtime::service::surroundings surroundings() const {
-        return {protocol_->context.get_executor(), handlers_->context.get_executor(),
+        return {protocol_->context.get_executor(), handlers_->context.get_executor(), asio::system_executor(),
                 [p = std::weak_ptr(protocol_), h = std::weak_ptr(handlers_)] {
                     auto const here = [](std::shared_ptr<lane> const& l) {
                         return l && l->context.get_executor().running_in_this_thread();
                     };
                     return here(p.lock()) || here(h.lock());
-                }};
+                },
+                std::make_shared<own_threads>(*this)};
     }
     /// Runs what is queued for handlers, then ends both threads.
     void finish() {
@@ -11573,7 +11605,8 @@ public:
     /// @throws error as above
     node(asio::any_io_executor executor, node_options options) : group_(options.group) {
         options.validate();
-        open({executor, executor, [executor] { return detail::runs_in_this_thread(executor); }}, std::move(options));
+        open({executor, executor, executor, [executor] { return detail::runs_in_this_thread(executor); }, {}},
+             std::move(options));
     }
 
     /// The same on an execution context.
@@ -11584,7 +11617,8 @@ public:
 
     node(node&& other) noexcept
         : group_(std::move(other.group_)), threads_(std::exchange(other.threads_, std::nullopt)),
-          host_(std::exchange(other.host_, {})), service_(std::exchange(other.service_, nullptr)) {}
+          host_(std::exchange(other.host_, {})), service_(std::exchange(other.service_, nullptr)),
+          stopped_(std::exchange(other.stopped_, false)) {}
     node& operator=(node&& other) noexcept {
         if (this != &other) {
             stop();
@@ -11592,6 +11626,7 @@ public:
             threads_ = std::exchange(other.threads_, std::nullopt);
             host_ = std::exchange(other.host_, {});
             service_ = std::exchange(other.service_, nullptr);
+            stopped_ = std::exchange(other.stopped_, false);
         }
         return *this;
     }
