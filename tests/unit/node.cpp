@@ -267,7 +267,8 @@ TEST_CASE("would_deadlock is known for a thread_pool and for strands") {
         node n{pool, alone()};
         handle h{n, "h"};
         CHECK(h->add(1) == 1);
-        auto ask = asio::post(pool, asio::use_future([&] { CHECK(thrown_by([&] { h->add(1); }) == errc::would_deadlock); }));
+        auto const blocks = [&] { CHECK(thrown_by([&] { h->add(1); }) == errc::would_deadlock); };
+        auto ask = asio::post(pool, asio::use_future(blocks));
         REQUIRE(ask.wait_for(20s) == std::future_status::ready);
         n.stop();
     }
@@ -285,7 +286,7 @@ TEST_CASE("would_deadlock is known for a thread_pool and for strands") {
     CHECK(io.stopped());
 }
 
-TEST_CASE("a node on an io_context that one thread runs completes asynchronous calls, and the context ends after stop") {
+TEST_CASE("a node on an io_context that one thread runs completes asynchronous calls, and stop lets it end") {
     asio::io_context io{1};
     node n{io, alone()};
     handle h{n, "h"};
