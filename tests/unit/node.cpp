@@ -25,16 +25,16 @@ namespace node_test {
 using namespace openreplica;
 using namespace std::chrono_literals;
 
-class hits {
+class visits {
     int value = 0;
 
 public:
     int add(int n) { return value += n; }
     int get() const { return value; }
-    OPENREPLICA_METHODS(hits, add, get)
-    NLOHMANN_DEFINE_TYPE_INTRUSIVE(hits, value)
+    OPENREPLICA_METHODS(visits, add, get)
+    NLOHMANN_DEFINE_TYPE_INTRUSIVE(visits, value)
 };
-using handle = replicated<hits>;
+using handle = replicated<visits>;
 
 node_options alone() {
     node_options o;
@@ -85,10 +85,6 @@ struct own_context {
         thread.join();
     }
 };
-
-} // namespace node_test
-
-using namespace node_test;
 
 TEST_CASE("a node alone becomes ready, leads, and says so") {
     node n{alone()};
@@ -315,3 +311,5 @@ TEST_CASE("a handler may end its own node") {
     REQUIRE(gone.get_future().wait_for(20s) == std::future_status::ready);
     CHECK(in_time([&] { return thrown_by([&] { h->get(); }); }) == errc::stopped);
 }
+
+} // namespace node_test

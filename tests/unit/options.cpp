@@ -63,10 +63,6 @@ void accept(std::vector<change> const& table) {
 
 void own_seeds(node_options& o) { o.seeds = {"127.0.0.1:7000"}; }
 
-} // namespace options_test
-
-using namespace options_test;
-
 TEST_CASE("the defaults are valid as soon as the group has a name, and stand alone") {
     CHECK(verdict(minimal()) == errc{});
     CHECK(verdict({.group = "g"}) == errc{});
@@ -198,3 +194,5 @@ TEST_CASE("what this version does not implement is refused, not ignored") {
             {"tls is not supported", [](auto& o) { o.tls = "cert.pem"; }}},
            errc::not_supported);
 }
+
+} // namespace options_test

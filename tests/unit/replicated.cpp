@@ -22,16 +22,16 @@ using namespace openreplica;
 using namespace std::chrono_literals;
 
 /// One method for every kind of signature.
-class box {
+class specimen {
     int value = 0;
     std::vector<std::string> log;
 
 public:
-    box() = default;
-    explicit box(int start) : value(start) {
-        if (start < 0) throw std::invalid_argument("a box starts at zero or above");
+    specimen() = default;
+    explicit specimen(int start) : value(start) {
+        if (start < 0) throw std::invalid_argument("a specimen starts at zero or above");
     }
-    box(int start, std::string first) : value(start), log{std::move(first)} {}
+    specimen(int start, std::string first) : value(start), log{std::move(first)} {}
 
     int add(int n) { return value += n; }
     int get() const { return value; }
@@ -52,19 +52,19 @@ public:
     bytes echo(bytes b) { return b; }
     std::string text(std::optional<std::string> t) const { return t.value_or("none"); }
     std::uint64_t where(context& c, int n) { return c.slot().value + static_cast<std::uint64_t>(n); }
-    OPENREPLICA_METHODS(box, add, get, note, look, fail, fail_read, fail_oddly, set, is, first_above, notes, table, wait,
-                        echo, text, where)
-    NLOHMANN_DEFINE_TYPE_INTRUSIVE(box, value, log)
+    OPENREPLICA_METHODS(specimen, add, get, note, look, fail, fail_read, fail_oddly, set, is, first_above, notes, table,
+                        wait, echo, text, where)
+    NLOHMANN_DEFINE_TYPE_INTRUSIVE(specimen, value, log)
 };
-using handle = replicated<box>;
+using handle = replicated<specimen>;
 
-class other {
+class stranger {
     int n = 0;
 
 public:
     int get() const { return n; }
-    OPENREPLICA_METHODS(other, get)
-    NLOHMANN_DEFINE_TYPE_INTRUSIVE(other, n)
+    OPENREPLICA_METHODS(stranger, get)
+    NLOHMANN_DEFINE_TYPE_INTRUSIVE(stranger, n)
 };
 
 node_options alone() {
@@ -85,10 +85,6 @@ errc thrown_by(F&& f, std::string* sentence = nullptr) {
         return static_cast<errc>(e.code().value());
     }
 }
-
-} // namespace replicated_test
-
-using namespace replicated_test;
 
 TEST_CASE("blocking calls return what the method returned, whatever its kind") {
     node n{{.group = "t"}};
@@ -114,9 +110,9 @@ TEST_CASE("blocking calls return what the method returned, whatever its kind") {
 TEST_CASE("a method is called by member, by pointer and by name, here and locally") {
     node n{alone()};
     handle const h{n, "h"};
-    CHECK(h.call<&box::add>(1) == 1);
+    CHECK(h.call<&specimen::add>(1) == 1);
     CHECK(h.call<"add">(1) == 2);
-    CHECK(h.call<&box::get>() == 2);
+    CHECK(h.call<&specimen::get>() == 2);
     CHECK(h.call<"get">() == 2);
     CHECK(h.local()->get() == 2);
     CHECK(h.local_call<"get">() == 2);
@@ -131,7 +127,7 @@ TEST_CASE("local() sees an object only once it is applied here, and says so befo
     h->look(); // The first call, even a read, creates the object.
     CHECK(h.local()->get() == 0);
     CHECK(thrown_by([&] { h.local()->fail_read(); }) == errc::method_threw);
-    replicated<other> wrong{n, "h"};
+    replicated<stranger> wrong{n, "h"};
     CHECK(thrown_by([&] { wrong.local()->get(); }) == errc::type_mismatch);
 }
 
@@ -191,7 +187,7 @@ TEST_CASE("constructor arguments make the object once; who comes later adopts it
     handle broken{n, "j", -1};
     std::string sentence;
     CHECK(thrown_by([&] { broken->get(); }, &sentence) == errc::method_threw);
-    CHECK(sentence.find("a box starts at zero or above") != std::string::npos);
+    CHECK(sentence.find("a specimen starts at zero or above") != std::string::npos);
     CHECK_FALSE(broken.exists());
     handle mended{n, "j"};
     CHECK(mended->get() == 0);
@@ -202,7 +198,7 @@ TEST_CASE("two types under one name are a type_mismatch, for every kind of call"
     node n{alone()};
     handle h{n, "h"};
     CHECK(h->add(1) == 1);
-    replicated<other> wrong{n, "h"};
+    replicated<stranger> wrong{n, "h"};
     CHECK(thrown_by([&] { wrong->get(); }) == errc::type_mismatch);
     CHECK(thrown_by([&] { wrong.reset(); }) == errc::type_mismatch);
     CHECK(h->get() == 1);
@@ -301,3 +297,5 @@ TEST_CASE("copies of a handle used from eight threads count exactly") {
     CHECK(highest == threads * calls);
     CHECK(h->get() == threads * calls);
 }
+
+} // namespace replicated_test

@@ -83,10 +83,6 @@ call_outcome result(std::string text) {
     return o;
 }
 
-} // namespace calls_test
-
-using namespace calls_test;
-
 TEST_CASE("a call waits for a session, is sent under it with the next number, and ends with what the log decided") {
     desk d;
     auto const a = d.submit(desk::here());
@@ -281,7 +277,7 @@ TEST_CASE("rule 10: 'nobody leads there' is no end; the call goes on until its d
     CHECK(d.code(a) == errc::not_executed);
 }
 
-TEST_CASE("rule 10: at its deadline a call that may have run is outcome_unknown, one that cannot have is not_executed") {
+TEST_CASE("rule 10: at its deadline a call that may have run is outcome_unknown, another is not_executed") {
     desk d;
     auto const waiting = d.submit(desk::here(), "[]", command_kind::call, 5s);
     d.now += 5s - 1us;
@@ -499,3 +495,5 @@ TEST_CASE("completions come in the order in which the calls ended, each once") {
     d.run();
     CHECK(order == std::vector<std::uint64_t>{4, 3, 1, 2});
 }
+
+} // namespace calls_test

@@ -46,10 +46,6 @@ struct pair {
     }
 };
 
-} // namespace snapshot_transfer_test
-
-using namespace snapshot_transfer_test;
-
 TEST_CASE("a snapshot travels in as many chunks as it needs, and arrives as it was") {
     for (auto const& [size, count] : {std::pair<std::size_t, int>{1, 1}, {chunk, 1}, {chunk + 1, 2}, {3 * chunk, 3}}) {
         CAPTURE(size);
@@ -204,3 +200,5 @@ TEST_CASE("when the peer with the newer snapshot is gone, an older one of anothe
     REQUIRE(arrived);
     CHECK(*arrived == whole);
 }
+
+} // namespace snapshot_transfer_test

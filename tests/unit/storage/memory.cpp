@@ -21,10 +21,6 @@ struct listener {
 std::array<paxos::record, 2> const records{paxos::promise_record{ballot{1, 0, node_id{0, 1}}},
                                            paxos::chosen_record{slot{1}}};
 
-} // namespace memory_test
-
-using namespace memory_test;
-
 TEST_CASE("what is appended or kept in memory is durable before the call returns, in the order of the positions") {
     listener l;
     l.store.append(records, lsn{2});
@@ -48,3 +44,5 @@ TEST_CASE("a diskless storage remembers nothing, so its node starts as one that 
     CHECK(found.base == paxos::snapshot{});
     CHECK(found.entries.empty());
 }
+
+} // namespace memory_test
