@@ -13,7 +13,9 @@
 #include <asio/execution_context.hpp>
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
+#include <asio/post.hpp>
 #include <asio/strand.hpp>
+#include <asio/system_executor.hpp>
 #include <asio/thread_pool.hpp>
 
 #include <chrono>
@@ -44,8 +46,14 @@ class own_threads {
     struct lane {
         asio::io_context context{1};
         asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(context);
-        std::thread thread{[this] { context.run(); }};
+        std::thread thread{};
 
+        /// The thread owns its lane too: when a handler ends its own node, the context outlives that handler.
+        static std::shared_ptr<lane> start() {
+            auto const l = std::make_shared<lane>();
+            l->thread = std::thread([l] { l->context.run(); });
+            return l;
+        }
         void join() {
             guard.reset();
             if (thread.get_id() == std::this_thread::get_id())
@@ -54,18 +62,19 @@ class own_threads {
                 thread.join();
         }
     };
-    std::shared_ptr<lane> protocol_ = std::make_shared<lane>();
-    std::shared_ptr<lane> handlers_ = std::make_shared<lane>();
+    std::shared_ptr<lane> protocol_ = lane::start();
+    std::shared_ptr<lane> handlers_ = lane::start();
 
 public:
     [[nodiscard]] runtime::service::surroundings surroundings() const {
-        return {protocol_->context.get_executor(), handlers_->context.get_executor(),
+        return {protocol_->context.get_executor(), handlers_->context.get_executor(), asio::system_executor(),
                 [p = std::weak_ptr(protocol_), h = std::weak_ptr(handlers_)] {
                     auto const here = [](std::shared_ptr<lane> const& l) {
                         return l && l->context.get_executor().running_in_this_thread();
                     };
                     return here(p.lock()) || here(h.lock());
-                }};
+                },
+                std::make_shared<own_threads>(*this)};
     }
     /// Runs what is queued for handlers, then ends both threads.
     void finish() {
@@ -112,7 +121,8 @@ public:
     /// @throws error as above
     node(asio::any_io_executor executor, node_options options) : group_(options.group) {
         options.validate();
-        open({executor, executor, [executor] { return detail::runs_in_this_thread(executor); }}, std::move(options));
+        open({executor, executor, executor, [executor] { return detail::runs_in_this_thread(executor); }, {}},
+             std::move(options));
     }
 
     /// The same on an execution context.
@@ -123,7 +133,8 @@ public:
 
     node(node&& other) noexcept
         : group_(std::move(other.group_)), threads_(std::exchange(other.threads_, std::nullopt)),
-          host_(std::exchange(other.host_, {})), service_(std::exchange(other.service_, nullptr)) {}
+          host_(std::exchange(other.host_, {})), service_(std::exchange(other.service_, nullptr)),
+          stopped_(std::exchange(other.stopped_, false)) {}
     node& operator=(node&& other) noexcept {
         if (this != &other) {
             stop();
@@ -131,6 +142,7 @@ public:
             threads_ = std::exchange(other.threads_, std::nullopt);
             host_ = std::exchange(other.host_, {});
             service_ = std::exchange(other.service_, nullptr);
+            stopped_ = std::exchange(other.stopped_, false);
         }
         return *this;
     }

@@ -72,14 +72,21 @@ inline void require(bool holds, std::string const& sentence) {
     if (!holds) throw error(errc::bad_option, "node_options: " + sentence);
 }
 
+/// A batch of commands (`runtime::calls::batch_bytes`) with its frame may be this much larger than its last command.
+inline constexpr std::size_t batch_room = (1u << 20) + (64u << 10);
+/// What the length field of a frame holds, with room for its header.
+inline constexpr std::size_t largest_frame = std::size_t{1} << 31;
+
 inline bool is_loopback(std::string const& host) {
-    return host == "localhost" || host == "::1" || host.starts_with("127.");
+    bool const numeric = host.find_first_not_of("0123456789.") == std::string::npos;
+    return host == "localhost" || host == "::1" || (numeric && host.starts_with("127."));
 }
 
 inline void check_seed(std::string const& seed) {
     bool const srv = seed.starts_with("srv:");
-    require(srv ? seed.size() > 4 : parse_endpoint(seed).has_value(),
-            "seed \"" + seed + "\" is neither host:port nor srv:NAME");
+    auto const where = parse_endpoint(seed);
+    require(srv ? seed.size() > 4 : where && where->port != 0,
+            "seed \"" + seed + "\" is neither host:port (with a port above 0) nor srv:NAME");
 }
 
 } // namespace detail
@@ -97,16 +104,31 @@ inline void node_options::validate() const {
             "founders = " + std::to_string(founders) + " needs seeds, so that the founders can find one another");
     require(founders != 0 || !seeds.empty(), "founders = 0 only joins, and needs seeds to find the group");
     require(heartbeat.count() > 0, "heartbeat must be positive");
-    require(election_timeout >= 3 * heartbeat, "election_timeout must be at least three heartbeats, or every hiccup is an "
-                                               "election");
-    require(session_timeout >= 2 * election_timeout, "session_timeout must be at least twice election_timeout, or an "
+    // Divided, not multiplied: the largest durations would overflow.
+    require(heartbeat <= election_timeout / 3,
+            "election_timeout must be at least three heartbeats, or every hiccup is an election");
+    require(election_timeout <= session_timeout / 2, "session_timeout must be at least twice election_timeout, or an "
                                                      "election ends sessions");
-    require(call_timeout.count() > 0, "call_timeout must be positive");
+    require(session_timeout <= std::chrono::hours(24), "session_timeout must be at most a day: the group keeps no "
+                                                       "session longer");
+    require(call_timeout.count() > 0 && call_timeout <= std::chrono::hours(24 * 365),
+            "call_timeout must be positive and at most a year");
     require(snapshot_every > 0, "snapshot_every must be positive");
-    require(limits.max_command_bytes > 0 && limits.max_command_bytes + 1024 <= limits.max_frame_bytes,
-            "limits.max_command_bytes must leave 1024 bytes below limits.max_frame_bytes");
-    require(limits.window_entries > 0 && limits.window_bytes > 0 && limits.max_pending_calls > 0,
-            "limits must be positive");
+    auto const positive = [](std::size_t limit, char const* name) {
+        require(limit > 0, std::string("limits.") + name + " must be positive");
+    };
+    positive(limits.max_command_bytes, "max_command_bytes");
+    positive(limits.max_pending_calls, "max_pending_calls");
+    positive(limits.window_entries, "window_entries");
+    positive(limits.window_bytes, "window_bytes");
+    positive(limits.max_connections, "max_connections");
+    require(limits.max_frame_bytes >= detail::batch_room && limits.max_frame_bytes <= detail::largest_frame &&
+                limits.max_command_bytes <= limits.max_frame_bytes - detail::batch_room,
+            "limits.max_frame_bytes must leave " + std::to_string(detail::batch_room) + " bytes above "
+            "limits.max_command_bytes, because commands travel in batches, and be at most " +
+                std::to_string(detail::largest_frame));
+    require(limits.link_queue_bytes / 2 >= limits.max_frame_bytes,
+            "limits.link_queue_bytes must be at least twice limits.max_frame_bytes, or no large message ever leaves");
     require(allow_plaintext || detail::is_loopback(where->host),
             "listen \"" + listen + "\" is not a loopback address and there is no TLS: anyone who reaches the port could "
             "take part; set allow_plaintext if the network is trusted");

@@ -63,12 +63,14 @@ public:
     /// two types of this program have one name.
     template <class Host, class... A>
     replicated(Host& where, std::string name, A&&... args) {
-        object::require_registered<T, object::constructor_argument_t<A>...>();
-        aim_.where = openreplica_host(where);
-        aim_.birth = std::make_shared<runtime::object_birth>();
-        aim_.birth->id = object::object_id_of(name);
-        aim_.birth->body = object::encode_birth<T>(name, std::forward<A>(args)...);
-        aim_.name = std::make_shared<std::string const>(std::move(name));
+        if constexpr (object::check_construction<T, A...>()) {
+            object::require_registered<T, object::constructor_argument_t<A>...>();
+            aim_.where = openreplica_host(where);
+            aim_.birth = std::make_shared<runtime::object_birth>();
+            aim_.birth->id = object::object_id_of(name);
+            aim_.birth->body = object::encode_birth<T>(name, std::forward<A>(args)...);
+            aim_.name = std::make_shared<std::string const>(std::move(name));
+        }
     }
 
     [[nodiscard]] std::string const& name() const { return *aim_.name; }
@@ -165,19 +167,25 @@ private:
     static object::call_plan destroy_plan() { return {.kind = command_kind::destroy, .body = "[]"}; }
     template <class... A>
     object::call_plan reset_plan(A&&... args) const {
-        object::require_registered<T, object::constructor_argument_t<A>...>();
-        return {.kind = command_kind::reset, .body = object::encode_birth<T>(*aim_.name, std::forward<A>(args)...)};
+        if constexpr (object::check_construction<T, A...>()) {
+            object::require_registered<T, object::constructor_argument_t<A>...>();
+            return {.kind = command_kind::reset, .body = object::encode_birth<T>(*aim_.name, std::forward<A>(args)...)};
+        } else {
+            return {};
+        }
     }
 
     /// Calls `f(token, args…)` with the last argument as the token.
     template <class F, class... X>
     static auto split(F f, X&&... x) {
         static_assert(sizeof...(X) > 0, "openreplica: an asynchronous call ends with its completion token");
-        auto all = std::forward_as_tuple(std::forward<X>(x)...);
-        constexpr std::size_t last = sizeof...(X) - 1;
-        return [&]<std::size_t... I>(std::index_sequence<I...>) {
-            return f(std::get<last>(std::move(all)), std::get<I>(std::move(all))...);
-        }(std::make_index_sequence<last>{});
+        if constexpr (sizeof...(X) > 0) {
+            auto all = std::forward_as_tuple(std::forward<X>(x)...);
+            constexpr std::size_t last = sizeof...(X) - 1;
+            return [&]<std::size_t... I>(std::index_sequence<I...>) {
+                return f(std::get<last>(std::move(all)), std::get<I>(std::move(all))...);
+            }(std::make_index_sequence<last>{});
+        }
     }
     template <class Method, class... X>
     auto async_entry(X&&... x) const {

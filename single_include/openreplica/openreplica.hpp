@@ -2538,6 +2538,15 @@ concept constructible_from_arguments = std::constructible_from<T, constructor_ar
                                        (sizeof...(A) == 0 ||
                                         requires { T{std::declval<constructor_argument_t<A>>()...}; });
 
+/// True when `T` can be constructed so; the sentence is said once, instead of what the compiler makes of it.
+template <class T, class... A>
+consteval bool check_construction() {
+    static_assert(constructible_from_arguments<T, A...>,
+                  "openreplica: a replicated object of this type cannot be constructed from these arguments; they are "
+                  "values with a JSON form, and fit a constructor without narrowing");
+    return constructible_from_arguments<T, A...>;
+}
+
 /// The body of a `create` or `reset`: `["name","type",arg…]`, where the type names the constructor's arguments too.
 /// @throws json_error (`bad_arguments`) for a name that is empty, too long or no UTF-8, or an argument without JSON.
 template <class T, class... A>
@@ -3426,7 +3435,7 @@ inline void object_space::destroy(envelope const& command, call_outcome& outcome
         objects_.erase(found);
         outcome.result = "true";
     } else {
-        outcome = failed(errc::no_such_object, "the object does not exist; it was destroyed before, or never created");
+        outcome.result = "false";
     }
 }
 
@@ -3850,8 +3859,8 @@ public:
 
     virtual ~gateway() = default;
 
-    /// Sends a command through the log. `done` runs once, on a thread of the node that runs user code, never inside
-    /// this call. It must not block.
+    /// Sends a command through the log. `done` runs once, on a thread of the node that runs user code. It must not block.
+    /// Before the node stops it never runs inside this call; afterwards the node has no thread, and it does.
     virtual call_ticket submit(command_request request, completion done) = 0;
 
     /// Waits for a linearizable read point: `done` runs once the local objects hold everything that completed before
@@ -3987,14 +3996,21 @@ inline void require(bool holds, std::string const& sentence) {
     if (!holds) throw error(errc::bad_option, "node_options: " + sentence);
 }
 
+/// A batch of commands (`runtime::calls::batch_bytes`) with its frame may be this much larger than its last command.
+inline constexpr std::size_t batch_room = (1u << 20) + (64u << 10);
+/// What the length field of a frame holds, with room for its header.
+inline constexpr std::size_t largest_frame = std::size_t{1} << 31;
+
 inline bool is_loopback(std::string const& host) {
-    return host == "localhost" || host == "::1" || host.starts_with("127.");
+    bool const numeric = host.find_first_not_of("0123456789.") == std::string::npos;
+    return host == "localhost" || host == "::1" || (numeric && host.starts_with("127."));
 }
 
 inline void check_seed(std::string const& seed) {
     bool const srv = seed.starts_with("srv:");
-    require(srv ? seed.size() > 4 : parse_endpoint(seed).has_value(),
-            "seed \"" + seed + "\" is neither host:port nor srv:NAME");
+    auto const where = parse_endpoint(seed);
+    require(srv ? seed.size() > 4 : where && where->port != 0,
+            "seed \"" + seed + "\" is neither host:port (with a port above 0) nor srv:NAME");
 }
 
 } // namespace detail
@@ -4012,16 +4028,31 @@ inline void node_options::validate() const {
             "founders = " + std::to_string(founders) + " needs seeds, so that the founders can find one another");
     require(founders != 0 || !seeds.empty(), "founders = 0 only joins, and needs seeds to find the group");
     require(heartbeat.count() > 0, "heartbeat must be positive");
-    require(election_timeout >= 3 * heartbeat, "election_timeout must be at least three heartbeats, or every hiccup is an "
-                                               "election");
-    require(session_timeout >= 2 * election_timeout, "session_timeout must be at least twice election_timeout, or an "
+    // Divided, not multiplied: the largest durations would overflow.
+    require(heartbeat <= election_timeout / 3,
+            "election_timeout must be at least three heartbeats, or every hiccup is an election");
+    require(election_timeout <= session_timeout / 2, "session_timeout must be at least twice election_timeout, or an "
                                                      "election ends sessions");
-    require(call_timeout.count() > 0, "call_timeout must be positive");
+    require(session_timeout <= std::chrono::hours(24), "session_timeout must be at most a day: the group keeps no "
+                                                       "session longer");
+    require(call_timeout.count() > 0 && call_timeout <= std::chrono::hours(24 * 365),
+            "call_timeout must be positive and at most a year");
     require(snapshot_every > 0, "snapshot_every must be positive");
-    require(limits.max_command_bytes > 0 && limits.max_command_bytes + 1024 <= limits.max_frame_bytes,
-            "limits.max_command_bytes must leave 1024 bytes below limits.max_frame_bytes");
-    require(limits.window_entries > 0 && limits.window_bytes > 0 && limits.max_pending_calls > 0,
-            "limits must be positive");
+    auto const positive = [](std::size_t limit, char const* name) {
+        require(limit > 0, std::string("limits.") + name + " must be positive");
+    };
+    positive(limits.max_command_bytes, "max_command_bytes");
+    positive(limits.max_pending_calls, "max_pending_calls");
+    positive(limits.window_entries, "window_entries");
+    positive(limits.window_bytes, "window_bytes");
+    positive(limits.max_connections, "max_connections");
+    require(limits.max_frame_bytes >= detail::batch_room && limits.max_frame_bytes <= detail::largest_frame &&
+                limits.max_command_bytes <= limits.max_frame_bytes - detail::batch_room,
+            "limits.max_frame_bytes must leave " + std::to_string(detail::batch_room) + " bytes above "
+            "limits.max_command_bytes, because commands travel in batches, and be at most " +
+                std::to_string(detail::largest_frame));
+    require(limits.link_queue_bytes / 2 >= limits.max_frame_bytes,
+            "limits.link_queue_bytes must be at least twice limits.max_frame_bytes, or no large message ever leaves");
     require(allow_plaintext || detail::is_loopback(where->host),
             "listen \"" + listen + "\" is not a loopback address and there is no TLS: anyone who reaches the port could "
             "take part; set allow_plaintext if the network is trusted");
@@ -9037,6 +9068,7 @@ public:
     [[nodiscard]] std::optional<paxos::snapshot_request> begin(instant now, duration patience) {
         if (fetching_ && now - touched_ < patience) return std::nullopt;
         touched_ = now;
+        stalled_ = fetching_.has_value();
         if (!fetching_) fetching_ = paxos::snapshot_chunk{};
         return paxos::snapshot_request{fetching_->at, text_.size()};
     }
@@ -9044,7 +9076,9 @@ public:
     /// Takes a chunk. The next request to send to its sender, if more is missing.
     [[nodiscard]] std::optional<paxos::snapshot_request> take(paxos::snapshot_chunk const& m, instant now) {
         if (!fetching_ || m.total > max_total) return std::nullopt;
-        if (m.at > fetching_->at) {
+        // An older one will do when nobody sends the rest of the newer: its only holder may be gone.
+        bool const older_will_do = stalled_ && m.at < fetching_->at && m.offset == 0;
+        if (m.at > fetching_->at || older_will_do) {
             fetching_ = m;
             text_.clear();
         }
@@ -9053,6 +9087,7 @@ public:
             return std::nullopt;
         text_.append(m.data.view());
         touched_ = now;
+        stalled_ = false;
         if (text_.size() < m.total) return paxos::snapshot_request{m.at, text_.size()};
         return std::nullopt;
     }
@@ -9074,6 +9109,7 @@ private:
     std::optional<paxos::snapshot_chunk> fetching_; ///< the head of the one that is being fetched
     std::string text_;
     instant touched_{};
+    bool stalled_ = false; ///< the last request repeats one that had no answer
 };
 
 } // namespace openreplica::inline v0::runtime
@@ -11290,7 +11326,9 @@ public:
     struct surroundings {
         asio::any_io_executor protocol; ///< runs the strand
         asio::any_io_executor handlers; ///< runs handlers that have no executor of their own
+        asio::any_io_executor afterwards; ///< the same once the node has stopped, when nobody may run `handlers` any more
         std::function<bool()> needed;   ///< true on a thread that the executors need to make progress
+        std::shared_ptr<void> contexts; ///< what the executors belong to, if nobody else keeps it: handles outlive nodes
     };
 
     /// Binds the listener: a bad address or a port in use throws here. Nothing moves before `start`.
@@ -11315,8 +11353,12 @@ public:
     call_ticket read(read_request request, completion done) override;
     void wait(waiter& w) override { apply_.wait(w); }
     void cancel(call_ticket ticket) override;
-    [[nodiscard]] asio::any_io_executor get_executor() const override { return around_.handlers; }
-    [[nodiscard]] bool would_deadlock() const override { return apply_.is_this_thread() || strand_.is_mine() || around_.needed(); }
+    [[nodiscard]] asio::any_io_executor get_executor() const override {
+        return stopped_ ? around_.afterwards : around_.handlers;
+    }
+    [[nodiscard]] bool would_deadlock() const override {
+        return apply_.is_this_thread() || strand_.is_mine() || around_.needed();
+    }
 
 private:
     // environment
@@ -11338,6 +11380,7 @@ private:
         return now() + std::chrono::ceil<duration>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365)));
     }
     void add_read(pending_read r, bool caller_waits);
+    void finish_late_calls();
     void wake();
     void wake_for(bool caller_waits);
     void on_wake();
@@ -11366,6 +11409,7 @@ private:
     std::atomic<bool> stopped_{false};
     std::mutex reads_mutex_;
     std::vector<pending_read> new_reads_;
+    bool reads_closed_ = false; ///< the strand takes no more of them: it has stopped
 
     mutable std::mutex status_mutex_;
     std::condition_variable ready_changed_;
@@ -11417,6 +11461,10 @@ inline void service::start() {
 
 inline void service::stop(std::function<void()> done) {
     stopped_ = true;
+    {
+        std::lock_guard const lock(reads_mutex_);
+        reads_closed_ = true;
+    }
     calls_.stop();
     // What is over can be told at once, even if nobody runs the executor any more.
     apply_.post(apply_batch{{}, {}, false, calls_.take_finished()});
@@ -11445,6 +11493,7 @@ inline call_ticket service::submit(command_request request, completion done) {
                                                                    std::to_string(options_.limits.max_command_bytes)));
     else
         calls_.submit(ticket, std::move(request), std::move(done), at, deadline);
+    finish_late_calls();
     wake_for(caller_waits);
     return ticket;
 }
@@ -11460,6 +11509,7 @@ inline call_ticket service::read(read_request request, completion done) {
             self->add_read({std::move(done), ticket, deadline}, false);
         };
         calls_.submit(ticket, std::move(creation), std::move(then), now(), deadline);
+        finish_late_calls();
         wake();
     } else {
         add_read({std::move(done), ticket, deadline}, request.caller_waits);
@@ -11469,16 +11519,28 @@ inline call_ticket service::read(read_request request, completion done) {
 
 inline void service::add_read(pending_read r, bool caller_waits) {
     {
-        std::lock_guard const lock(reads_mutex_);
+        std::unique_lock lock(reads_mutex_);
+        if (reads_closed_) {
+            lock.unlock();
+            return r.done(failed(errc::stopped, "the node was stopped before the read was made"));
+        }
         caller_waits = caller_waits && new_reads_.empty();
         new_reads_.push_back(std::move(r));
     }
     wake_for(caller_waits);
 }
 
+/// After `stop` nobody may run the strand or the apply thread, so whoever comes late ends its call here.
+inline void service::finish_late_calls() {
+    if (!stopped_) return;
+    for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
+}
+
 inline void service::cancel(call_ticket ticket) {
     if (calls_.cancel(ticket)) return wake();
-    asio::post(strand_, [self = shared_from_this(), ticket] {
+    asio::post(strand_, [weak = weak_from_this(), ticket] {
+        auto const self = weak.lock();
+        if (!self) return;
         self->on_wake(); // The read may not have been taken in yet.
         if (self->engine_.cancel_read(ticket)) self->engine_.flush();
     });
@@ -11680,6 +11742,7 @@ inline void to_json(nlohmann::json& j, node_status const& s) {
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
 #include <asio/strand.hpp>
+#include <asio/system_executor.hpp>
 #include <asio/thread_pool.hpp>
 
 namespace openreplica::inline v0 {
@@ -11702,8 +11765,14 @@ class own_threads {
     struct lane {
         asio::io_context context{1};
         asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(context);
-        std::thread thread{[this] { context.run(); }};
+        std::thread thread{};
 
+        /// The thread owns its lane too: when a handler ends its own node, the context outlives that handler.
+        static std::shared_ptr<lane> start() {
+            auto const l = std::make_shared<lane>();
+            l->thread = std::thread([l] { l->context.run(); });
+            return l;
+        }
         void join() {
             guard.reset();
             if (thread.get_id() == std::this_thread::get_id())
@@ -11712,18 +11781,19 @@ class own_threads {
                 thread.join();
         }
     };
-    std::shared_ptr<lane> protocol_ = std::make_shared<lane>();
-    std::shared_ptr<lane> handlers_ = std::make_shared<lane>();
+    std::shared_ptr<lane> protocol_ = lane::start();
+    std::shared_ptr<lane> handlers_ = lane::start();
 
 public:
     [[nodiscard]] runtime::service::surroundings surroundings() const {
-        return {protocol_->context.get_executor(), handlers_->context.get_executor(),
+        return {protocol_->context.get_executor(), handlers_->context.get_executor(), asio::system_executor(),
                 [p = std::weak_ptr(protocol_), h = std::weak_ptr(handlers_)] {
                     auto const here = [](std::shared_ptr<lane> const& l) {
                         return l && l->context.get_executor().running_in_this_thread();
                     };
                     return here(p.lock()) || here(h.lock());
-                }};
+                },
+                std::make_shared<own_threads>(*this)};
     }
     /// Runs what is queued for handlers, then ends both threads.
     void finish() {
@@ -11770,7 +11840,8 @@ public:
     /// @throws error as above
     node(asio::any_io_executor executor, node_options options) : group_(options.group) {
         options.validate();
-        open({executor, executor, [executor] { return detail::runs_in_this_thread(executor); }}, std::move(options));
+        open({executor, executor, executor, [executor] { return detail::runs_in_this_thread(executor); }, {}},
+             std::move(options));
     }
 
     /// The same on an execution context.
@@ -11781,7 +11852,8 @@ public:
 
     node(node&& other) noexcept
         : group_(std::move(other.group_)), threads_(std::exchange(other.threads_, std::nullopt)),
-          host_(std::exchange(other.host_, {})), service_(std::exchange(other.service_, nullptr)) {}
+          host_(std::exchange(other.host_, {})), service_(std::exchange(other.service_, nullptr)),
+          stopped_(std::exchange(other.stopped_, false)) {}
     node& operator=(node&& other) noexcept {
         if (this != &other) {
             stop();
@@ -11789,6 +11861,7 @@ public:
             threads_ = std::exchange(other.threads_, std::nullopt);
             host_ = std::exchange(other.host_, {});
             service_ = std::exchange(other.service_, nullptr);
+            stopped_ = std::exchange(other.stopped_, false);
         }
         return *this;
     }
@@ -12258,12 +12331,14 @@ public:
     /// two types of this program have one name.
     template <class Host, class... A>
     replicated(Host& where, std::string name, A&&... args) {
-        object::require_registered<T, object::constructor_argument_t<A>...>();
-        aim_.where = openreplica_host(where);
-        aim_.birth = std::make_shared<runtime::object_birth>();
-        aim_.birth->id = object::object_id_of(name);
-        aim_.birth->body = object::encode_birth<T>(name, std::forward<A>(args)...);
-        aim_.name = std::make_shared<std::string const>(std::move(name));
+        if constexpr (object::check_construction<T, A...>()) {
+            object::require_registered<T, object::constructor_argument_t<A>...>();
+            aim_.where = openreplica_host(where);
+            aim_.birth = std::make_shared<runtime::object_birth>();
+            aim_.birth->id = object::object_id_of(name);
+            aim_.birth->body = object::encode_birth<T>(name, std::forward<A>(args)...);
+            aim_.name = std::make_shared<std::string const>(std::move(name));
+        }
     }
 
     [[nodiscard]] std::string const& name() const { return *aim_.name; }
@@ -12360,19 +12435,25 @@ private:
     static object::call_plan destroy_plan() { return {.kind = command_kind::destroy, .body = "[]"}; }
     template <class... A>
     object::call_plan reset_plan(A&&... args) const {
-        object::require_registered<T, object::constructor_argument_t<A>...>();
-        return {.kind = command_kind::reset, .body = object::encode_birth<T>(*aim_.name, std::forward<A>(args)...)};
+        if constexpr (object::check_construction<T, A...>()) {
+            object::require_registered<T, object::constructor_argument_t<A>...>();
+            return {.kind = command_kind::reset, .body = object::encode_birth<T>(*aim_.name, std::forward<A>(args)...)};
+        } else {
+            return {};
+        }
     }
 
     /// Calls `f(token, args…)` with the last argument as the token.
     template <class F, class... X>
     static auto split(F f, X&&... x) {
         static_assert(sizeof...(X) > 0, "openreplica: an asynchronous call ends with its completion token");
-        auto all = std::forward_as_tuple(std::forward<X>(x)...);
-        constexpr std::size_t last = sizeof...(X) - 1;
-        return [&]<std::size_t... I>(std::index_sequence<I...>) {
-            return f(std::get<last>(std::move(all)), std::get<I>(std::move(all))...);
-        }(std::make_index_sequence<last>{});
+        if constexpr (sizeof...(X) > 0) {
+            auto all = std::forward_as_tuple(std::forward<X>(x)...);
+            constexpr std::size_t last = sizeof...(X) - 1;
+            return [&]<std::size_t... I>(std::index_sequence<I...>) {
+                return f(std::get<last>(std::move(all)), std::get<I>(std::move(all))...);
+            }(std::make_index_sequence<last>{});
+        }
     }
     template <class Method, class... X>
     auto async_entry(X&&... x) const {

@@ -59,6 +59,15 @@ concept constructible_from_arguments = std::constructible_from<T, constructor_ar
                                        (sizeof...(A) == 0 ||
                                         requires { T{std::declval<constructor_argument_t<A>>()...}; });
 
+/// True when `T` can be constructed so; the sentence is said once, instead of what the compiler makes of it.
+template <class T, class... A>
+consteval bool check_construction() {
+    static_assert(constructible_from_arguments<T, A...>,
+                  "openreplica: a replicated object of this type cannot be constructed from these arguments; they are "
+                  "values with a JSON form, and fit a constructor without narrowing");
+    return constructible_from_arguments<T, A...>;
+}
+
 /// The body of a `create` or `reset`: `["name","type",arg…]`, where the type names the constructor's arguments too.
 /// @throws json_error (`bad_arguments`) for a name that is empty, too long or no UTF-8, or an argument without JSON.
 template <class T, class... A>

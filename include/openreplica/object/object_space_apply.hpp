@@ -178,7 +178,7 @@ inline void object_space::destroy(envelope const& command, call_outcome& outcome
         objects_.erase(found);
         outcome.result = "true";
     } else {
-        outcome = failed(errc::no_such_object, "the object does not exist; it was destroyed before, or never created");
+        outcome.result = "false";
     }
 }
 

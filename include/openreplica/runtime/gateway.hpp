@@ -51,8 +51,8 @@ public:
 
     virtual ~gateway() = default;
 
-    /// Sends a command through the log. `done` runs once, on a thread of the node that runs user code, never inside
-    /// this call. It must not block.
+    /// Sends a command through the log. `done` runs once, on a thread of the node that runs user code. It must not block.
+    /// Before the node stops it never runs inside this call; afterwards the node has no thread, and it does.
     virtual call_ticket submit(command_request request, completion done) = 0;
 
     /// Waits for a linearizable read point: `done` runs once the local objects hold everything that completed before

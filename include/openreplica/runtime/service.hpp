@@ -40,7 +40,9 @@ public:
     struct surroundings {
         asio::any_io_executor protocol; ///< runs the strand
         asio::any_io_executor handlers; ///< runs handlers that have no executor of their own
+        asio::any_io_executor afterwards; ///< the same once the node has stopped, when nobody may run `handlers` any more
         std::function<bool()> needed;   ///< true on a thread that the executors need to make progress
+        std::shared_ptr<void> contexts; ///< what the executors belong to, if nobody else keeps it: handles outlive nodes
     };
 
     /// Binds the listener: a bad address or a port in use throws here. Nothing moves before `start`.
@@ -65,8 +67,12 @@ public:
     call_ticket read(read_request request, completion done) override;
     void wait(waiter& w) override { apply_.wait(w); }
     void cancel(call_ticket ticket) override;
-    [[nodiscard]] asio::any_io_executor get_executor() const override { return around_.handlers; }
-    [[nodiscard]] bool would_deadlock() const override { return apply_.is_this_thread() || strand_.is_mine() || around_.needed(); }
+    [[nodiscard]] asio::any_io_executor get_executor() const override {
+        return stopped_ ? around_.afterwards : around_.handlers;
+    }
+    [[nodiscard]] bool would_deadlock() const override {
+        return apply_.is_this_thread() || strand_.is_mine() || around_.needed();
+    }
 
 private:
     // environment
@@ -88,6 +94,7 @@ private:
         return now() + std::chrono::ceil<duration>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365)));
     }
     void add_read(pending_read r, bool caller_waits);
+    void finish_late_calls();
     void wake();
     void wake_for(bool caller_waits);
     void on_wake();
@@ -116,6 +123,7 @@ private:
     std::atomic<bool> stopped_{false};
     std::mutex reads_mutex_;
     std::vector<pending_read> new_reads_;
+    bool reads_closed_ = false; ///< the strand takes no more of them: it has stopped
 
     mutable std::mutex status_mutex_;
     std::condition_variable ready_changed_;
@@ -167,6 +175,10 @@ inline void service::start() {
 
 inline void service::stop(std::function<void()> done) {
     stopped_ = true;
+    {
+        std::lock_guard const lock(reads_mutex_);
+        reads_closed_ = true;
+    }
     calls_.stop();
     // What is over can be told at once, even if nobody runs the executor any more.
     apply_.post(apply_batch{{}, {}, false, calls_.take_finished()});
@@ -195,6 +207,7 @@ inline call_ticket service::submit(command_request request, completion done) {
                                                                    std::to_string(options_.limits.max_command_bytes)));
     else
         calls_.submit(ticket, std::move(request), std::move(done), at, deadline);
+    finish_late_calls();
     wake_for(caller_waits);
     return ticket;
 }
@@ -210,6 +223,7 @@ inline call_ticket service::read(read_request request, completion done) {
             self->add_read({std::move(done), ticket, deadline}, false);
         };
         calls_.submit(ticket, std::move(creation), std::move(then), now(), deadline);
+        finish_late_calls();
         wake();
     } else {
         add_read({std::move(done), ticket, deadline}, request.caller_waits);
@@ -219,16 +233,28 @@ inline call_ticket service::read(read_request request, completion done) {
 
 inline void service::add_read(pending_read r, bool caller_waits) {
     {
-        std::lock_guard const lock(reads_mutex_);
+        std::unique_lock lock(reads_mutex_);
+        if (reads_closed_) {
+            lock.unlock();
+            return r.done(failed(errc::stopped, "the node was stopped before the read was made"));
+        }
         caller_waits = caller_waits && new_reads_.empty();
         new_reads_.push_back(std::move(r));
     }
     wake_for(caller_waits);
 }
 
+/// After `stop` nobody may run the strand or the apply thread, so whoever comes late ends its call here.
+inline void service::finish_late_calls() {
+    if (!stopped_) return;
+    for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
+}
+
 inline void service::cancel(call_ticket ticket) {
     if (calls_.cancel(ticket)) return wake();
-    asio::post(strand_, [self = shared_from_this(), ticket] {
+    asio::post(strand_, [weak = weak_from_this(), ticket] {
+        auto const self = weak.lock();
+        if (!self) return;
         self->on_wake(); // The read may not have been taken in yet.
         if (self->engine_.cancel_read(ticket)) self->engine_.flush();
     });

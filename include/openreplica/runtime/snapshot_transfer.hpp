@@ -45,6 +45,7 @@ public:
     [[nodiscard]] std::optional<paxos::snapshot_request> begin(instant now, duration patience) {
         if (fetching_ && now - touched_ < patience) return std::nullopt;
         touched_ = now;
+        stalled_ = fetching_.has_value();
         if (!fetching_) fetching_ = paxos::snapshot_chunk{};
         return paxos::snapshot_request{fetching_->at, text_.size()};
     }
@@ -52,7 +53,9 @@ public:
     /// Takes a chunk. The next request to send to its sender, if more is missing.
     [[nodiscard]] std::optional<paxos::snapshot_request> take(paxos::snapshot_chunk const& m, instant now) {
         if (!fetching_ || m.total > max_total) return std::nullopt;
-        if (m.at > fetching_->at) {
+        // An older one will do when nobody sends the rest of the newer: its only holder may be gone.
+        bool const older_will_do = stalled_ && m.at < fetching_->at && m.offset == 0;
+        if (m.at > fetching_->at || older_will_do) {
             fetching_ = m;
             text_.clear();
         }
@@ -61,6 +64,7 @@ public:
             return std::nullopt;
         text_.append(m.data.view());
         touched_ = now;
+        stalled_ = false;
         if (text_.size() < m.total) return paxos::snapshot_request{m.at, text_.size()};
         return std::nullopt;
     }
@@ -82,6 +86,7 @@ private:
     std::optional<paxos::snapshot_chunk> fetching_; ///< the head of the one that is being fetched
     std::string text_;
     instant touched_{};
+    bool stalled_ = false; ///< the last request repeats one that had no answer
 };
 
 } // namespace openreplica::inline v0::runtime
