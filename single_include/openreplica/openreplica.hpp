@@ -6775,7 +6775,8 @@ struct apply_report {
     std::vector<std::pair<std::uint64_t, session_id>> opened; ///< opener's number, session
     bool session_gone = false;          ///< a command of this process's session was refused as expired
     std::optional<paxos::snapshot> snapshot;
-    std::optional<paxos::snapshot> installed; ///< without its state
+    bool install_ended = false;               ///< the batch that brought a snapshot has had its turn
+    std::optional<paxos::snapshot> installed; ///< that snapshot without its state, if it was taken
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
 };
 
@@ -6838,6 +6839,7 @@ private:
     }
 
     void install(paxos::snapshot s, apply_report& report) {
+        report.install_ended = true;
         if (s.at <= applied_) return;
         if (!machine_.restore(s.state.view())) {
             problem_ = "the snapshot of slot " + std::to_string(s.at.value) + " cannot be read by this program; it must be "
@@ -6974,10 +6976,11 @@ private:
 
     /// True when the strand should look at once.
     bool merge(apply_report&& r) {
-        bool const news = !r.opened.empty() || r.session_gone || r.snapshot || r.installed || !r.problem.empty();
+        bool const news = !r.opened.empty() || r.session_gone || r.snapshot || r.install_ended || !r.problem.empty();
         if (report_) {
             r.opened.insert(r.opened.begin(), report_->opened.begin(), report_->opened.end());
             r.session_gone = r.session_gone || report_->session_gone;
+            r.install_ended = r.install_ended || report_->install_ended;
             if (!r.snapshot) r.snapshot = std::move(report_->snapshot);
             if (!r.installed) r.installed = std::move(report_->installed);
         }
@@ -9260,7 +9263,7 @@ private:
     void keep_clock(instant now);
     void watch_leader(instant now);
 
-    [[nodiscard]] bool remember_forward(node_id from, std::uint64_t number);
+    [[nodiscard]] bool is_first_copy(node_id from, std::uint64_t number);
     void on(node_id from, paxos::forward& m);
     void on(node_id from, paxos::forward_refused const& m);
     void on(node_id from, paxos::snapshot_request const& m);
@@ -9298,8 +9301,8 @@ private:
         std::vector<sequence> numbers;
     };
     std::map<std::uint64_t, sent_forward> forwards_; ///< the latest ones, to know what a refusal refuses
-    std::set<std::pair<node_id, std::uint64_t>> taken_; ///< forwards of others that were proposed here
-    std::deque<std::pair<node_id, std::uint64_t>> taken_order_;
+    std::set<std::pair<node_id, std::uint64_t>> seen_; ///< the latest forwards of others
+    std::deque<std::pair<node_id, std::uint64_t>> seen_order_;
     std::optional<node_id> route_;
     std::optional<node_id> known_leader_;
 
@@ -9615,21 +9618,23 @@ inline void engine::send_command(std::string encoded) {
     }
 }
 
-/// False when this forward was proposed before: another copy of it must not be answered with a refusal, which its sender
-/// would take as the proof that nothing was executed.
-inline bool engine::remember_forward(node_id from, std::uint64_t number) {
-    if (!taken_.emplace(from, number).second) return false;
-    taken_order_.emplace_back(from, number);
-    if (taken_order_.size() > 4096) {
-        taken_.erase(taken_order_.front());
-        taken_order_.pop_front();
+/// False when a copy of this forward came before. The first one decides, whatever it was told: a second one must neither
+/// be refused when the first was taken or relayed, nor be taken when the first was refused, which its sender took as the
+/// proof that nothing is executed.
+inline bool engine::is_first_copy(node_id from, std::uint64_t number) {
+    if (number == 0) return true; // Nobody counts on an answer.
+    if (!seen_.emplace(from, number).second) return false;
+    seen_order_.emplace_back(from, number);
+    if (seen_order_.size() > 4096) {
+        seen_.erase(seen_order_.front());
+        seen_order_.pop_front();
     }
     return true;
 }
 
 inline void engine::on(node_id from, paxos::forward& m) {
     instant const now = env_.now();
-    if (m.number != 0 && taken_.contains({from, m.number})) return;
+    if (!is_first_copy(from, m.number)) return;
     auto refuse = [&](call_outcome const& why, std::vector<std::uint32_t> which) {
         if (m.number != 0)
             env_.send(std::span(&from, 1),
@@ -9646,7 +9651,6 @@ inline void engine::on(node_id from, paxos::forward& m) {
             else
                 good.push_back(std::move(m.commands[i]));
         }
-        if (m.number != 0 && !remember_forward(from, m.number)) return;
         (void)replica_->propose(good, now);
         return;
     }
@@ -9810,7 +9814,7 @@ inline void engine::on_applied(apply_report&& report) {
         slot const at = report.snapshot->at;
         if (at.value > options_.keep_entries) replica_->trim(slot{at.value - options_.keep_entries});
     }
-    if (installing_) {
+    if (report.install_ended) { // Reports of earlier batches may come while it is on its way.
         installing_ = false;
         if (report.installed && replica_ &&
             replica_->install(report.installed->at, report.installed->behind, report.installed->stamp, now))

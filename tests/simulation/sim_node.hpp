@@ -284,8 +284,12 @@ inline void sim_node::post(std::size_t to, std::string frame) {
     world& w = world_;
     if (w.cut[static_cast<std::size_t>(index_)][to]) return;
     if (!w.healed && w.rng.chance(w.config.loss)) return w.fire(fault::loss);
-    auto arrive = [&w, target = group_.nodes[to].get(), from = self_, cluster = cluster_, frame](sim_time after) {
-        w.after(after, [target, from, cluster, frame] { target->deliver(from, cluster, frame); });
+    // A connection ends with the process that it leads to: nothing arrives that was sent to an earlier life.
+    auto arrive = [&w, target = group_.nodes[to].get(), life = group_.nodes[to]->life_, from = self_, cluster = cluster_,
+                   frame](sim_time after) {
+        w.after(after, [target, life, from, cluster, frame] {
+            if (life == target->life_) target->deliver(from, cluster, frame);
+        });
     };
     arrive(w.delay());
     if (w.healed) return;

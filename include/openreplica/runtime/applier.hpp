@@ -35,7 +35,8 @@ struct apply_report {
     std::vector<std::pair<std::uint64_t, session_id>> opened; ///< opener's number, session
     bool session_gone = false;          ///< a command of this process's session was refused as expired
     std::optional<paxos::snapshot> snapshot;
-    std::optional<paxos::snapshot> installed; ///< without its state
+    bool install_ended = false;               ///< the batch that brought a snapshot has had its turn
+    std::optional<paxos::snapshot> installed; ///< that snapshot without its state, if it was taken
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
 };
 
@@ -98,6 +99,7 @@ private:
     }
 
     void install(paxos::snapshot s, apply_report& report) {
+        report.install_ended = true;
         if (s.at <= applied_) return;
         if (!machine_.restore(s.state.view())) {
             problem_ = "the snapshot of slot " + std::to_string(s.at.value) + " cannot be read by this program; it must be "

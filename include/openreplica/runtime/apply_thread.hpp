@@ -126,10 +126,11 @@ private:
 
     /// True when the strand should look at once.
     bool merge(apply_report&& r) {
-        bool const news = !r.opened.empty() || r.session_gone || r.snapshot || r.installed || !r.problem.empty();
+        bool const news = !r.opened.empty() || r.session_gone || r.snapshot || r.install_ended || !r.problem.empty();
         if (report_) {
             r.opened.insert(r.opened.begin(), report_->opened.begin(), report_->opened.end());
             r.session_gone = r.session_gone || report_->session_gone;
+            r.install_ended = r.install_ended || report_->install_ended;
             if (!r.snapshot) r.snapshot = std::move(report_->snapshot);
             if (!r.installed) r.installed = std::move(report_->installed);
         }

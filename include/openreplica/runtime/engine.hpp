@@ -129,7 +129,7 @@ private:
     void keep_clock(instant now);
     void watch_leader(instant now);
 
-    [[nodiscard]] bool remember_forward(node_id from, std::uint64_t number);
+    [[nodiscard]] bool is_first_copy(node_id from, std::uint64_t number);
     void on(node_id from, paxos::forward& m);
     void on(node_id from, paxos::forward_refused const& m);
     void on(node_id from, paxos::snapshot_request const& m);
@@ -167,8 +167,8 @@ private:
         std::vector<sequence> numbers;
     };
     std::map<std::uint64_t, sent_forward> forwards_; ///< the latest ones, to know what a refusal refuses
-    std::set<std::pair<node_id, std::uint64_t>> taken_; ///< forwards of others that were proposed here
-    std::deque<std::pair<node_id, std::uint64_t>> taken_order_;
+    std::set<std::pair<node_id, std::uint64_t>> seen_; ///< the latest forwards of others
+    std::deque<std::pair<node_id, std::uint64_t>> seen_order_;
     std::optional<node_id> route_;
     std::optional<node_id> known_leader_;
 

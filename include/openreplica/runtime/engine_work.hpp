@@ -90,21 +90,23 @@ inline void engine::send_command(std::string encoded) {
     }
 }
 
-/// False when this forward was proposed before: another copy of it must not be answered with a refusal, which its sender
-/// would take as the proof that nothing was executed.
-inline bool engine::remember_forward(node_id from, std::uint64_t number) {
-    if (!taken_.emplace(from, number).second) return false;
-    taken_order_.emplace_back(from, number);
-    if (taken_order_.size() > 4096) {
-        taken_.erase(taken_order_.front());
-        taken_order_.pop_front();
+/// False when a copy of this forward came before. The first one decides, whatever it was told: a second one must neither
+/// be refused when the first was taken or relayed, nor be taken when the first was refused, which its sender took as the
+/// proof that nothing is executed.
+inline bool engine::is_first_copy(node_id from, std::uint64_t number) {
+    if (number == 0) return true; // Nobody counts on an answer.
+    if (!seen_.emplace(from, number).second) return false;
+    seen_order_.emplace_back(from, number);
+    if (seen_order_.size() > 4096) {
+        seen_.erase(seen_order_.front());
+        seen_order_.pop_front();
     }
     return true;
 }
 
 inline void engine::on(node_id from, paxos::forward& m) {
     instant const now = env_.now();
-    if (m.number != 0 && taken_.contains({from, m.number})) return;
+    if (!is_first_copy(from, m.number)) return;
     auto refuse = [&](call_outcome const& why, std::vector<std::uint32_t> which) {
         if (m.number != 0)
             env_.send(std::span(&from, 1),
@@ -121,7 +123,6 @@ inline void engine::on(node_id from, paxos::forward& m) {
             else
                 good.push_back(std::move(m.commands[i]));
         }
-        if (m.number != 0 && !remember_forward(from, m.number)) return;
         (void)replica_->propose(good, now);
         return;
     }
@@ -285,7 +286,7 @@ inline void engine::on_applied(apply_report&& report) {
         slot const at = report.snapshot->at;
         if (at.value > options_.keep_entries) replica_->trim(slot{at.value - options_.keep_entries});
     }
-    if (installing_) {
+    if (report.install_ended) { // Reports of earlier batches may come while it is on its way.
         installing_ = false;
         if (report.installed && replica_ &&
             replica_->install(report.installed->at, report.installed->behind, report.installed->stamp, now))

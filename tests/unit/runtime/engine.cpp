@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,6 +48,8 @@ struct lone_node : runtime::environment {
     runtime::engine engine;
     std::vector<paxos::message> sent;
     std::vector<std::string> unknown_to_a_voter;
+    bool user_code_is_slow = false; ///< what is to be applied waits for `run_one`
+    std::deque<runtime::apply_batch> to_apply;
 
     explicit lone_node(bool slow, paxos::durable_state&& recovered = {})
         : engine(self, {}, *this, slow ? static_cast<storage::storage&>(disk) : at_once, calls) {
@@ -92,6 +95,12 @@ struct lone_node : runtime::environment {
         return space.check(e);
     }
     void apply(runtime::apply_batch&& work) override {
+        to_apply.push_back(std::move(work));
+        if (!user_code_is_slow) run_one();
+    }
+    void run_one() {
+        auto work = std::move(to_apply.front());
+        to_apply.pop_front();
         engine.on_applied(applier.run(std::move(work), clock));
         engine.flush();
     }
@@ -220,4 +229,48 @@ TEST_CASE("after a restart a node offers the snapshot that it recovered: perhaps
     REQUIRE(chunks.size() == 1);
     CHECK(chunks[0].at == slot{100});
     CHECK(chunks[0].data.size() == chunks[0].total);
+}
+
+TEST_CASE("a forward that was refused or relayed is decided: another copy is neither taken nor refused") {
+    using namespace engine_test;
+    lone_node l(true, voter_of_three());
+    l.engine.on_peer_up(l.peer);
+    paxos::forward f{9, 0, {l.command(command_kind::create, "g", R"(["g","gauge"])", 1)}};
+    l.receive(f); // Nobody leads.
+    CHECK(l.sent_of<paxos::forward_refused>().size() == 1);
+    node_id const leader{0, 3};
+    ballot const b{1, 0, leader};
+    l.engine.on_peer_up(leader);
+    l.engine.on_message(leader, paxos::heartbeat{1, b, slot{}});
+    l.receive(f);
+    CHECK(l.sent_of<paxos::forward>().empty());
+    CHECK(l.sent_of<paxos::forward_refused>().empty());
+
+    paxos::forward next{10, 0, {l.command(command_kind::create, "h", R"(["h","gauge"])", 2)}};
+    l.receive(next);
+    REQUIRE(l.sent_of<paxos::forward>().size() == 1);
+    l.engine.on_peer_down(leader); // The relayed copy may be executed all the same.
+    l.receive(next);
+    CHECK(l.sent_of<paxos::forward_refused>().empty());
+}
+
+TEST_CASE("a snapshot is taken over by the core although the report of earlier work comes while it is on its way") {
+    using namespace engine_test;
+    lone_node donor(false);
+    std::string const state = *donor.space.snapshot();
+    lone_node l(true, voter_of_three());
+    l.engine.on_peer_up(l.peer);
+    l.user_code_is_slow = true;
+    ballot const b{1, 0, l.peer};
+    l.receive(paxos::heartbeat{1, b, slot{100}});
+    l.receive(paxos::learned{b, slot{1}, {paxos::value{}}, slot{100}, slot{1}});
+    REQUIRE(l.to_apply.size() == 1);
+    l.receive(paxos::learned{b, slot{2}, {}, slot{100}, slot{101}});
+    auto const s = snapshot_at(slot{100}, state);
+    l.receive(paxos::snapshot_chunk{s.at, s.behind, s.stamp, s.governing, 0, state.size(), crc32c(state), s.state});
+    REQUIRE(l.to_apply.size() == 2);
+    l.run_one();
+    CHECK(l.engine.core()->entries().chosen() == slot{1});
+    l.run_one();
+    CHECK(l.engine.core()->entries().chosen() == slot{100});
 }
