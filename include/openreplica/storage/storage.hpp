@@ -1,16 +1,37 @@
-// What keeps a node's promises and accepted values. The memory one, and later the write-ahead log, stand behind it.
+// What keeps a node's promises and accepted values: memory, or a directory on a disk.
 #pragma once
 
 #include <openreplica/paxos/record.hpp>
 #include <openreplica/types/ids.hpp>
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <span>
-#include <system_error>
+#include <string>
 
 namespace openreplica::inline v0::storage {
 
-/// One ordered stream of records.
+/// How a storage is.
+enum class health : std::uint8_t {
+    good,
+    slow,  ///< a write has been under way for longer than an election should take
+    full,  ///< no room for another segment: what is under way still fits, nothing new should begin
+    failed ///< a write failed: nothing more becomes durable until the process starts again
+};
+
+/// A picture of a storage, for `status()`.
+struct storage_status {
+    std::string directory;                ///< empty: diskless
+    health state = health::good;
+    std::string problem;                  ///< what is wrong and what to do; empty when nothing is
+    std::uint64_t log_bytes = 0;          ///< of all segments
+    std::chrono::microseconds last_sync{};    ///< how long the latest group took to write and sync
+    std::chrono::microseconds slowest_sync{}; ///< of all groups since the start
+    slot snapshot;                        ///< the newest one on disk
+};
+
+/// One ordered stream of records, and snapshots beside it.
 ///
 /// @par Order
 /// Records become durable in the order in which they were appended, never with a hole. `append` returns at once;
@@ -18,12 +39,13 @@ namespace openreplica::inline v0::storage {
 /// data directory, of the machine).
 ///
 /// @par Threads
-/// `append` is called by one thread. The reports may come from another one, or from within `append`.
+/// The members are called by one thread. The reports may come from another one, or from within the call.
 class storage {
 public:
     struct events {
-        std::function<void(lsn)> durable;            ///< everything up to here is durable
-        std::function<void(std::error_code)> failed; ///< the storage is poisoned for good: nothing more is durable
+        std::function<void(lsn)> durable; ///< everything up to here is durable
+        std::function<void(slot)> kept;   ///< the snapshot of this slot is durable, and whole
+        std::function<void()> changed;    ///< `state()` may have another answer
     };
 
     virtual ~storage() = default;
@@ -31,12 +53,17 @@ public:
     /// Appends records; the last one gets position `last`. Positions are consecutive.
     virtual void append(std::span<paxos::record const> records, lsn last) = 0;
 
-    /// Keeps a snapshot in place of every entry up to `s.at`. It has its place in the stream like a record, at position
-    /// `last`: whoever claims to hold what it holds waits for that position.
-    virtual void keep(paxos::snapshot const& s, lsn last) = 0;
+    /// Keeps a snapshot beside the records, in its own time: `kept` is reported when it could replace every entry up to
+    /// `s.at`. Of two that wait, the newer one is kept.
+    virtual void keep(paxos::snapshot const& s) = 0;
 
-    /// Everything that was durable when the storage was opened.
+    /// Everything that was durable when the storage was opened. Call once.
     [[nodiscard]] virtual paxos::durable_state recover() = 0;
+
+    /// The node goes on under a fresh id: nothing that was kept belongs to it.
+    virtual void start_over(node_id fresh) = 0;
+
+    [[nodiscard]] virtual health state() const = 0;
 };
 
 } // namespace openreplica::inline v0::storage

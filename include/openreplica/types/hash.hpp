@@ -7,7 +7,7 @@
 #include <cstring>
 #include <string_view>
 
-#if defined(__SSE4_2__)
+#if defined(__x86_64__)
 #include <nmmintrin.h>
 #endif
 
@@ -32,26 +32,51 @@ inline constexpr auto crc32c_tables = make_crc32c_tables();
 
 } // namespace detail
 
-/// CRC32C (Castagnoli) of `data`, continued from `seed` (the CRC of what came before; 0 at the start).
-[[nodiscard]] inline std::uint32_t crc32c(std::string_view data, std::uint32_t seed = 0) {
-    std::uint32_t crc = ~seed;
+namespace detail {
+
+/// Folds `data` into the inverted CRC with table look-ups.
+[[nodiscard]] inline std::uint32_t fold_crc32c_by_table(std::uint32_t crc, std::string_view data) {
+    auto const& t = crc32c_tables;
     char const* p = data.data();
     std::size_t n = data.size();
     for (; n >= 8; n -= 8, p += 8) {
         std::uint64_t word = 0;
         std::memcpy(&word, p, 8);
-#if defined(__SSE4_2__)
-        crc = static_cast<std::uint32_t>(_mm_crc32_u64(crc, word));
-#else
-        auto const& t = detail::crc32c_tables;
         word ^= crc;
         crc = t[7][word & 0xff] ^ t[6][(word >> 8) & 0xff] ^ t[5][(word >> 16) & 0xff] ^ t[4][(word >> 24) & 0xff] ^
               t[3][(word >> 32) & 0xff] ^ t[2][(word >> 40) & 0xff] ^ t[1][(word >> 48) & 0xff] ^ t[0][word >> 56];
-#endif
     }
-    for (; n > 0; --n, ++p)
-        crc = detail::crc32c_tables[0][(crc ^ static_cast<unsigned char>(*p)) & 0xff] ^ (crc >> 8);
-    return ~crc;
+    for (; n > 0; --n, ++p) crc = t[0][(crc ^ static_cast<unsigned char>(*p)) & 0xff] ^ (crc >> 8);
+    return crc;
+}
+
+#if defined(__x86_64__)
+/// The same with the processor's instruction.
+[[nodiscard]] __attribute__((target("sse4.2"))) inline std::uint32_t fold_crc32c_by_instruction(std::uint32_t crc,
+                                                                                              std::string_view data) {
+    char const* p = data.data();
+    std::size_t n = data.size();
+    std::uint64_t wide = crc;
+    for (; n >= 8; n -= 8, p += 8) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, p, 8);
+        wide = _mm_crc32_u64(wide, word);
+    }
+    crc = static_cast<std::uint32_t>(wide);
+    for (; n > 0; --n, ++p) crc = _mm_crc32_u8(crc, static_cast<unsigned char>(*p));
+    return crc;
+}
+#endif
+
+} // namespace detail
+
+/// CRC32C (Castagnoli) of `data`, continued from `seed` (the CRC of what came before; 0 at the start).
+[[nodiscard]] inline std::uint32_t crc32c(std::string_view data, std::uint32_t seed = 0) {
+#if defined(__x86_64__)
+    static bool const has_instruction = __builtin_cpu_supports("sse4.2") != 0;
+    if (has_instruction) return ~detail::fold_crc32c_by_instruction(~seed, data);
+#endif
+    return ~detail::fold_crc32c_by_table(~seed, data);
 }
 
 /// Mixes 64 bits so that every input bit reaches every output bit (the finaliser of splitmix64).
