@@ -36,7 +36,7 @@ struct apply_report {
     bool session_gone = false;          ///< a command of this process's session was refused as expired
     std::optional<paxos::snapshot> snapshot;
     bool install_ended = false;               ///< the batch that brought a snapshot has had its turn
-    std::optional<paxos::snapshot> installed; ///< that snapshot without its state, if it was taken
+    std::optional<paxos::snapshot> installed; ///< that snapshot, if it was taken
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
 };
 
@@ -110,7 +110,6 @@ private:
         stamp_ = s.stamp;
         behind_ = s.behind;
         problem_.clear();
-        s.state = {};
         report.installed = std::move(s);
     }
 

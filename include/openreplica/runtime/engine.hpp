@@ -78,6 +78,8 @@ public:
     /// A seed has led back to this node.
     void on_met_self();
     void on_durable(lsn upto);
+    /// The storage is done with the snapshot that it was given last: it has kept it, or could not.
+    void on_kept(slot at, bool whole);
     void on_applied(apply_report&& report);
     void add_reads(std::vector<pending_read>&& reads);
     /// True when the read was found; it ends with `cancelled`: a read has no effect.
@@ -113,6 +115,7 @@ private:
     void join(cluster_id cluster, paxos::configuration const& governing, paxos::durable_state const& recovered);
     [[nodiscard]] paxos::founding_options founding_options() const;
     void step_founding();
+    void join_existing(paxos::welcome const& w);
     void start_over();
     void send_calls();
     void send_command(std::string encoded);
@@ -122,7 +125,8 @@ private:
     void place_reads(std::vector<paxos::read_point> const& points);
     void serve_reads(apply_batch& work);
     void release_held();
-    void keep_snapshot(paxos::snapshot const& s);
+    void keep_snapshot(paxos::snapshot s, bool fetched);
+    void watch_storage(instant now);
     void tell_durable();
     void expire_reads(instant now);
     void keep_session(instant now);
@@ -180,9 +184,15 @@ private:
 
     apply_report report_; ///< the last one
     snapshot_transfer snapshots_;
-    bool snapshotting_ = false;
+    bool snapshotting_ = false;              ///< the applier or the storage is at work on a snapshot of this node's
     std::optional<paxos::snapshot> install_; ///< to be handed to the applier
-    bool installing_ = false;
+    bool installing_ = false;                ///< the applier or the storage is at work on one that was fetched
+    struct kept_snapshot {
+        paxos::snapshot what;
+        bool fetched;
+    };
+    std::optional<kept_snapshot> keeping_;   ///< handed to the storage
+    storage::health health_ = storage::health::good; ///< of the storage, as of the last tick
     bool stopped_ = false;
 };
 

@@ -100,7 +100,17 @@ inline void engine::step_founding() {
     if (auto const* g = founding_->group())
         join(g->cluster, g->members, {});
     else if (auto const* w = founding_->joined())
-        join(w->cluster, w->governing, {});
+        join_existing(*w);
+}
+
+/// Joins a group that others founded, and remembers it: what is written from here on belongs to that cluster.
+inline void engine::join_existing(paxos::welcome const& w) {
+    using paxos::founding_record;
+    founding_record const r{founding_record::step::chosen, paxos::first_configuration{w.cluster, w.governing}};
+    paxos::record const joined = r;
+    written_ = written_.next();
+    store_.append(std::span(&joined, 1), written_);
+    join(w.cluster, w.governing, {});
 }
 
 /// This node's id has refused to take part in a cluster for good: it goes on as an empty node under a fresh one.
@@ -110,6 +120,7 @@ inline void engine::start_over() {
     cluster_ = {};
     held_founding_.clear();
     held_.clear();
+    store_.start_over(self_.id);
     founding_.emplace(self_, founding_options(), paxos::durable_state{}, env_.now());
     if (met_self_) founding_->met_self(env_.now());
     env_.identity_changed(self_.id, {}, {});

@@ -179,13 +179,26 @@ inline void engine::release_held() {
     }
 }
 
-/// A snapshot takes a position of the stream. The core does not know of it: its positions move up by one, so that what
-/// it sends from now on waits for the snapshot too.
-inline void engine::keep_snapshot(paxos::snapshot const& s) {
-    written_ = written_.next();
-    core_base_ = core_base_.next();
-    store_.keep(s, written_);
+inline void engine::keep_snapshot(paxos::snapshot s, bool fetched) {
+    if (keeping_ && !keeping_->fetched) snapshotting_ = false; // Its report, if it comes, is for nobody.
+    keeping_ = kept_snapshot{std::move(s), fetched};
+    store_.keep(keeping_->what);
+}
+
+/// A snapshot counts once it is on disk: the log is trimmed behind this node's own, and what stands on a fetched one is
+/// acknowledged.
+inline void engine::on_kept(slot at, bool whole) {
+    if (!keeping_ || keeping_->what.at != at) return;
+    auto const [s, fetched] = *std::exchange(keeping_, std::nullopt);
+    (fetched ? installing_ : snapshotting_) = false;
+    if (!whole || !replica_) return; // The storage says why; the next interval tries again.
     snapshots_.keep(s);
+    if (fetched) {
+        if (replica_->install(s.at, s.behind, s.stamp, env_.now()))
+            calls_.resend(env_.now()); // It may hold outcomes whose entries never came by; a retry brings them.
+    } else if (s.at.value > options_.keep_entries) {
+        replica_->trim(slot{s.at.value - options_.keep_entries});
+    }
 }
 
 inline void engine::on_durable(lsn upto) { durable_ = std::max(durable_, upto); }
@@ -279,18 +292,16 @@ inline void engine::on_applied(apply_report&& report) {
         env_.log(log_level::warning, "this node's session expired: it was cut off for longer than session_timeout; "
                                      "calls that were under way end with outcome_unknown");
     }
-    if (report.snapshot && replica_) {
-        snapshotting_ = false;
+    if (report.snapshot && replica_ && !keeping_) {
         report.snapshot->governing = replica_->governing();
-        keep_snapshot(*report.snapshot);
-        slot const at = report.snapshot->at;
-        if (at.value > options_.keep_entries) replica_->trim(slot{at.value - options_.keep_entries});
+        keep_snapshot(std::move(*report.snapshot), false);
     }
     if (report.install_ended) { // Reports of earlier batches may come while it is on its way.
-        installing_ = false;
-        if (report.installed && replica_ &&
-            replica_->install(report.installed->at, report.installed->behind, report.installed->stamp, now))
-            calls_.resend(now); // The snapshot may hold outcomes whose entries never came by; a retry brings them.
+        bool const recovered = report.installed && snapshots_.newest() && snapshots_.newest()->at >= report.installed->at;
+        if (report.installed && replica_ && !recovered)
+            keep_snapshot(std::move(*report.installed), true); // Takes the place of an older one that is being kept.
+        else
+            installing_ = false;
     }
     if (!report.problem.empty() && report_.problem.empty()) env_.log(log_level::error, report.problem);
     report.snapshot.reset();
@@ -308,7 +319,6 @@ inline void engine::on(node_id from, paxos::snapshot_chunk const& m) {
     if (auto const next = snapshots_.take(m, env_.now())) {
         env_.send(std::span(&from, 1), paxos::message(*next));
     } else if (auto s = snapshots_.complete(); s && s->at > replica_->entries().chosen()) {
-        keep_snapshot(*s);
         install_ = std::move(s);
     }
 }

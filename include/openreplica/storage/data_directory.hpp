@@ -301,16 +301,15 @@ private:
         std::error_code const failure = log_->write(s);
         {
             std::lock_guard const lock(mutex_);
-            if (failure) {
+            if (failure)
                 status_.problem = "a snapshot could not be written to data_dir \"" + dir_->where() +
                                   "\": " + failure.message() + "; the log grows until one can";
-                return;
-            }
+            else
+                trim_to_ = log_->log_reach();
             status_.snapshot = log_->newest_snapshot();
-            trim_to_ = log_->log_reach();
             writer_wakes_.notify_one();
         }
-        events_.kept(s.at);
+        events_.kept(s.at, !failure);
     }
 
     std::unique_ptr<directory> dir_;

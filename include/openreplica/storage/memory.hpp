@@ -18,7 +18,7 @@ public:
     explicit memory(events e) : events_(std::move(e)) {}
 
     void append(std::span<paxos::record const>, lsn last) override { events_.durable(last); }
-    void keep(paxos::snapshot const& s) override { events_.kept(s.at); }
+    void keep(paxos::snapshot const& s) override { events_.kept(s.at, true); }
     [[nodiscard]] paxos::durable_state recover() override { return {}; }
     void start_over(node_id) override {}
     [[nodiscard]] health state() const override { return health::good; }

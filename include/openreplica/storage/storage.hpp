@@ -44,7 +44,7 @@ class storage {
 public:
     struct events {
         std::function<void(lsn)> durable; ///< everything up to here is durable
-        std::function<void(slot)> kept;   ///< the snapshot of this slot is durable, and whole
+        std::function<void(slot, bool)> kept; ///< the snapshot of this slot is durable and whole (true), or could not be kept
         std::function<void()> changed;    ///< `state()` may have another answer
     };
 

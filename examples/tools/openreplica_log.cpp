@@ -1,0 +1,166 @@
+// openreplica-log: reads a node's data directory, prints it, and says whether it is whole.
+//
+// Nothing is changed, and no lock is taken: a stopped directory, or a copy of one, reads best. Exit status: 0 the
+// directory is whole, 1 it is damaged, 2 it cannot be read.
+#include <openreplica/openreplica.hpp>
+
+#include <getopt.h>
+
+#include <cstdio>
+#include <iostream>
+#include <string>
+
+namespace {
+
+namespace storage = openreplica::storage;
+namespace paxos = openreplica::paxos;
+using nlohmann::json;
+
+constexpr char const* usage =
+    "usage: openreplica-log [--verify] [--state] [--json] DIRECTORY\n"
+    "\n"
+    "Prints a data directory: whose it is, its snapshots, and every entry of its log.\n"
+    "  -v, --verify  only check it: print the verdict, no entries\n"
+    "  -s, --state   print the state in the newest snapshot too\n"
+    "  -j, --json    one JSON object a line\n";
+
+/// JSON where it is some, text where it is not.
+json readable(std::string_view text) {
+    json parsed = json::parse(text, nullptr, false);
+    return parsed.is_discarded() ? json(std::string(text)) : parsed;
+}
+
+json to_json(openreplica::ballot const& b) {
+    return {{"round", b.round}, {"priority", b.priority}, {"owner", openreplica::short_name(b.owner)}};
+}
+
+json to_json(paxos::configuration const& c) {
+    json voters = json::array();
+    for (auto const& m : c.voters) voters.push_back({{"id", to_string(m.id)}, {"endpoint", to_string(m.address)}});
+    return {{"epoch", c.number.value}, {"voters", voters}};
+}
+
+json describe(paxos::value const& v) {
+    if (v.kind == paxos::value_kind::no_op) return {{"kind", "no-op"}};
+    if (v.kind == paxos::value_kind::configuration) {
+        openreplica::wire_reader r(v.body.view());
+        return {{"kind", "configuration"}, {"configuration", to_json(paxos::decode_configuration(r))}};
+    }
+    constexpr char const* kinds[] = {"call",         "create",     "destroy",       "reset",
+                                     "open_session", "keep_alive", "close_session", "tick"};
+    auto const e = openreplica::decode_envelope(v.body.view());
+    if (!e) return {{"kind", "unknown"}, {"bytes", v.body.size()}};
+    char object[24];
+    std::snprintf(object, sizeof object, "%016llx", static_cast<unsigned long long>(e->object.value));
+    return {{"kind", kinds[static_cast<std::size_t>(e->kind) - 1]}, {"object", object}, {"session", e->session.value},
+            {"sequence", e->seq.value}, {"command", readable(e->body)}};
+}
+
+json describe(storage::wal_record const& r) {
+    if (auto const* p = std::get_if<paxos::promise_record>(&r)) return {{"record", "promise"}, {"ballot", to_json(p->promised)}};
+    if (auto const* c = std::get_if<paxos::chosen_record>(&r)) return {{"record", "chosen"}, {"slot", c->chosen.value}};
+    if (auto const* f = std::get_if<paxos::founding_record>(&r)) {
+        constexpr char const* steps[] = {"accepted", "chosen", "abandoned", "ended"};
+        return {{"record", "founding"}, {"step", steps[static_cast<std::size_t>(f->what) - 1]},
+                {"cluster", to_string(f->first.cluster)}, {"configuration", to_json(f->first.members)}};
+    }
+    if (auto const* s = std::get_if<storage::checkpoint>(&r))
+        return {{"record", "checkpoint"}, {"promised", to_json(s->promised)}, {"chosen", s->chosen.value},
+                {"cluster", to_string(s->group.cluster)}};
+    paxos::entry const& e = std::get<paxos::accept_record>(r).what;
+    json out = {{"record", "accept"}, {"slot", e.at.value}, {"ballot", to_json(e.accepted)}, {"stamp", e.what.stamp.value}};
+    out.update(describe(e.what));
+    return out;
+}
+
+class printer {
+    bool json_;
+
+public:
+    explicit printer(bool as_json) : json_(as_json) {}
+
+    void operator()(std::string const& label, json const& what) const {
+        if (json_) {
+            json line = what;
+            line["what"] = label;
+            std::cout << line.dump() << '\n';
+        } else {
+            std::cout << label << '\t' << what.dump() << '\n';
+        }
+    }
+};
+
+struct options {
+    bool verify = false, state = false, json = false;
+    std::string directory;
+};
+
+/// Exits with a sentence when the words make no sense.
+options read_options(int argc, char** argv) {
+    options o;
+    constexpr option known[] = {{"verify", no_argument, nullptr, 'v'}, {"state", no_argument, nullptr, 's'},
+                                {"json", no_argument, nullptr, 'j'},   {"help", no_argument, nullptr, 'h'},
+                                {nullptr, 0, nullptr, 0}};
+    for (int c; (c = getopt_long(argc, argv, "vsjh", known, nullptr)) != -1;) {
+        if (c == 'h') {
+            std::cout << usage;
+            std::exit(0);
+        }
+        if (c == '?') std::exit(2);
+        (c == 'v' ? o.verify : c == 's' ? o.state : o.json) = true;
+    }
+    if (optind + 1 != argc) {
+        std::cerr << usage;
+        std::exit(2);
+    }
+    o.directory = argv[optind];
+    return o;
+}
+
+/// Why the directory is damaged; empty when it is whole.
+std::string verdict(storage::directory_contents const& found) {
+    if (!found.owner) return found.has_data ? "the id file is missing or damaged" : "this is no data directory of a node";
+    if (!found.owner->ready) return "the directory was not completely made";
+    if (found.log.damage) return found.log.damage->text();
+    if (!found.last_meta) return "both meta files are damaged";
+    if (!found.bad_snapshots.empty()) return found.bad_snapshots.front() + " is damaged";
+    if (found.has_gap) return "entries are missing between the newest snapshot and the log";
+    return {};
+}
+
+void print_owner(storage::directory_contents const& found, printer const& print) {
+    print("node", {{"id", to_string(found.owner->node)}, {"only_joins", found.owner->only_joins}});
+    auto const& state = found.log.tail.state;
+    print("group", {{"cluster", state.group.cluster.empty() ? "" : to_string(state.group.cluster)},
+                    {"configuration", to_json(state.group.members)}, {"promised", to_json(state.promised)}});
+    for (auto const& s : found.snapshots)
+        print("snapshot", {{"slot", s.at.value}, {"bytes", s.state.size()}, {"stamp", s.stamp.value}});
+}
+
+int run(options const& o) {
+    printer const print(o.json);
+    storage::posix_directory dir(o.directory, storage::posix_directory::access::read_only);
+    auto const found = storage::read_directory(dir);
+    if (found.log.failure) throw std::system_error(found.log.failure, found.log.failed_file);
+    if (found.owner) print_owner(found, print);
+    if (o.state && !found.snapshots.empty()) print("state", readable(found.snapshots.front().state.view()));
+    if (!o.verify)
+        (void)storage::read_directory(dir, [&](storage::record_header const& h, storage::wal_record&& r) {
+            print("log " + std::to_string(h.at.value), describe(r));
+        });
+    std::string const damage = verdict(found);
+    print("verdict", {{"whole", damage.empty()}, {"records", found.log.records}, {"damage", damage}});
+    return damage.empty() ? 0 : 1;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    options const o = read_options(argc, argv);
+    try {
+        return run(o);
+    } catch (std::exception const& e) {
+        std::cerr << "openreplica-log: " << e.what() << '\n';
+        return 2;
+    }
+}
