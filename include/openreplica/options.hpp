@@ -26,6 +26,7 @@ struct limits {
     std::size_t link_queue_bytes = 64u << 20;    ///< bytes that wait for one peer's connection; beyond, messages are lost
     std::size_t max_frame_bytes = 4u << 20;      ///< a message of a peer; a larger one closes the connection
     std::size_t max_connections = 256;           ///< incoming connections
+    std::size_t wal_segment_bytes = 32u << 20;   ///< of a file of the write-ahead log; a disk needs room for a few
 };
 
 /// How a node is opened. A plain aggregate for designated initializers; every member has a default.
@@ -37,7 +38,9 @@ struct node_options {
     /// How many members the group starts with; all of them say the same number. 0 only joins. The default is 1 without
     /// seeds (stands alone) and 0 with seeds.
     int founders = -1;
-    std::string data_dir{};                    ///< must be empty in this version: diskless
+    /// Where the node keeps what it must not forget; made if it does not exist. Empty: diskless, and a restarted process
+    /// is a new node. One node, one directory.
+    std::string data_dir{};
     int voters = 0;                            ///< must be 0 in this version: nothing is replaced automatically
     std::vector<std::string> failure_groups{}; ///< must be empty in this version
     std::string dns_server{};                  ///< `host` or `host:port`; empty: `/etc/resolv.conf`
@@ -122,6 +125,10 @@ inline void node_options::validate() const {
     positive(limits.window_entries, "window_entries");
     positive(limits.window_bytes, "window_bytes");
     positive(limits.max_connections, "max_connections");
+    require(limits.wal_segment_bytes >= (64u << 10) && limits.wal_segment_bytes <= (1u << 30),
+            "limits.wal_segment_bytes must be between 65536 and 1073741824");
+    require(data_dir.empty() || seeds.empty() || where->port != 0 || !advertise.empty(),
+            "data_dir needs a fixed port in listen: the group finds a restarted member at the address that it knows");
     require(limits.max_frame_bytes >= detail::batch_room && limits.max_frame_bytes <= detail::largest_frame &&
                 limits.max_command_bytes <= limits.max_frame_bytes - detail::batch_room,
             "limits.max_frame_bytes must leave " + std::to_string(detail::batch_room) + " bytes above "
@@ -136,7 +143,6 @@ inline void node_options::validate() const {
         if (!unset) throw error(errc::not_supported, std::string("node_options: ") + name +
                                                          " is not supported by this version; leave it unset");
     };
-    implemented(data_dir.empty(), "data_dir");
     implemented(voters == 0, "voters");
     implemented(failure_groups.empty(), "failure_groups");
     implemented(tls.empty(), "tls");

@@ -19,6 +19,16 @@ struct voter_status {
     bool connected = false;
 };
 
+/// How a node's data directory is.
+struct disk_status {
+    std::string directory;          ///< empty: diskless
+    std::string state;              ///< "good", "slow", "full" or "failed"
+    std::uint64_t log_bytes = 0;    ///< size of the write-ahead log's files
+    std::uint64_t snapshot = 0;     ///< slot of the newest snapshot on disk
+    std::int64_t last_sync_us = 0;  ///< how long the latest group took to write and sync
+    std::int64_t slowest_sync_us = 0; ///< of all groups since the node was opened
+};
+
 /// A picture of one node at one moment. `to_json` writes it for tools and logs.
 struct node_status {
     std::string id;             ///< 32 hexadecimal digits
@@ -36,6 +46,7 @@ struct node_status {
     std::uint64_t log_start = 0; ///< lowest slot still in the log
     std::uint64_t digest = 0;   ///< hash chain over what was applied
     std::uint64_t pending_calls = 0;
+    disk_status disk;
     std::string problem;        ///< why the node does not serve, and what to do; empty when it does
 };
 
@@ -43,11 +54,17 @@ inline void to_json(nlohmann::json& j, voter_status const& v) {
     j = {{"id", v.id}, {"endpoint", v.endpoint}, {"connected", v.connected}};
 }
 
+inline void to_json(nlohmann::json& j, disk_status const& d) {
+    j = {{"directory", d.directory}, {"state", d.state}, {"log_bytes", d.log_bytes}, {"snapshot", d.snapshot},
+         {"last_sync_us", d.last_sync_us}, {"slowest_sync_us", d.slowest_sync_us}};
+}
+
 inline void to_json(nlohmann::json& j, node_status const& s) {
     j = {{"id", s.id},           {"cluster", s.cluster},     {"group", s.group},   {"endpoint", s.endpoint},
          {"role", s.role},       {"leader", s.leader},       {"epoch", s.epoch},   {"voters", s.voters},
          {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
          {"log_start", s.log_start}, {"digest", s.digest},   {"pending_calls", s.pending_calls},
+         {"disk", s.disk},
          {"problem", s.problem}};
 }
 

@@ -28,14 +28,17 @@
 #include <array>
 #include <atomic>
 #include <cassert>
+#include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <climits>
 #include <cmath>
 #include <compare>
 #include <concepts>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <deque>
 #include <exception>
@@ -2003,7 +2006,7 @@ template <class T>
 // <openreplica/types/hash.hpp>
 // Checksums and hashes: CRC32C for bytes at rest and on the wire, a 64-bit hash for names and digests.
 
-#if defined(__SSE4_2__)
+#if defined(__x86_64__)
 #include <nmmintrin.h>
 #endif
 
@@ -2028,26 +2031,51 @@ inline constexpr auto crc32c_tables = make_crc32c_tables();
 
 } // namespace detail
 
-/// CRC32C (Castagnoli) of `data`, continued from `seed` (the CRC of what came before; 0 at the start).
-[[nodiscard]] inline std::uint32_t crc32c(std::string_view data, std::uint32_t seed = 0) {
-    std::uint32_t crc = ~seed;
+namespace detail {
+
+/// Folds `data` into the inverted CRC with table look-ups.
+[[nodiscard]] inline std::uint32_t fold_crc32c_by_table(std::uint32_t crc, std::string_view data) {
+    auto const& t = crc32c_tables;
     char const* p = data.data();
     std::size_t n = data.size();
     for (; n >= 8; n -= 8, p += 8) {
         std::uint64_t word = 0;
         std::memcpy(&word, p, 8);
-#if defined(__SSE4_2__)
-        crc = static_cast<std::uint32_t>(_mm_crc32_u64(crc, word));
-#else
-        auto const& t = detail::crc32c_tables;
         word ^= crc;
         crc = t[7][word & 0xff] ^ t[6][(word >> 8) & 0xff] ^ t[5][(word >> 16) & 0xff] ^ t[4][(word >> 24) & 0xff] ^
               t[3][(word >> 32) & 0xff] ^ t[2][(word >> 40) & 0xff] ^ t[1][(word >> 48) & 0xff] ^ t[0][word >> 56];
-#endif
     }
-    for (; n > 0; --n, ++p)
-        crc = detail::crc32c_tables[0][(crc ^ static_cast<unsigned char>(*p)) & 0xff] ^ (crc >> 8);
-    return ~crc;
+    for (; n > 0; --n, ++p) crc = t[0][(crc ^ static_cast<unsigned char>(*p)) & 0xff] ^ (crc >> 8);
+    return crc;
+}
+
+#if defined(__x86_64__)
+/// The same with the processor's instruction.
+[[nodiscard]] __attribute__((target("sse4.2"))) inline std::uint32_t fold_crc32c_by_instruction(std::uint32_t crc,
+                                                                                              std::string_view data) {
+    char const* p = data.data();
+    std::size_t n = data.size();
+    std::uint64_t wide = crc;
+    for (; n >= 8; n -= 8, p += 8) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, p, 8);
+        wide = _mm_crc32_u64(wide, word);
+    }
+    crc = static_cast<std::uint32_t>(wide);
+    for (; n > 0; --n, ++p) crc = _mm_crc32_u8(crc, static_cast<unsigned char>(*p));
+    return crc;
+}
+#endif
+
+} // namespace detail
+
+/// CRC32C (Castagnoli) of `data`, continued from `seed` (the CRC of what came before; 0 at the start).
+[[nodiscard]] inline std::uint32_t crc32c(std::string_view data, std::uint32_t seed = 0) {
+#if defined(__x86_64__)
+    static bool const has_instruction = __builtin_cpu_supports("sse4.2") != 0;
+    if (has_instruction) return ~detail::fold_crc32c_by_instruction(~seed, data);
+#endif
+    return ~detail::fold_crc32c_by_table(~seed, data);
 }
 
 /// Mixes 64 bits so that every input bit reaches every output bit (the finaliser of splitmix64).
@@ -3950,6 +3978,7 @@ struct limits {
     std::size_t link_queue_bytes = 64u << 20;    ///< bytes that wait for one peer's connection; beyond, messages are lost
     std::size_t max_frame_bytes = 4u << 20;      ///< a message of a peer; a larger one closes the connection
     std::size_t max_connections = 256;           ///< incoming connections
+    std::size_t wal_segment_bytes = 32u << 20;   ///< of a file of the write-ahead log; a disk needs room for a few
 };
 
 /// How a node is opened. A plain aggregate for designated initializers; every member has a default.
@@ -3961,7 +3990,9 @@ struct node_options {
     /// How many members the group starts with; all of them say the same number. 0 only joins. The default is 1 without
     /// seeds (stands alone) and 0 with seeds.
     int founders = -1;
-    std::string data_dir{};                    ///< must be empty in this version: diskless
+    /// Where the node keeps what it must not forget; made if it does not exist. Empty: diskless, and a restarted process
+    /// is a new node. One node, one directory.
+    std::string data_dir{};
     int voters = 0;                            ///< must be 0 in this version: nothing is replaced automatically
     std::vector<std::string> failure_groups{}; ///< must be empty in this version
     std::string dns_server{};                  ///< `host` or `host:port`; empty: `/etc/resolv.conf`
@@ -4046,6 +4077,10 @@ inline void node_options::validate() const {
     positive(limits.window_entries, "window_entries");
     positive(limits.window_bytes, "window_bytes");
     positive(limits.max_connections, "max_connections");
+    require(limits.wal_segment_bytes >= (64u << 10) && limits.wal_segment_bytes <= (1u << 30),
+            "limits.wal_segment_bytes must be between 65536 and 1073741824");
+    require(data_dir.empty() || seeds.empty() || where->port != 0 || !advertise.empty(),
+            "data_dir needs a fixed port in listen: the group finds a restarted member at the address that it knows");
     require(limits.max_frame_bytes >= detail::batch_room && limits.max_frame_bytes <= detail::largest_frame &&
                 limits.max_command_bytes <= limits.max_frame_bytes - detail::batch_room,
             "limits.max_frame_bytes must leave " + std::to_string(detail::batch_room) + " bytes above "
@@ -4060,7 +4095,6 @@ inline void node_options::validate() const {
         if (!unset) throw error(errc::not_supported, std::string("node_options: ") + name +
                                                          " is not supported by this version; leave it unset");
     };
-    implemented(data_dir.empty(), "data_dir");
     implemented(voters == 0, "voters");
     implemented(failure_groups.empty(), "failure_groups");
     implemented(tls.empty(), "tls");
@@ -6776,7 +6810,7 @@ struct apply_report {
     bool session_gone = false;          ///< a command of this process's session was refused as expired
     std::optional<paxos::snapshot> snapshot;
     bool install_ended = false;               ///< the batch that brought a snapshot has had its turn
-    std::optional<paxos::snapshot> installed; ///< that snapshot without its state, if it was taken
+    std::optional<paxos::snapshot> installed; ///< that snapshot, if it was taken
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
 };
 
@@ -6850,7 +6884,6 @@ private:
         stamp_ = s.stamp;
         behind_ = s.behind;
         problem_.clear();
-        s.state = {};
         report.installed = std::move(s);
     }
 
@@ -9118,11 +9151,30 @@ private:
 } // namespace openreplica::inline v0::runtime
 
 // <openreplica/storage/storage.hpp>
-// What keeps a node's promises and accepted values. The memory one, and later the write-ahead log, stand behind it.
+// What keeps a node's promises and accepted values: memory, or a directory on a disk.
 
 namespace openreplica::inline v0::storage {
 
-/// One ordered stream of records.
+/// How a storage is.
+enum class health : std::uint8_t {
+    good,
+    slow,  ///< a write has been under way for longer than an election should take
+    full,  ///< no room for another segment: what is under way still fits, nothing new should begin
+    failed ///< a write failed: nothing more becomes durable until the process starts again
+};
+
+/// A picture of a storage, for `status()`.
+struct storage_status {
+    std::string directory;                ///< empty: diskless
+    health state = health::good;
+    std::string problem;                  ///< what is wrong and what to do; empty when nothing is
+    std::uint64_t log_bytes = 0;          ///< of all segments
+    std::chrono::microseconds last_sync{};    ///< how long the latest group took to write and sync
+    std::chrono::microseconds slowest_sync{}; ///< of all groups since the start
+    slot snapshot;                        ///< the newest one on disk
+};
+
+/// One ordered stream of records, and snapshots beside it.
 ///
 /// @par Order
 /// Records become durable in the order in which they were appended, never with a hole. `append` returns at once;
@@ -9130,12 +9182,13 @@ namespace openreplica::inline v0::storage {
 /// data directory, of the machine).
 ///
 /// @par Threads
-/// `append` is called by one thread. The reports may come from another one, or from within `append`.
+/// The members are called by one thread. The reports may come from another one, or from within the call.
 class storage {
 public:
     struct events {
-        std::function<void(lsn)> durable;            ///< everything up to here is durable
-        std::function<void(std::error_code)> failed; ///< the storage is poisoned for good: nothing more is durable
+        std::function<void(lsn)> durable; ///< everything up to here is durable
+        std::function<void(slot, bool)> kept; ///< the snapshot of this slot is durable and whole (true), or could not be kept
+        std::function<void()> changed;    ///< `state()` may have another answer
     };
 
     virtual ~storage() = default;
@@ -9143,12 +9196,17 @@ public:
     /// Appends records; the last one gets position `last`. Positions are consecutive.
     virtual void append(std::span<paxos::record const> records, lsn last) = 0;
 
-    /// Keeps a snapshot in place of every entry up to `s.at`. It has its place in the stream like a record, at position
-    /// `last`: whoever claims to hold what it holds waits for that position.
-    virtual void keep(paxos::snapshot const& s, lsn last) = 0;
+    /// Keeps a snapshot beside the records, in its own time: `kept` is reported when it could replace every entry up to
+    /// `s.at`. Of two that wait, the newer one is kept.
+    virtual void keep(paxos::snapshot const& s) = 0;
 
-    /// Everything that was durable when the storage was opened.
+    /// Everything that was durable when the storage was opened. Call once.
     [[nodiscard]] virtual paxos::durable_state recover() = 0;
+
+    /// The node goes on under a fresh id: nothing that was kept belongs to it.
+    virtual void start_over(node_id fresh) = 0;
+
+    [[nodiscard]] virtual health state() const = 0;
 };
 
 } // namespace openreplica::inline v0::storage
@@ -9212,6 +9270,8 @@ public:
     /// A seed has led back to this node.
     void on_met_self();
     void on_durable(lsn upto);
+    /// The storage is done with the snapshot that it was given last: it has kept it, or could not.
+    void on_kept(slot at, bool whole);
     void on_applied(apply_report&& report);
     void add_reads(std::vector<pending_read>&& reads);
     /// True when the read was found; it ends with `cancelled`: a read has no effect.
@@ -9247,6 +9307,7 @@ private:
     void join(cluster_id cluster, paxos::configuration const& governing, paxos::durable_state const& recovered);
     [[nodiscard]] paxos::founding_options founding_options() const;
     void step_founding();
+    void join_existing(paxos::welcome const& w);
     void start_over();
     void send_calls();
     void send_command(std::string encoded);
@@ -9256,7 +9317,8 @@ private:
     void place_reads(std::vector<paxos::read_point> const& points);
     void serve_reads(apply_batch& work);
     void release_held();
-    void keep_snapshot(paxos::snapshot const& s);
+    void keep_snapshot(paxos::snapshot s, bool fetched);
+    void watch_storage(instant now);
     void tell_durable();
     void expire_reads(instant now);
     void keep_session(instant now);
@@ -9314,9 +9376,15 @@ private:
 
     apply_report report_; ///< the last one
     snapshot_transfer snapshots_;
-    bool snapshotting_ = false;
+    bool snapshotting_ = false;              ///< the applier or the storage is at work on a snapshot of this node's
     std::optional<paxos::snapshot> install_; ///< to be handed to the applier
-    bool installing_ = false;
+    bool installing_ = false;                ///< the applier or the storage is at work on one that was fetched
+    struct kept_snapshot {
+        paxos::snapshot what;
+        bool fetched;
+    };
+    std::optional<kept_snapshot> keeping_;   ///< handed to the storage
+    storage::health health_ = storage::health::good; ///< of the storage, as of the last tick
     bool stopped_ = false;
 };
 
@@ -9422,7 +9490,17 @@ inline void engine::step_founding() {
     if (auto const* g = founding_->group())
         join(g->cluster, g->members, {});
     else if (auto const* w = founding_->joined())
-        join(w->cluster, w->governing, {});
+        join_existing(*w);
+}
+
+/// Joins a group that others founded, and remembers it: what is written from here on belongs to that cluster.
+inline void engine::join_existing(paxos::welcome const& w) {
+    using paxos::founding_record;
+    founding_record const r{founding_record::step::chosen, paxos::first_configuration{w.cluster, w.governing}};
+    paxos::record const joined = r;
+    written_ = written_.next();
+    store_.append(std::span(&joined, 1), written_);
+    join(w.cluster, w.governing, {});
 }
 
 /// This node's id has refused to take part in a cluster for good: it goes on as an empty node under a fresh one.
@@ -9432,6 +9510,7 @@ inline void engine::start_over() {
     cluster_ = {};
     held_founding_.clear();
     held_.clear();
+    store_.start_over(self_.id);
     founding_.emplace(self_, founding_options(), paxos::durable_state{}, env_.now());
     if (met_self_) founding_->met_self(env_.now());
     env_.identity_changed(self_.id, {}, {});
@@ -9707,13 +9786,26 @@ inline void engine::release_held() {
     }
 }
 
-/// A snapshot takes a position of the stream. The core does not know of it: its positions move up by one, so that what
-/// it sends from now on waits for the snapshot too.
-inline void engine::keep_snapshot(paxos::snapshot const& s) {
-    written_ = written_.next();
-    core_base_ = core_base_.next();
-    store_.keep(s, written_);
+inline void engine::keep_snapshot(paxos::snapshot s, bool fetched) {
+    if (keeping_ && !keeping_->fetched) snapshotting_ = false; // Its report, if it comes, is for nobody.
+    keeping_ = kept_snapshot{std::move(s), fetched};
+    store_.keep(keeping_->what);
+}
+
+/// A snapshot counts once it is on disk: the log is trimmed behind this node's own, and what stands on a fetched one is
+/// acknowledged.
+inline void engine::on_kept(slot at, bool whole) {
+    if (!keeping_ || keeping_->what.at != at) return;
+    auto const [s, fetched] = *std::exchange(keeping_, std::nullopt);
+    (fetched ? installing_ : snapshotting_) = false;
+    if (!whole || !replica_) return; // The storage says why; the next interval tries again.
     snapshots_.keep(s);
+    if (fetched) {
+        if (replica_->install(s.at, s.behind, s.stamp, env_.now()))
+            calls_.resend(env_.now()); // It may hold outcomes whose entries never came by; a retry brings them.
+    } else if (s.at.value > options_.keep_entries) {
+        replica_->trim(slot{s.at.value - options_.keep_entries});
+    }
 }
 
 inline void engine::on_durable(lsn upto) { durable_ = std::max(durable_, upto); }
@@ -9807,18 +9899,16 @@ inline void engine::on_applied(apply_report&& report) {
         env_.log(log_level::warning, "this node's session expired: it was cut off for longer than session_timeout; "
                                      "calls that were under way end with outcome_unknown");
     }
-    if (report.snapshot && replica_) {
-        snapshotting_ = false;
+    if (report.snapshot && replica_ && !keeping_) {
         report.snapshot->governing = replica_->governing();
-        keep_snapshot(*report.snapshot);
-        slot const at = report.snapshot->at;
-        if (at.value > options_.keep_entries) replica_->trim(slot{at.value - options_.keep_entries});
+        keep_snapshot(std::move(*report.snapshot), false);
     }
     if (report.install_ended) { // Reports of earlier batches may come while it is on its way.
-        installing_ = false;
-        if (report.installed && replica_ &&
-            replica_->install(report.installed->at, report.installed->behind, report.installed->stamp, now))
-            calls_.resend(now); // The snapshot may hold outcomes whose entries never came by; a retry brings them.
+        bool const recovered = report.installed && snapshots_.newest() && snapshots_.newest()->at >= report.installed->at;
+        if (report.installed && replica_ && !recovered)
+            keep_snapshot(std::move(*report.installed), true); // Takes the place of an older one that is being kept.
+        else
+            installing_ = false;
     }
     if (!report.problem.empty() && report_.problem.empty()) env_.log(log_level::error, report.problem);
     report.snapshot.reset();
@@ -9836,7 +9926,6 @@ inline void engine::on(node_id from, paxos::snapshot_chunk const& m) {
     if (auto const next = snapshots_.take(m, env_.now())) {
         env_.send(std::span(&from, 1), paxos::message(*next));
     } else if (auto s = snapshots_.complete(); s && s->at > replica_->entries().chosen()) {
-        keep_snapshot(*s);
         install_ = std::move(s);
     }
 }
@@ -11293,6 +11382,1879 @@ inline std::vector<node_id> transport::connected() const {
 
 } // namespace openreplica::inline v0::runtime
 
+// <openreplica/storage/data_directory.hpp>
+// Storage on a disk: a write-ahead log and snapshots in one directory.
+
+// <openreplica/storage/disk_log.hpp>
+// A data directory at work, one step at a time and without threads: the writer, and what makes room for it.
+
+// <openreplica/storage/files.hpp>
+// What a storage needs of an operating system's files; tests put a disk that fails behind it.
+
+namespace openreplica::inline v0::storage {
+
+/// One open file.
+///
+/// @par Errors
+/// Every operation returns the error of the operating system, or a zero code. After a failed `sync` nothing that was
+/// written since the last successful one may be trusted, not even if a later `sync` succeeds.
+///
+/// @par Thread safety
+/// Unsafe.
+class file {
+public:
+    virtual ~file() = default;
+
+    /// Writes all parts, one behind the other, from byte `at` on. A short write is finished or reported as an error.
+    [[nodiscard]] virtual std::error_code write(std::uint64_t at, std::vector<std::string_view> const& parts) = 0;
+    /// Appends up to `n` bytes from byte `at` on to `out`; fewer only at the end of the file.
+    [[nodiscard]] virtual std::error_code read(std::uint64_t at, std::size_t n, std::string& out) = 0;
+    /// Makes data and size survive a loss of power.
+    [[nodiscard]] virtual std::error_code sync() = 0;
+    [[nodiscard]] virtual std::error_code size(std::uint64_t& out) = 0;
+};
+
+/// One directory that belongs to one node.
+///
+/// @par Order
+/// Names are as volatile as data: a created, renamed or removed file is only certain after `sync`.
+class directory {
+public:
+    virtual ~directory() = default;
+
+    enum class mode { existing, fresh }; ///< `fresh` creates the file, or empties the one that is there
+
+    [[nodiscard]] virtual std::pair<std::unique_ptr<file>, std::error_code> open(std::string const& name, mode m) = 0;
+    [[nodiscard]] virtual std::error_code list(std::vector<std::string>& names) = 0;
+    /// Replaces `to` if it exists.
+    [[nodiscard]] virtual std::error_code rename(std::string const& from, std::string const& to) = 0;
+    [[nodiscard]] virtual std::error_code remove(std::string const& name) = 0;
+    [[nodiscard]] virtual std::error_code sync() = 0;
+    /// For sentences: where it is.
+    [[nodiscard]] virtual std::string where() const = 0;
+};
+
+/// Reads a whole file. A file that does not exist is an error like any other.
+[[nodiscard]] inline std::error_code read_all(directory& dir, std::string const& name, std::string& out) {
+    auto [f, failure] = dir.open(name, directory::mode::existing);
+    std::uint64_t size = 0;
+    if (!failure) failure = f->size(size);
+    out.clear();
+    if (!failure) failure = f->read(0, static_cast<std::size_t>(size), out);
+    return failure;
+}
+
+/// Writes a whole file so that a crash leaves either none or all of it: aside, synced, renamed, directory synced.
+[[nodiscard]] inline std::error_code write_all(directory& dir, std::string const& name,
+                                               std::vector<std::string_view> const& parts) {
+    std::string const aside = name + ".tmp";
+    auto [f, failure] = dir.open(aside, directory::mode::fresh);
+    if (!failure) failure = f->write(0, parts);
+    if (!failure) failure = f->sync();
+    f.reset();
+    if (!failure) failure = dir.rename(aside, name);
+    if (!failure) failure = dir.sync();
+    return failure;
+}
+
+} // namespace openreplica::inline v0::storage
+
+// <openreplica/storage/identity.hpp>
+// Whose directory this is, and what a node must find again in it.
+
+// <openreplica/storage/segment.hpp>
+// The bytes of a segment of the write-ahead log: its header, and the frame around each record.
+//
+//   segment   magic 8 | version 4 | header size 4 | node 16 | number 8 | … zeros … | crc 4          64 bytes
+//   record    length 4 | type 1 | zero 3 | lsn 8 | chain 8 | durable hint 8 | payload crc 4 | header crc 4   40 bytes
+//             payload, padded with zeros to a multiple of 8
+//
+// A header has a checksum of its own, so that a length is trusted before it is used. The chain value is a hash of the
+// previous record's header: a record that was written elsewhere, or earlier, does not fit. The durable hint is the
+// highest position that was known to be on disk when the record was written: what lies at or below it was perhaps
+// acknowledged, and is never truncated.
+
+// <openreplica/storage/record_codec.hpp>
+// The records of the protocol as bytes of the write-ahead log.
+
+namespace openreplica::inline v0::storage {
+
+/// What the log remembers besides its entries. Every segment begins with one, so that older segments can go.
+struct checkpoint {
+    ballot promised;
+    slot chosen;
+    paxos::first_configuration group;
+    bool group_chosen = false;
+    std::vector<cluster_id> abandoned;
+    bool operator==(checkpoint const&) const = default;
+
+    /// Takes in what a record changes here.
+    void apply(paxos::record const& r) {
+        std::visit([this](auto const& body) { on(body); }, r);
+    }
+
+private:
+    void on(paxos::promise_record const& r) { promised = std::max(promised, r.promised); }
+    void on(paxos::accept_record const& r) { promised = std::max(promised, r.what.accepted); }
+    void on(paxos::chosen_record const& r) { chosen = std::max(chosen, r.chosen); }
+    void on(paxos::founding_record const& r) {
+        using step = paxos::founding_record::step;
+        switch (r.what) {
+        case step::accepted:
+        case step::chosen:
+            group = r.first;
+            group_chosen = r.what == step::chosen;
+            break;
+        case step::abandoned: abandoned.push_back(r.first.cluster); break;
+        case step::ended:
+            if (group.cluster == r.first.cluster) group = {};
+            break;
+        }
+    }
+};
+
+/// Everything that a WAL can hold.
+using wal_record = std::variant<paxos::promise_record, paxos::accept_record, paxos::chosen_record,
+                                paxos::founding_record, checkpoint>;
+
+/// The type byte of each, in the order of the variant. Every letter has several bits set, so that no flip of one bit
+/// makes a header begin with zeros, which is what a sector that never reached the disk looks like.
+inline constexpr std::string_view wal_record_types = "PACFS";
+
+/// The last byte of every payload, for the same reason.
+inline constexpr char payload_end = '\x5a';
+
+namespace detail {
+
+inline void put(wire_writer& w, paxos::promise_record const& r) { w.put(r.promised); }
+/// Everything but the body, which comes last.
+inline void put_head(wire_writer& w, paxos::accept_record const& r) {
+    w.put(r.what.at);
+    w.put(r.what.accepted);
+    w.put(static_cast<std::uint8_t>(r.what.what.kind));
+    w.put(r.what.what.stamp);
+    w.put(static_cast<std::uint32_t>(r.what.what.body.size()));
+}
+inline void put(wire_writer& w, paxos::accept_record const& r) {
+    put_head(w, r);
+    w.put_raw(r.what.what.body.view());
+}
+inline void put(wire_writer& w, paxos::chosen_record const& r) { w.put(r.chosen); }
+inline void put(wire_writer& w, paxos::founding_record const& r) {
+    w.put(static_cast<std::uint8_t>(r.what));
+    w.put(r.first.cluster);
+    encode(w, r.first.members);
+}
+inline void put(wire_writer& w, checkpoint const& r) {
+    w.put(r.promised);
+    w.put(r.chosen);
+    w.put(r.group.cluster);
+    encode(w, r.group.members);
+    w.put(r.group_chosen);
+    w.put(static_cast<std::uint32_t>(r.abandoned.size()));
+    for (cluster_id c : r.abandoned) w.put(c);
+}
+
+inline wal_record get_promise(wire_reader& r) { return paxos::promise_record{r.get_ballot()}; }
+inline wal_record get_accept(wire_reader& r, std::shared_ptr<std::string const> const& buffer, std::size_t offset) {
+    paxos::accept_record a;
+    a.what.at = r.get<slot>();
+    a.what.accepted = r.get_ballot();
+    auto const kind = r.get<std::uint8_t>();
+    if (kind > static_cast<std::uint8_t>(paxos::value_kind::configuration)) r.fail();
+    a.what.what.kind = static_cast<paxos::value_kind>(kind);
+    a.what.what.stamp = r.get<log_time>();
+    std::size_t const size = r.get_string().size();
+    // A slice of the segment that was read: a gigabyte of log is not copied entry by entry.
+    if (r.ok() && size > 0) a.what.what.body = shared_bytes(buffer, offset + r.offset() - size, size);
+    return a;
+}
+inline wal_record get_founding(wire_reader& r) {
+    paxos::founding_record f;
+    auto const step = r.get<std::uint8_t>();
+    if (step < 1 || step > 4) r.fail();
+    f.what = static_cast<paxos::founding_record::step>(step);
+    f.first.cluster = r.get<cluster_id>();
+    f.first.members = paxos::decode_configuration(r);
+    return f;
+}
+inline wal_record get_checkpoint(wire_reader& r) {
+    checkpoint c;
+    c.promised = r.get_ballot();
+    c.chosen = r.get<slot>();
+    c.group.cluster = r.get<cluster_id>();
+    c.group.members = paxos::decode_configuration(r);
+    c.group_chosen = r.get_bool();
+    auto const n = r.get<std::uint32_t>();
+    for (std::uint32_t i = 0; i < n && r.ok(); ++i) c.abandoned.push_back(r.get<cluster_id>());
+    return c;
+}
+
+} // namespace detail
+
+/// Appends the payload of a record to `out`.
+template <class Record>
+void encode_payload(Record const& r, std::string& out) {
+    wire_writer w(out);
+    detail::put(w, r);
+    out += payload_end;
+}
+
+/// Reads the payload of a record of the given type; nothing when it is none that this version knows.
+[[nodiscard]] inline std::optional<wal_record> decode_payload(char type, std::shared_ptr<std::string const> const& buffer,
+                                                              std::size_t offset, std::size_t size) {
+    if (size == 0 || (*buffer)[offset + size - 1] != payload_end) return std::nullopt;
+    wire_reader r(std::string_view(*buffer).substr(offset, size - 1));
+    std::optional<wal_record> out;
+    switch (type) {
+    case 'P': out = detail::get_promise(r); break;
+    case 'A': out = detail::get_accept(r, buffer, offset); break;
+    case 'C': out = paxos::chosen_record{r.get<slot>()}; break;
+    case 'F': out = detail::get_founding(r); break;
+    case 'S': out = detail::get_checkpoint(r); break;
+    default: return std::nullopt;
+    }
+    if (!r.complete()) return std::nullopt;
+    return out;
+}
+
+} // namespace openreplica::inline v0::storage
+
+namespace openreplica::inline v0::storage {
+
+inline constexpr std::string_view segment_magic = "ORSEGMNT";
+inline constexpr std::uint32_t segment_version = 1;
+inline constexpr std::size_t segment_header_size = 64;
+inline constexpr std::size_t record_header_size = 40;
+/// What a disk writes at once.
+inline constexpr std::size_t sector_size = 512;
+/// A longer record is refused before it is written, and a longer length is damage.
+inline constexpr std::uint32_t max_record_bytes = 1u << 30;
+
+/// `wal-0000000000000001`: sorted by name is sorted by number.
+[[nodiscard]] inline std::string segment_name(std::uint64_t number) {
+    char text[32];
+    std::snprintf(text, sizeof text, "wal-%016llu", static_cast<unsigned long long>(number));
+    return text;
+}
+/// The number in a file's name after `prefix`, when the rest of the name is sixteen digits.
+[[nodiscard]] inline std::optional<std::uint64_t> numbered(std::string_view name, std::string_view prefix) {
+    if (!name.starts_with(prefix) || name.size() != prefix.size() + 16) return std::nullopt;
+    std::uint64_t n = 0;
+    for (char c : name.substr(prefix.size())) {
+        if (c < '0' || c > '9') return std::nullopt;
+        n = n * 10 + static_cast<std::uint64_t>(c - '0');
+    }
+    return n;
+}
+
+struct segment_header {
+    node_id node;
+    std::uint64_t number = 0;
+    bool operator==(segment_header const&) const = default;
+};
+
+[[nodiscard]] inline std::string encode(segment_header const& h) {
+    std::string out;
+    wire_writer w(out);
+    w.put_raw(segment_magic);
+    w.put(segment_version);
+    w.put(static_cast<std::uint32_t>(segment_header_size));
+    w.put(h.node);
+    w.put(h.number);
+    out.resize(segment_header_size - 4, '\0');
+    w.put(crc32c(out));
+    return out;
+}
+
+/// Nothing when the bytes are no segment header of a version that this program knows.
+[[nodiscard]] inline std::optional<segment_header> decode_segment_header(std::string_view in) {
+    if (in.size() < segment_header_size) return std::nullopt;
+    wire_reader r(in.substr(0, segment_header_size));
+    bool const known = r.get_raw(segment_magic.size()) == segment_magic && r.get<std::uint32_t>() == segment_version &&
+                       r.get<std::uint32_t>() == segment_header_size;
+    segment_header h;
+    h.node = r.get<node_id>();
+    h.number = r.get<std::uint64_t>();
+    wire_reader tail(in.substr(segment_header_size - 4, 4));
+    if (!known || tail.get<std::uint32_t>() != crc32c(in.substr(0, segment_header_size - 4))) return std::nullopt;
+    return h;
+}
+
+struct record_header {
+    std::uint32_t length = 0; ///< of the payload, bytes
+    char type = 0;
+    lsn at;
+    std::uint64_t chain = 0; ///< of the record before
+    lsn durable_hint;
+    std::uint32_t payload_crc = 0;
+    bool operator==(record_header const&) const = default;
+
+    /// How many bytes the whole record takes.
+    [[nodiscard]] std::size_t span() const { return record_header_size + (std::size_t{length} + 7) / 8 * 8; }
+};
+
+inline void encode(record_header const& h, std::string& out) {
+    std::size_t const begin = out.size();
+    wire_writer w(out);
+    w.put(h.length);
+    w.put(static_cast<std::uint8_t>(h.type));
+    out.append(3, '\0');
+    w.put(h.at);
+    w.put(h.chain);
+    w.put(h.durable_hint);
+    w.put(h.payload_crc);
+    w.put(crc32c(std::string_view(out).substr(begin)));
+}
+
+/// Nothing when the header's own checksum does not hold.
+[[nodiscard]] inline std::optional<record_header> decode_record_header(std::string_view in) {
+    if (in.size() < record_header_size) return std::nullopt;
+    wire_reader r(in.substr(0, record_header_size));
+    record_header h;
+    h.length = r.get<std::uint32_t>();
+    h.type = static_cast<char>(r.get<std::uint8_t>());
+    bool const zeros = r.get_raw(3) == std::string_view("\0\0\0", 3);
+    h.at = r.get<lsn>();
+    h.chain = r.get<std::uint64_t>();
+    h.durable_hint = r.get<lsn>();
+    h.payload_crc = r.get<std::uint32_t>();
+    auto const crc = r.get<std::uint32_t>();
+    if (crc != crc32c(in.substr(0, record_header_size - 4)) || !zeros || h.length > max_record_bytes) return std::nullopt;
+    return h;
+}
+
+/// The chain value that the record behind the one with this encoded header must carry.
+[[nodiscard]] inline std::uint64_t chain_after(std::string_view encoded_header) {
+    return hash64(encoded_header.substr(0, record_header_size));
+}
+/// The chain value of a log's very first record.
+[[nodiscard]] inline std::uint64_t chain_seed(node_id node) { return mix64(node.high ^ mix64(node.low)); }
+
+} // namespace openreplica::inline v0::storage
+
+namespace openreplica::inline v0::storage {
+
+/// A fixed block of bytes with its own magic and checksum, one sector long, so that a disk writes all or nothing of it.
+namespace sealed {
+
+[[nodiscard]] inline std::string seal(std::string_view magic, std::string_view body) {
+    std::string out(magic);
+    wire_writer w(out);
+    w.put_string(body);
+    w.put(crc32c(out));
+    out.resize(sector_size, '\0');
+    return out;
+}
+
+/// The body, or nothing when the block is not whole.
+[[nodiscard]] inline std::optional<std::string_view> open(std::string_view magic, std::string_view block) {
+    wire_reader r(block.substr(0, sector_size));
+    if (r.get_raw(magic.size()) != magic) return std::nullopt;
+    std::string_view const body = r.get_string();
+    std::size_t const end = r.offset();
+    auto const crc = r.get<std::uint32_t>();
+    if (!r.ok() || crc != crc32c(block.substr(0, end))) return std::nullopt;
+    return body;
+}
+
+} // namespace sealed
+
+/// The `id` file: who the node is. Written when the directory is made, twice into one file, and never changed while the
+/// id lives.
+struct identity {
+    node_id node;
+    bool ready = false;     ///< false while the directory is being made: whatever else is in it is not this id's
+    bool only_joins = false; ///< it replaced an id whose data were damaged: it never founds a group
+    bool operator==(identity const&) const = default;
+};
+
+inline constexpr std::string_view identity_magic = "ORIDENT1";
+inline constexpr char const* identity_name = "id";
+
+[[nodiscard]] inline std::string encode(identity const& i) {
+    std::string body;
+    wire_writer w(body);
+    w.put(i.node);
+    w.put(i.ready);
+    w.put(i.only_joins);
+    std::string const block = sealed::seal(identity_magic, body);
+    return block + block;
+}
+
+[[nodiscard]] inline std::optional<identity> decode_identity(std::string_view file) {
+    for (std::size_t at : {std::size_t{0}, sector_size}) {
+        auto const body = file.size() < at + sector_size ? std::nullopt : sealed::open(identity_magic, file.substr(at));
+        if (!body) continue;
+        wire_reader r(*body);
+        identity i;
+        i.node = r.get<node_id>();
+        i.ready = r.get_bool();
+        i.only_joins = r.get_bool();
+        if (r.complete() && !i.node.empty()) return i;
+    }
+    return std::nullopt;
+}
+
+/// A `meta` file: what must not be missed if the end of the log, or a snapshot, is gone. Two of them take turns.
+struct meta {
+    std::uint64_t number = 0;    ///< rises with every write: the higher of the two counts
+    node_id node;
+    ballot promised;             ///< the promise is at least this
+    slot snapshot;               ///< a snapshot of this slot was on disk
+    std::uint64_t first_segment = 0; ///< segments below it may be gone
+    lsn durable;                 ///< the log reached this position once
+    std::uint32_t voters = 0;    ///< how many the group had; 0: no group
+    bool operator==(meta const&) const = default;
+};
+
+inline constexpr std::string_view meta_magic = "ORMETA01";
+inline constexpr char const* meta_names[] = {"meta.a", "meta.b"};
+
+[[nodiscard]] inline std::string encode(meta const& m) {
+    std::string body;
+    wire_writer w(body);
+    w.put(m.number);
+    w.put(m.node);
+    w.put(m.promised);
+    w.put(m.snapshot);
+    w.put(m.first_segment);
+    w.put(m.durable);
+    w.put(m.voters);
+    return sealed::seal(meta_magic, body);
+}
+
+[[nodiscard]] inline std::optional<meta> decode_meta(std::string_view file, node_id owner) {
+    auto const body = file.size() < sector_size ? std::nullopt : sealed::open(meta_magic, file);
+    if (!body) return std::nullopt;
+    wire_reader r(*body);
+    meta m;
+    m.number = r.get<std::uint64_t>();
+    m.node = r.get<node_id>();
+    m.promised = r.get_ballot();
+    m.snapshot = r.get<slot>();
+    m.first_segment = r.get<std::uint64_t>();
+    m.durable = r.get<lsn>();
+    m.voters = r.get<std::uint32_t>();
+    if (!r.complete() || m.node != owner) return std::nullopt;
+    return m;
+}
+
+/// The two meta files of a directory.
+class meta_files {
+    directory& dir_;
+    meta last_;
+
+public:
+    explicit meta_files(directory& dir) : dir_(dir) {}
+
+    /// The higher valid one; nothing when both are bad.
+    [[nodiscard]] std::optional<meta> read(node_id owner) {
+        std::optional<meta> best;
+        for (char const* name : meta_names) {
+            std::string content;
+            if (read_all(dir_, name, content)) continue;
+            auto const m = decode_meta(content, owner);
+            if (m && (!best || m->number > best->number)) best = m;
+        }
+        if (best) last_ = *best;
+        return best;
+    }
+
+    /// Writes both, one after the other, so that at every moment one of them is whole; numbers them.
+    [[nodiscard]] std::error_code write(meta m) {
+        m.number = last_.number;
+        for (int i = 0; i < 2; ++i) {
+            ++m.number;
+            std::string const block = encode(m);
+            if (auto failure = write_all(dir_, meta_names[m.number % 2], {block})) return failure;
+        }
+        last_ = m;
+        return {};
+    }
+    [[nodiscard]] meta const& last() const { return last_; }
+};
+
+} // namespace openreplica::inline v0::storage
+
+// <openreplica/storage/recovery.hpp>
+// Opens a data directory: who the node is, what it remembers, and whether it may still vote.
+//
+// The order: lock (the directory's owner did), identity, meta, newest valid snapshot, log. What is truncated is kept
+// aside first, everything that was recovered is written to disk again and read back, and only then does the node speak.
+
+// <openreplica/storage/snapshot_file.hpp>
+// Snapshots as files.
+//
+//   snapshot-0000000000000042   magic 8 | header length 4 | header … | crc 4          what it is a snapshot of
+//                               { chunk: up to 1 MiB of the state | crc 4 } …
+//                               magic 8 | crc of the whole state 4 | crc of these 12 bytes 4
+
+namespace openreplica::inline v0::storage {
+
+inline constexpr std::string_view snapshot_magic = "ORSNAP01";
+inline constexpr std::string_view snapshot_end_magic = "ORSNAPED";
+inline constexpr std::size_t snapshot_chunk_bytes = 1u << 20;
+/// After so many bytes of a snapshot the disk is made to take them: other writers never wait behind a gigabyte.
+inline constexpr std::size_t snapshot_sync_bytes = 8u << 20;
+inline constexpr char const* snapshot_aside = "snapshot.tmp";
+
+[[nodiscard]] inline std::string snapshot_name(slot at) {
+    return "snapshot-" + segment_name(at.value).substr(4);
+}
+
+namespace detail {
+
+[[nodiscard]] inline std::string encode_snapshot_header(node_id node, paxos::snapshot const& s) {
+    std::string body;
+    wire_writer b(body);
+    b.put(node);
+    b.put(s.at);
+    b.put(s.behind);
+    b.put(s.stamp);
+    encode(b, s.governing);
+    b.put(static_cast<std::uint64_t>(s.state.size()));
+    std::string out(snapshot_magic);
+    wire_writer w(out);
+    w.put_string(body);
+    w.put(crc32c(out));
+    return out;
+}
+
+[[nodiscard]] inline std::string encode_crc(std::uint32_t crc) {
+    std::string out;
+    wire_writer(out).put(crc);
+    return out;
+}
+
+} // namespace detail
+
+/// Reads a whole snapshot file. Nothing when a single bit of it is wrong, or when it belongs to another node.
+[[nodiscard]] inline std::optional<paxos::snapshot> decode_snapshot(node_id node, std::string_view file) {
+    wire_reader r(file);
+    bool const magic = r.get_raw(snapshot_magic.size()) == snapshot_magic;
+    wire_reader h(r.get_string());
+    std::size_t const header_end = r.offset();
+    if (!magic || r.get<std::uint32_t>() != crc32c(file.substr(0, header_end)) || !r.ok()) return std::nullopt;
+    paxos::snapshot s;
+    bool const own = h.get<node_id>() == node;
+    s.at = h.get<slot>();
+    s.behind = h.get_ballot();
+    s.stamp = h.get<log_time>();
+    s.governing = paxos::decode_configuration(h);
+    auto left = h.get<std::uint64_t>();
+    if (!own || !h.complete() || left > r.remaining()) return std::nullopt;
+    std::string state;
+    state.reserve(static_cast<std::size_t>(left));
+    while (left > 0) {
+        std::string_view const chunk = r.get_raw(static_cast<std::size_t>(std::min<std::uint64_t>(left, snapshot_chunk_bytes)));
+        if (r.get<std::uint32_t>() != crc32c(chunk) || !r.ok()) return std::nullopt;
+        state += chunk;
+        left -= chunk.size();
+    }
+    std::string_view const end = file.substr(r.offset());
+    bool const closed = r.get_raw(snapshot_end_magic.size()) == snapshot_end_magic &&
+                        r.get<std::uint32_t>() == crc32c(state) && r.get<std::uint32_t>() == crc32c(end.substr(0, 12));
+    if (!closed || !r.complete()) return std::nullopt;
+    s.state = shared_bytes(std::move(state));
+    return s;
+}
+
+/// Writes a snapshot so that a crash leaves all of it or none: aside, synced, read back, renamed, directory synced.
+[[nodiscard]] inline std::error_code write_snapshot(directory& dir, node_id node, paxos::snapshot const& s) {
+    std::string_view const state = s.state.view();
+    auto [f, failure] = dir.open(snapshot_aside, directory::mode::fresh);
+    std::uint64_t at = 0;
+    std::size_t unsynced = 0;
+    auto const put = [&, &f = f, &failure = failure](std::vector<std::string_view> const& parts) {
+        if (!failure) failure = f->write(at, parts);
+        for (std::string_view p : parts) at += p.size(), unsynced += p.size();
+        if (failure || unsynced < snapshot_sync_bytes) return;
+        failure = f->sync();
+        unsynced = 0;
+    };
+    put({detail::encode_snapshot_header(node, s)});
+    for (std::size_t from = 0; from < state.size() && !failure; from += snapshot_chunk_bytes) {
+        std::string_view const chunk = state.substr(from, snapshot_chunk_bytes);
+        std::string const crc = detail::encode_crc(crc32c(chunk));
+        put({chunk, crc});
+    }
+    std::string end = std::string(snapshot_end_magic) + detail::encode_crc(crc32c(state));
+    end += detail::encode_crc(crc32c(end));
+    put({end});
+    if (!failure) failure = f->sync();
+    f.reset();
+    std::string back;
+    if (!failure) failure = read_all(dir, snapshot_aside, back);
+    if (!failure && decode_snapshot(node, back) != s) failure = std::make_error_code(std::errc::io_error);
+    if (!failure) failure = dir.rename(snapshot_aside, snapshot_name(s.at));
+    if (!failure) failure = dir.sync();
+    if (failure) (void)dir.remove(snapshot_aside);
+    return failure;
+}
+
+} // namespace openreplica::inline v0::storage
+
+// <openreplica/storage/wal_reader.hpp>
+// Reads a write-ahead log from its beginning, and finds out how it ends.
+
+// <openreplica/storage/damage.hpp>
+// A torn tail or corruption? The decision, as a table.
+
+namespace openreplica::inline v0::storage {
+
+/// What a scan of the log saw where the readable records end. "Here" is the first byte that is no valid record.
+struct finding {
+    /// Valid records that lie behind the bad one.
+    enum class later : std::uint8_t {
+        none,
+        same_group, ///< only ones that were written before the bad record was known to be on disk
+        later_group ///< at least one that was written when the bad record was on disk already
+    };
+    bool last_segment = true;  ///< no segment follows
+    bool zeros = false;        ///< nothing but zeros, or nothing at all, from here to the end of the segment
+    bool cut = false;          ///< the file ends inside the record
+    bool header_ok = false;    ///< the record's header is whole
+    bool zero_sector = false;  ///< a sector of the record was never written: it holds only zeros
+    bool foreign = false;      ///< the checksums hold, but it belongs elsewhere: wrong position, chain or owner
+    bool acknowledged = false; ///< the position is known to have been on disk once
+    later behind = later::none;
+};
+
+/// What follows from it.
+enum class verdict : std::uint8_t {
+    clean,   ///< the log ends here, as it was left
+    torn,    ///< a write that was never acknowledged: truncate here and go on
+    damaged, ///< acknowledged data may be missing: this node must not vote under its id any more
+};
+
+/// One row of the table. `any` fits both.
+struct damage_row {
+    enum class is : std::uint8_t { no, yes, any };
+    std::string_view name;
+    std::string_view sentence;
+    is last_segment, zeros, cut, header_ok, zero_sector, foreign, acknowledged, same_group, later_group;
+    verdict then;
+
+    [[nodiscard]] constexpr bool fits(finding const& f) const {
+        auto const one = [](is wanted, bool got) { return wanted == is::any || (wanted == is::yes) == got; };
+        return one(last_segment, f.last_segment) && one(zeros, f.zeros) && one(cut, f.cut) && one(header_ok, f.header_ok) &&
+               one(zero_sector, f.zero_sector) && one(foreign, f.foreign) && one(acknowledged, f.acknowledged) &&
+               one(same_group, f.behind == finding::later::same_group) &&
+               one(later_group, f.behind == finding::later::later_group);
+    }
+};
+
+namespace detail {
+inline constexpr auto N = damage_row::is::no;
+inline constexpr auto Y = damage_row::is::yes;
+inline constexpr auto A = damage_row::is::any;
+} // namespace detail
+
+/// The first row that fits decides. The last one fits everything.
+///
+/// A write that was under way when the power went leaves whole sectors of zeros, because segments are zeroed before
+/// use; decay and misdirected writes do not. What was acknowledged is known from the durable hints of later records.
+inline constexpr damage_row damage_table[] = {
+    // name, sentence, last, zeros, cut, header, zero sector, foreign, acknowledged, same group, later group, verdict
+    {"T11", "the log ends before a position that was on disk once", detail::A, detail::Y, detail::A, detail::A, detail::A,
+     detail::A, detail::Y, detail::A, detail::A, verdict::damaged},
+    {"T1", "zeros to the end of the segment", detail::A, detail::Y, detail::A, detail::A, detail::A, detail::A, detail::N,
+     detail::A, detail::A, verdict::clean},
+    {"T10", "a record that was written elsewhere or at another time", detail::A, detail::N, detail::A, detail::A, detail::A,
+     detail::Y, detail::A, detail::A, detail::A, verdict::damaged},
+    {"T7", "a bad record before records that were written later", detail::A, detail::N, detail::A, detail::A, detail::A,
+     detail::N, detail::A, detail::A, detail::Y, verdict::damaged},
+    {"T6", "a bad record that was on disk once", detail::A, detail::N, detail::A, detail::A, detail::A, detail::N, detail::Y,
+     detail::A, detail::A, verdict::damaged},
+    {"T9", "a bad record in a segment that others follow", detail::N, detail::N, detail::A, detail::A, detail::A, detail::N,
+     detail::N, detail::A, detail::N, verdict::damaged},
+    {"T2", "the file ends inside a record", detail::Y, detail::N, detail::Y, detail::A, detail::A, detail::N, detail::N,
+     detail::N, detail::N, verdict::torn},
+    {"T8", "a sector of a record was never written, others of the same write were", detail::Y, detail::N, detail::A,
+     detail::A, detail::Y, detail::N, detail::N, detail::Y, detail::N, verdict::torn},
+    {"T3", "a sector of a record's header was never written", detail::Y, detail::N, detail::N, detail::N, detail::Y,
+     detail::N, detail::N, detail::N, detail::N, verdict::torn},
+    {"T4", "a sector of a record's payload was never written", detail::Y, detail::N, detail::N, detail::Y, detail::Y,
+     detail::N, detail::N, detail::N, detail::N, verdict::torn},
+    {"T5", "a bad record, every sector of which was written", detail::A, detail::A, detail::A, detail::A, detail::A,
+     detail::A, detail::A, detail::A, detail::A, verdict::damaged},
+};
+
+[[nodiscard]] constexpr damage_row const& judge(finding const& f) {
+    for (damage_row const& row : damage_table)
+        if (row.fits(f)) return row;
+    return damage_table[std::size(damage_table) - 1];
+}
+
+} // namespace openreplica::inline v0::storage
+
+// <openreplica/storage/wal_writer.hpp>
+// Appends to the write-ahead log, one group at a time.
+
+namespace openreplica::inline v0::storage {
+
+/// One segment of the log, as trimming sees it.
+struct segment_info {
+    std::uint64_t number = 0;
+    slot highest; ///< of the entries in it; 0: none
+};
+
+/// Where a log ends, and what it holds: what recovery found, and where the writer goes on.
+struct wal_tail {
+    std::deque<segment_info> segments; ///< oldest first; the last one is written to
+    std::uint64_t offset = 0;          ///< of the next record in the last segment
+    lsn last;                          ///< position of the last record
+    std::uint64_t chain = 0;           ///< what the next record must carry
+    checkpoint state;                  ///< after the last record
+};
+
+/// Where the next segment is prepared; it becomes one by being renamed.
+inline constexpr char const* spare_name = "spare";
+/// The same for a segment that the writer prepares itself, because no spare is ready or the spare is too small.
+inline constexpr char const* urgent_name = "segment.tmp";
+
+/// Makes a file of `bytes` zeros that are on disk, so that writing into it later changes no metadata.
+[[nodiscard]] inline std::error_code prepare_segment(directory& dir, std::string const& name, std::uint64_t bytes) {
+    auto [f, failure] = dir.open(name, directory::mode::fresh);
+    std::string const zeros(std::min<std::uint64_t>(bytes, 1u << 20), '\0');
+    for (std::uint64_t at = 0; at < bytes && !failure; at += zeros.size())
+        failure = f->write(at, {std::string_view(zeros).substr(0, static_cast<std::size_t>(bytes - at))});
+    if (!failure) failure = f->sync();
+    if (failure && f) (void)dir.remove(name); // A disk that is full gets back what this took.
+    return failure;
+}
+
+/// The writing end of the log: records are gathered with `add`, and written and synced together by `commit`.
+///
+/// @par Order
+/// A group lies in one segment, and a segment is left only when everything in it is durable. A new segment begins with a
+/// checkpoint in the same write as the group that needed the room.
+///
+/// @par Errors
+/// `commit` either makes the whole group durable or changes nothing that a reader would take for a record. With "no
+/// space" the group stays, and `commit` may be called again. After any other error the writer is poisoned: every further
+/// call returns that error, because nobody knows what the disk holds.
+///
+/// @par Thread safety
+/// Unsafe. The spare may be prepared on another thread while `has_spare()` is false.
+class wal_writer {
+    directory& dir_;
+    node_id node_;
+    std::uint64_t segment_bytes_;
+    wal_tail tail_;
+    std::unique_ptr<file> current_;
+    std::uint64_t capacity_ = 0; ///< size of the current segment
+    lsn durable_;
+    bool has_spare_ = false;
+    std::error_code poison_;
+    std::vector<paxos::record> group_;
+    std::string frames_; ///< scratch: headers and small payloads of a group
+
+public:
+    /// Records with bodies up to this size are copied into one buffer; larger bodies are written from where they are.
+    static constexpr std::size_t copied_bytes = 4096;
+
+    wal_writer(directory& dir, node_id node, std::uint64_t segment_bytes, wal_tail tail)
+        : dir_(dir), node_(node), segment_bytes_(segment_bytes), tail_(std::move(tail)), durable_(tail_.last) {}
+
+    /// Opens the last segment. Call once, before anything else.
+    [[nodiscard]] std::error_code open() {
+        auto [f, failure] = dir_.open(segment_name(tail_.segments.back().number), directory::mode::existing);
+        if (!failure) failure = f->size(capacity_);
+        current_ = std::move(f);
+        return poison_ = failure;
+    }
+
+    void add(paxos::record r) { group_.push_back(std::move(r)); }
+    [[nodiscard]] bool has_group() const { return !group_.empty(); }
+
+    /// Writes the group and makes it durable.
+    [[nodiscard]] std::error_code commit() {
+        if (poison_ || group_.empty()) return poison_;
+        std::error_code const failure = tail_.offset + group_size() > capacity_ ? commit_rolling() : commit_here();
+        if (failure) {
+            if (!is_full(failure)) poison_ = failure;
+            return failure;
+        }
+        durable_ = tail_.last;
+        group_.clear();
+        return {};
+    }
+
+    /// The error that ended this writer; zero while it works.
+    [[nodiscard]] std::error_code poisoned() const { return poison_; }
+
+    [[nodiscard]] static bool is_full(std::error_code const& e) {
+        return e == std::errc::no_space_on_device || e == std::error_code(EDQUOT, std::system_category());
+    }
+
+    [[nodiscard]] bool has_spare() const { return has_spare_; }
+    void spare_is_ready() { has_spare_ = true; }
+
+    /// The oldest segments that hold nothing but entries up to `upto`: what may be deleted. They are forgotten here; the
+    /// caller removes the files once its meta file says where the log begins now.
+    [[nodiscard]] std::vector<std::uint64_t> forget(slot upto) {
+        std::vector<std::uint64_t> gone;
+        while (tail_.segments.size() > 1 && tail_.segments.front().highest <= upto) {
+            gone.push_back(tail_.segments.front().number);
+            tail_.segments.pop_front();
+        }
+        return gone;
+    }
+
+    [[nodiscard]] wal_tail const& tail() const { return tail_; }
+    [[nodiscard]] lsn durable() const { return durable_; }
+
+private:
+    [[nodiscard]] static std::size_t payload_bound(paxos::record const& r) {
+        if (auto const* a = std::get_if<paxos::accept_record>(&r)) return a->what.what.body.size() + 64;
+        return std::holds_alternative<paxos::founding_record>(r) ? 16 * 1024 : 64;
+    }
+    [[nodiscard]] std::size_t group_size() const {
+        std::size_t n = 0;
+        for (paxos::record const& r : group_) n += record_header_size + payload_bound(r) + 8;
+        return n;
+    }
+
+    [[nodiscard]] std::error_code commit_here() {
+        wal_tail next = tail_;
+        std::vector<std::string_view> const parts = encode_group(next, false);
+        std::error_code failure = current_->write(tail_.offset, parts);
+        if (!failure) failure = current_->sync();
+        if (!failure) take(std::move(next));
+        return failure;
+    }
+
+    /// Begins a new segment with the group. The spare becomes a segment by its name, once its contents are on disk: a
+    /// segment that a reader finds has always a whole header and a whole checkpoint.
+    [[nodiscard]] std::error_code commit_rolling() {
+        std::uint64_t const overhead = segment_header_size + record_header_size + 32 * 1024 +
+                                       tail_.state.abandoned.size() * sizeof(cluster_id);
+        std::uint64_t const needed = std::max<std::uint64_t>(segment_bytes_, overhead + group_size());
+        bool const spare_fits = has_spare_ && needed == segment_bytes_;
+        char const* const name = spare_fits ? spare_name : urgent_name;
+        if (!spare_fits)
+            if (auto failure = prepare_segment(dir_, urgent_name, needed)) return failure;
+        auto [fresh, failure] = dir_.open(name, directory::mode::existing);
+        wal_tail next = tail_;
+        next.segments.push_back({tail_.segments.back().number + 1, {}});
+        next.offset = 0;
+        if (!failure) failure = fresh->write(0, encode_group(next, true));
+        if (!failure) failure = fresh->sync();
+        if (!failure) failure = dir_.rename(name, segment_name(next.segments.back().number));
+        if (!failure) failure = dir_.sync();
+        if (failure) return failure;
+        has_spare_ = has_spare_ && !spare_fits;
+        current_ = std::move(fresh);
+        capacity_ = needed;
+        take(std::move(next));
+        return {};
+    }
+
+    void take(wal_tail&& next) {
+        tail_ = std::move(next);
+        for (paxos::record const& r : group_) tail_.state.apply(r);
+    }
+
+    /// Encodes the group behind `next`, which moves on to its end. The views point into `frames_` and into the group.
+    [[nodiscard]] std::vector<std::string_view> encode_group(wal_tail& next, bool rolls) {
+        struct cut {
+            std::size_t at;
+            std::string_view body;
+        };
+        frames_.clear();
+        std::vector<cut> cuts;
+        if (rolls) {
+            frames_ += encode(segment_header{node_, next.segments.back().number});
+            encode_record('S', tail_.state, {}, next);
+        }
+        for (paxos::record const& r : group_) {
+            char const type = wal_record_types[r.index()];
+            std::string_view body;
+            if (auto const* a = std::get_if<paxos::accept_record>(&r)) {
+                next.segments.back().highest = std::max(next.segments.back().highest, a->what.at);
+                if (a->what.what.body.size() > copied_bytes) body = a->what.what.body.view();
+            }
+            std::visit([&](auto const& record) { encode_record(type, record, body, next); }, r);
+            if (!body.empty()) cuts.push_back({body_end_, body});
+        }
+        next.offset += frames_.size();
+        std::vector<std::string_view> parts;
+        std::size_t from = 0;
+        for (cut const& c : cuts) {
+            parts.push_back(std::string_view(frames_).substr(from, c.at - from));
+            parts.push_back(c.body);
+            next.offset += c.body.size();
+            from = c.at;
+        }
+        parts.push_back(std::string_view(frames_).substr(from));
+        return parts;
+    }
+
+    /// Appends one framed record to `frames_`, without `body`, which belongs at `body_end_`.
+    template <class Record>
+    void encode_record(char type, Record const& r, std::string_view body, wal_tail& next) {
+        std::size_t const begin = frames_.size();
+        frames_.append(record_header_size, '\0');
+        std::size_t const payload = frames_.size();
+        if (body.empty())
+            encode_payload(r, frames_);
+        else
+            encode_head(r, frames_);
+        body_end_ = frames_.size();
+        if (!body.empty()) frames_ += payload_end;
+        record_header h;
+        h.length = static_cast<std::uint32_t>(frames_.size() - payload + body.size());
+        h.type = type;
+        h.at = next.last.next();
+        h.chain = next.chain;
+        h.durable_hint = durable_;
+        h.payload_crc = crc32c(std::string_view(frames_).substr(payload, body_end_ - payload));
+        if (!body.empty()) {
+            h.payload_crc = crc32c(body, h.payload_crc);
+            h.payload_crc = crc32c(std::string_view(&payload_end, 1), h.payload_crc);
+        }
+        std::string header;
+        encode(h, header);
+        frames_.replace(begin, record_header_size, header);
+        frames_.append(h.span() - record_header_size - h.length, '\0');
+        next.last = h.at;
+        next.chain = chain_after(header);
+    }
+
+    /// A payload without its body and its end.
+    static void encode_head(paxos::accept_record const& r, std::string& out) {
+        wire_writer w(out);
+        detail::put_head(w, r);
+    }
+    template <class Record>
+    static void encode_head(Record const&, std::string&) {}
+
+    std::size_t body_end_ = 0;
+};
+
+} // namespace openreplica::inline v0::storage
+
+namespace openreplica::inline v0::storage {
+
+/// Where and how a log stops being readable.
+struct damage_report {
+    damage_row const* row = nullptr; ///< never null
+    std::string file;
+    std::uint64_t offset = 0;
+    lsn at; ///< the position that should be there
+
+    [[nodiscard]] std::string text() const {
+        return file + ", byte " + std::to_string(offset) + ", record " + std::to_string(at.value) + ": " +
+               std::string(row->sentence) + " (" + std::string(row->name) + ")";
+    }
+};
+
+/// A whole log.
+struct wal_scan {
+    wal_tail tail;                         ///< as of the last valid record
+    lsn hint;                              ///< the highest position that a valid record knew to be on disk
+    std::uint64_t records = 0;
+    std::optional<damage_report> damage;   ///< of a log that does not simply end
+    std::error_code failure;               ///< the files could not be read at all
+    std::string failed_file;
+    std::string last_bytes;                ///< what the last segment holds from `tail.offset` on, if anything but zeros
+};
+
+/// Called for every valid record, in order.
+using record_visitor = std::function<void(record_header const&, wal_record&&)>;
+
+/// Scans the segments of one directory.
+class wal_reader {
+    directory& dir_;
+    node_id node_;
+    lsn known_durable_; ///< from elsewhere, the meta file
+    record_visitor const& visit_;
+    wal_scan out_;
+    std::shared_ptr<std::string const> bytes_;
+    std::string name_;
+
+public:
+    wal_reader(directory& dir, node_id node, lsn known_durable, record_visitor const& visit)
+        : dir_(dir), node_(node), known_durable_(known_durable), visit_(visit) {}
+
+    [[nodiscard]] wal_scan scan() {
+        std::vector<std::string> names;
+        std::vector<std::uint64_t> numbers;
+        if (auto failure = dir_.list(names)) return failed(failure, "the directory");
+        for (std::string const& n : names)
+            if (auto const number = numbered(n, "wal-")) numbers.push_back(*number);
+        out_.hint = known_durable_;
+        for (std::size_t i = 0; i < numbers.size() && !out_.damage && !out_.failure; ++i) {
+            bool const last = i + 1 == numbers.size();
+            if (i > 0 && numbers[i] != numbers[i - 1] + 1) {
+                report("T11", segment_name(numbers[i - 1] + 1), 0); // A segment is missing.
+                break;
+            }
+            scan_segment(numbers[i], last);
+        }
+        if (!out_.damage && !out_.failure && out_.tail.last < out_.hint) report("T11", name_, out_.tail.offset);
+        return std::move(out_);
+    }
+
+private:
+    [[nodiscard]] wal_scan failed(std::error_code failure, std::string const& name) {
+        out_.failure = failure;
+        out_.failed_file = name;
+        return std::move(out_);
+    }
+
+    void report(std::string_view row, std::string const& file, std::uint64_t offset) {
+        auto const it = std::find_if(std::begin(damage_table), std::end(damage_table),
+                                     [&](damage_row const& r) { return r.name == row; });
+        out_.damage = damage_report{&*it, file, offset, out_.tail.last.next()};
+    }
+
+    void scan_segment(std::uint64_t number, bool last) {
+        name_ = segment_name(number);
+        std::string content;
+        if (auto failure = read_all(dir_, name_, content)) {
+            (void)failed(failure, name_);
+            return;
+        }
+        bytes_ = std::make_shared<std::string const>(std::move(content));
+        auto const header = decode_segment_header(*bytes_);
+        // A segment gets its name when its header is on disk: whatever is wrong with it now is no torn write.
+        if (!header || *header != segment_header{node_, number}) return report(header ? "T10" : "T5", name_, 0);
+        bool const first = out_.tail.segments.empty();
+        out_.tail.segments.push_back({number, {}});
+        std::uint64_t offset = segment_header_size;
+        for (bool begins = true;; begins = false) {
+            auto const h = record_at(offset, first && begins, begins);
+            if (!h) break;
+            offset += h->span();
+        }
+        if (out_.damage) return;
+        out_.tail.offset = offset;
+        judge_end(offset, last);
+    }
+
+    /// Takes the record at `offset` if it is valid and continues the log.
+    std::optional<record_header> record_at(std::uint64_t offset, bool first, bool begins) {
+        auto const h = whole_record(offset);
+        if (!h) return std::nullopt;
+        std::string_view const raw = std::string_view(*bytes_).substr(offset, record_header_size);
+        bool const fits = first || (h->at == out_.tail.last.next() && h->chain == out_.tail.chain);
+        if (!fits || (begins && h->type != 'S')) return std::nullopt;
+        auto record = decode_payload(h->type, bytes_, offset + record_header_size, h->length);
+        if (!record) return std::nullopt;
+        out_.tail.last = h->at;
+        out_.tail.chain = chain_after(raw);
+        out_.hint = std::max(out_.hint, h->durable_hint);
+        ++out_.records;
+        note(*record);
+        if (visit_) visit_(*h, std::move(*record));
+        return h;
+    }
+
+    void note(wal_record const& r) {
+        if (auto const* s = std::get_if<checkpoint>(&r)) {
+            out_.tail.state = *s;
+        } else if (auto const* p = std::get_if<paxos::promise_record>(&r)) {
+            out_.tail.state.apply(*p);
+        } else if (auto const* a = std::get_if<paxos::accept_record>(&r)) {
+            out_.tail.state.apply(*a);
+            slot& highest = out_.tail.segments.back().highest;
+            highest = std::max(highest, a->what.at);
+        } else if (auto const* c = std::get_if<paxos::chosen_record>(&r)) {
+            out_.tail.state.apply(*c);
+        } else {
+            out_.tail.state.apply(std::get<paxos::founding_record>(r));
+        }
+    }
+
+    /// The header of the record at `offset` when all its checksums hold.
+    [[nodiscard]] std::optional<record_header> whole_record(std::uint64_t offset) const {
+        if (offset >= bytes_->size()) return std::nullopt;
+        std::string_view const rest = std::string_view(*bytes_).substr(offset);
+        auto const h = decode_record_header(rest);
+        if (!h || rest.size() < h->span() || crc32c(rest.substr(record_header_size, h->length)) != h->payload_crc)
+            return std::nullopt;
+        return h;
+    }
+
+    /// What is at `offset`, where the valid records of this segment end.
+    void judge_end(std::uint64_t offset, bool last) {
+        std::string_view const rest = std::string_view(*bytes_).substr(std::min<std::size_t>(offset, bytes_->size()));
+        finding f;
+        f.last_segment = last;
+        f.zeros = rest.find_first_not_of('\0') == std::string_view::npos;
+        if (!f.zeros) describe(offset, rest, f);
+        f.acknowledged = last && out_.tail.last.next() <= out_.hint;
+        damage_row const& row = judge(f);
+        if (row.then != verdict::clean) out_.damage = damage_report{&row, name_, offset, out_.tail.last.next()};
+        if (last && !f.zeros) out_.last_bytes = rest.substr(0, rest.find_last_not_of('\0') + 1);
+    }
+
+    void describe(std::uint64_t offset, std::string_view rest, finding& f) {
+        auto const header = decode_record_header(rest);
+        f.header_ok = header.has_value();
+        std::size_t const span = header ? header->span() : record_header_size;
+        f.cut = rest.size() < span;
+        f.foreign = whole_record(offset).has_value();
+        // The padding behind a payload is zero by nature, and so may be the sector that only the padding reaches.
+        std::size_t const written = header ? record_header_size + header->length : record_header_size;
+        f.zero_sector = has_zero_sector(offset, std::min<std::size_t>(written, rest.size()));
+        lsn const here = out_.tail.last.next();
+        for (std::size_t at = offset + 8; at + record_header_size <= bytes_->size(); at += 8) {
+            auto const h = whole_record(at);
+            if (!h || h->at <= here) continue;
+            out_.hint = std::max(out_.hint, h->durable_hint);
+            bool const knew = h->durable_hint >= here;
+            if (knew || f.behind == finding::later::none)
+                f.behind = knew ? finding::later::later_group : finding::later::same_group;
+        }
+    }
+
+    /// Whether a sector that the range reaches holds only zeros, as far as it lies in the file and behind the range's
+    /// beginning: in the first sector, what lies before it was written earlier.
+    [[nodiscard]] bool has_zero_sector(std::uint64_t offset, std::size_t size) const {
+        for (std::uint64_t s = offset / sector_size * sector_size; s < offset + size; s += sector_size) {
+            std::uint64_t const from = std::max(s, offset);
+            std::string_view const part = std::string_view(*bytes_).substr(from, s + sector_size - from);
+            if (!part.empty() && part.find_first_not_of('\0') == std::string_view::npos) return true;
+        }
+        return false;
+    }
+};
+
+} // namespace openreplica::inline v0::storage
+
+namespace openreplica::inline v0::storage {
+
+/// Files that were set aside carry this behind their name. The next time they are replaced.
+inline constexpr std::string_view evidence_suffix = ".broken";
+
+/// What a directory holds, before anything in it is touched. Also what a tool prints.
+struct directory_contents {
+    std::optional<identity> owner;
+    std::optional<meta> last_meta;
+    std::vector<paxos::snapshot> snapshots; ///< the valid ones, newest first; without their state if so asked
+    std::vector<std::string> bad_snapshots; ///< names
+    wal_scan log;
+    std::vector<paxos::entry> entries;      ///< contiguous, the newest of each slot
+    bool has_gap = false;                   ///< entries are missing between the newest valid snapshot and the log
+    bool has_data = false;                  ///< there are files of a node
+};
+
+/// A directory that is ready to be written to.
+struct recovered_directory {
+    identity owner;
+    paxos::durable_state state;
+    wal_tail tail;
+    std::vector<slot> snapshots; ///< on disk, newest first
+    std::vector<std::string> warnings; ///< sentences: what was found and done
+};
+
+namespace detail {
+
+/// Collects the entries of a log as its records go by.
+class entry_collector {
+    std::vector<paxos::entry> entries_;
+    bool broken_ = false;
+
+public:
+    void operator()(wal_record&& r) {
+        if (auto* a = std::get_if<paxos::accept_record>(&r)) {
+            put(std::move(a->what));
+        } else if (auto const* c = std::get_if<paxos::chosen_record>(&r)) {
+            // A snapshot was installed: what lay below it may end before it.
+            if (entries_.empty() || c->chosen > entries_.back().at) entries_.clear();
+        }
+    }
+    [[nodiscard]] std::vector<paxos::entry> take() { return std::move(entries_); }
+    /// A slot came that does not continue what was there: records are missing.
+    [[nodiscard]] bool is_broken() const { return broken_; }
+
+private:
+    void put(paxos::entry e) {
+        if (entries_.empty() || e.at == entries_.back().at.next())
+            entries_.push_back(std::move(e));
+        else if (e.at >= entries_.front().at && e.at <= entries_.back().at)
+            entries_[static_cast<std::size_t>(e.at.since(entries_.front().at))] = std::move(e);
+        else if (e.at > entries_.back().at)
+            broken_ = true;
+    }
+};
+
+[[noreturn]] inline void fail(directory const& dir, std::string const& sentence) {
+    throw error(errc::storage_failed, "data_dir \"" + dir.where() + "\": " + sentence);
+}
+
+inline void check(directory const& dir, std::error_code failure, std::string const& what) {
+    if (failure) fail(dir, what + " failed: " + failure.message() + "; check the disk, then start again");
+}
+
+/// Evidence, and files that a crash left half written, are nobody's data.
+[[nodiscard]] inline bool is_leftover(std::string const& name) {
+    return name.ends_with(evidence_suffix) || name.ends_with(".tmp") || name == spare_name;
+}
+
+} // namespace detail
+
+/// Reads a directory without changing it.
+///
+/// @param visit if set, is called with every record of the log
+/// @throws openreplica::error `storage_failed` when a file cannot be read
+[[nodiscard]] inline directory_contents read_directory(directory& dir, record_visitor const& visit = {}) {
+    directory_contents out;
+    std::vector<std::string> names;
+    detail::check(dir, dir.list(names), "listing it");
+    std::string content;
+    bool has_identity = false;
+    std::vector<std::string> snapshot_names;
+    for (std::string const& n : names) {
+        if (detail::is_leftover(n)) continue;
+        has_identity = has_identity || n == identity_name;
+        out.has_data = out.has_data || numbered(n, "wal-") || numbered(n, "snapshot-") || n.starts_with("meta.");
+        if (numbered(n, "snapshot-")) snapshot_names.push_back(n);
+    }
+    if (has_identity) {
+        detail::check(dir, read_all(dir, identity_name, content), "reading its id file");
+        out.owner = decode_identity(content);
+        out.has_data = true;
+    }
+    if (!out.owner) return out;
+    node_id const self = out.owner->node;
+    out.last_meta = meta_files(dir).read(self);
+    std::sort(snapshot_names.rbegin(), snapshot_names.rend());
+    for (std::string const& n : snapshot_names) {
+        auto const failure = read_all(dir, n, content);
+        auto s = failure ? std::nullopt : decode_snapshot(self, content);
+        if (s && snapshot_name(s->at) == n)
+            out.snapshots.push_back(std::move(*s));
+        else
+            out.bad_snapshots.push_back(n);
+    }
+    detail::entry_collector collect;
+    record_visitor const both = [&](record_header const& h, wal_record&& r) {
+        if (visit) visit(h, wal_record(r));
+        collect(std::move(r));
+    };
+    out.log = wal_reader(dir, self, out.last_meta ? out.last_meta->durable : lsn{}, both).scan();
+    out.entries = collect.take();
+    slot const base = out.snapshots.empty() ? slot{} : out.snapshots.front().at;
+    slot const first = out.entries.empty() ? slot{} : out.entries.front().at;
+    bool const promised_more = out.log.tail.state.chosen > (out.entries.empty() ? base : std::max(base, out.entries.back().at));
+    out.has_gap = collect.is_broken() || first > base.next() || promised_more ||
+                  (out.last_meta && out.last_meta->snapshot > base && (out.entries.empty() || first > base.next()));
+    return out;
+}
+
+/// Opens, repairs or makes a directory.
+class recovery {
+    directory& dir_;
+    std::uint64_t segment_bytes_;
+    std::function<node_id()> fresh_id_;
+    recovered_directory out_;
+    directory_contents found_;
+
+public:
+    recovery(directory& dir, std::uint64_t segment_bytes, std::function<node_id()> fresh_id)
+        : dir_(dir), segment_bytes_(segment_bytes), fresh_id_(std::move(fresh_id)) {}
+
+    /// Running it again after a crash in the middle of it gives the same answer.
+    ///
+    /// @throws openreplica::error `storage_failed` with a sentence when a person must decide
+    [[nodiscard]] recovered_directory open() {
+        found_ = read_directory(dir_);
+        if (!found_.has_data) return make(identity{fresh_id_(), false, false});
+        if (!found_.owner)
+            detail::fail(dir_, "there are files of a node, but the file that says whose they are is missing or damaged; "
+                               "restore the whole directory from a backup, or move it away to start as a new node");
+        if (!found_.owner->ready) return make(*found_.owner);
+        if (found_.log.failure) detail::check(dir_, found_.log.failure, "reading " + found_.log.failed_file);
+        std::string const damage = damage_sentence();
+        return damage.empty() ? go_on() : set_aside(damage);
+    }
+
+    /// Everything in the directory is set aside, and it begins again under a fresh id.
+    [[nodiscard]] recovered_directory start_over(identity const& fresh) {
+        std::string old;
+        if (!read_all(dir_, identity_name, old))
+            detail::check(dir_, write_all(dir_, identity_name + std::string(evidence_suffix), {old}), "keeping the old id");
+        return make(fresh);
+    }
+
+private:
+    // ---- judging
+
+    /// Why this node must not vote under its id any more; empty when it may.
+    [[nodiscard]] std::string damage_sentence() const {
+        wal_scan const& log = found_.log;
+        if (log.damage && log.damage->row->then == verdict::damaged) return log.damage->text();
+        if (log.tail.segments.empty()) return "the log is gone (T11)";
+        if (!found_.last_meta) return "both meta files are damaged, so that nobody knows how far the log reached (T12)";
+        if (found_.has_gap)
+            return found_.bad_snapshots.empty()
+                       ? "entries are missing between the newest snapshot and the log (T11)"
+                       : found_.bad_snapshots.front() + " is damaged, and the log does not reach back far enough (T13)";
+        return {};
+    }
+
+    /// A damaged directory: its evidence stays, and the node comes back as another one, which asks the group for
+    /// everything. Alone it has nobody to ask.
+    [[nodiscard]] recovered_directory set_aside(std::string const& damage) {
+        std::uint32_t const voters = std::max(
+            found_.last_meta ? found_.last_meta->voters : 0,
+            static_cast<std::uint32_t>(found_.log.tail.state.group.members.voters.size()));
+        if (voters < 2)
+            detail::fail(dir_, damage + "; acknowledged data may be missing and no other node is known to have a copy: "
+                                        "restore the directory from a backup, or move it away to start with nothing");
+        out_.warnings.push_back("data_dir \"" + dir_.where() + "\" is damaged: " + damage +
+                                "; acknowledged data may be missing, so this node does not vote under its old id again. "
+                                "Its files are kept as *" + std::string(evidence_suffix) +
+                                ", and it joins its group as a new node");
+        return start_over(identity{fresh_id_(), false, true});
+    }
+
+    // ---- making a directory
+
+    /// The identity goes first, unready: whatever a crash leaves behind it is then known to be nobody's.
+    [[nodiscard]] recovered_directory make(identity owner) {
+        using detail::check;
+        owner.ready = false;
+        std::string id = encode(owner);
+        check(dir_, write_all(dir_, identity_name, {id}), "writing the id file");
+        std::vector<std::string> names;
+        check(dir_, dir_.list(names), "listing it");
+        for (std::string const& n : names) {
+            if (n == identity_name || n.ends_with(evidence_suffix)) continue;
+            check(dir_, detail::is_leftover(n) ? dir_.remove(n) : dir_.rename(n, n + std::string(evidence_suffix)),
+                  "setting " + n + " aside");
+        }
+        out_.owner = owner;
+        out_.tail = {};
+        out_.tail.chain = chain_seed(owner.node);
+        begin_segment(1);
+        write_meta();
+        owner.ready = true;
+        id = encode(owner);
+        check(dir_, write_all(dir_, identity_name, {id}), "writing the id file");
+        out_.owner = owner;
+        return std::move(out_);
+    }
+
+    /// Writes a new segment that holds nothing but a checkpoint, behind everything that was recovered.
+    void begin_segment(std::uint64_t number) {
+        using detail::check;
+        check(dir_, prepare_segment(dir_, spare_name, segment_bytes_), "preparing a segment of the log");
+        auto [f, failure] = dir_.open(spare_name, directory::mode::existing);
+        check(dir_, failure, "opening a segment of the log");
+        std::string payload, head;
+        encode_payload(out_.tail.state, payload);
+        record_header h{static_cast<std::uint32_t>(payload.size()), 'S', out_.tail.last.next(), out_.tail.chain,
+                        out_.tail.last, crc32c(payload)};
+        encode(h, head);
+        std::string const bytes = encode(segment_header{out_.owner.node, number}) + head + payload;
+        check(dir_, f->write(0, {bytes}), "writing the log");
+        check(dir_, f->sync(), "syncing the log");
+        check(dir_, dir_.rename(spare_name, segment_name(number)), "naming a segment of the log");
+        check(dir_, dir_.sync(), "syncing the directory");
+        out_.tail.segments.push_back({number, {}});
+        out_.tail.last = h.at;
+        out_.tail.chain = chain_after(head);
+        out_.tail.offset = segment_header_size + h.span();
+    }
+
+    void write_meta() {
+        meta_files files(dir_);
+        (void)files.read(out_.owner.node);
+        meta m;
+        m.node = out_.owner.node;
+        m.promised = out_.tail.state.promised;
+        m.snapshot = out_.snapshots.empty() ? slot{} : out_.snapshots.front();
+        m.first_segment = out_.tail.segments.front().number;
+        m.durable = out_.tail.last;
+        m.voters = static_cast<std::uint32_t>(out_.tail.state.group.members.voters.size());
+        detail::check(dir_, files.write(m), "writing the meta files");
+    }
+
+    // ---- going on
+
+    [[nodiscard]] recovered_directory go_on() {
+        wal_scan const& log = found_.log;
+        out_.owner = *found_.owner;
+        out_.tail = log.tail;
+        if (log.damage)
+            out_.warnings.push_back("data_dir \"" + dir_.where() + "\": " + log.damage->text() +
+                                    "; it was never acknowledged, so it is cut off");
+        for (std::string const& n : found_.bad_snapshots) {
+            out_.warnings.push_back("data_dir \"" + dir_.where() + "\": " + n +
+                                    " is damaged and set aside; an older one and the log replace it (T13)");
+            detail::check(dir_, dir_.rename(n, n + std::string(evidence_suffix)), "setting " + n + " aside");
+        }
+        rewrite_last_segment();
+        remove_leftovers();
+        out_.state = remembered();
+        for (paxos::snapshot const& s : found_.snapshots) out_.snapshots.push_back(s.at);
+        begin_segment(out_.tail.segments.back().number + 1);
+        write_meta();
+        return std::move(out_);
+    }
+
+    /// The last segment is written anew, without what lies behind its last record: the page cache may show bytes that the
+    /// disk never got, and a sync that failed once says nothing when it succeeds.
+    void rewrite_last_segment() {
+        using detail::check;
+        std::string const name = segment_name(out_.tail.segments.back().number);
+        std::string content, back;
+        check(dir_, read_all(dir_, name, content), "reading " + name);
+        if (found_.log.damage && !found_.log.last_bytes.empty())
+            check(dir_, write_all(dir_, name + std::string(evidence_suffix), {found_.log.last_bytes}), "keeping a torn tail");
+        content.resize(static_cast<std::size_t>(out_.tail.offset));
+        check(dir_, write_all(dir_, name, {content}), "writing " + name);
+        check(dir_, read_all(dir_, name, back), "reading " + name);
+        if (back != content) detail::fail(dir_, name + " does not read back as it was written; replace the disk");
+        for (segment_info const& s : out_.tail.segments) {
+            auto [f, failure] = dir_.open(segment_name(s.number), directory::mode::existing);
+            if (!failure) failure = f->sync();
+            check(dir_, failure, "syncing " + segment_name(s.number));
+        }
+        check(dir_, dir_.sync(), "syncing the directory");
+    }
+
+    void remove_leftovers() {
+        std::vector<std::string> names;
+        detail::check(dir_, dir_.list(names), "listing it");
+        for (std::string const& n : names)
+            if (n.ends_with(".tmp") || n == spare_name) detail::check(dir_, dir_.remove(n), "removing " + n);
+    }
+
+    [[nodiscard]] paxos::durable_state remembered() {
+        checkpoint const& last = found_.log.tail.state;
+        paxos::durable_state s;
+        s.group = last.group;
+        s.group_chosen = last.group_chosen;
+        s.abandoned = last.abandoned;
+        s.promised = std::max(last.promised, found_.last_meta->promised);
+        if (!found_.snapshots.empty()) s.base = found_.snapshots.front();
+        for (paxos::entry& e : found_.entries)
+            if (e.at > s.base.at) s.entries.push_back(std::move(e));
+        s.chosen = last.chosen;
+        return s;
+    }
+};
+
+} // namespace openreplica::inline v0::storage
+
+namespace openreplica::inline v0::storage {
+
+/// The log, the snapshots and the meta files of one directory.
+///
+/// @par Threads
+/// The functions under "writer" belong to the thread that writes the log. The others touch only files that the writer
+/// does not, and belong to one other thread. A `removal` carries from one to the other what both must know.
+class disk_log {
+    directory& dir_;
+    node_id node_;
+    std::uint64_t segment_bytes_;
+    wal_writer writer_;
+    meta_files meta_;
+    std::vector<slot> snapshots_; ///< on disk, newest first
+
+public:
+    /// So many snapshots stay, with the log from the oldest of them on: if the newest one decays, the one before it and
+    /// the log replace it.
+    static constexpr std::size_t kept_snapshots = 2;
+
+    disk_log(directory& dir, std::uint64_t segment_bytes, recovered_directory&& found)
+        : dir_(dir), node_(found.owner.node), segment_bytes_(segment_bytes),
+          writer_(dir, node_, segment_bytes, std::move(found.tail)), meta_(dir), snapshots_(std::move(found.snapshots)) {}
+
+    /// Call once, before anything else.
+    [[nodiscard]] std::error_code open() {
+        (void)meta_.read(node_);
+        return writer_.open();
+    }
+
+    // ---- writer
+
+    [[nodiscard]] wal_writer& writer() { return writer_; }
+    [[nodiscard]] wal_writer const& writer() const { return writer_; }
+
+    /// What the directory may lose, and what the meta files must say before it does.
+    struct removal {
+        meta says;
+        std::vector<std::uint64_t> segments;
+    };
+    /// @param reach the log is not needed up to this slot
+    [[nodiscard]] removal plan_removal(slot reach) {
+        removal r;
+        r.segments = writer_.forget(reach);
+        wal_tail const& tail = writer_.tail();
+        r.says.node = node_;
+        r.says.promised = tail.state.promised;
+        r.says.first_segment = tail.segments.front().number;
+        r.says.durable = writer_.durable();
+        r.says.voters = static_cast<std::uint32_t>(tail.state.group.members.voters.size());
+        return r;
+    }
+
+    // ---- beside the writer
+
+    [[nodiscard]] std::error_code prepare_spare() { return prepare_segment(dir_, spare_name, segment_bytes_); }
+
+    /// Writes a snapshot file. An older one than the newest on disk is not needed, and not written.
+    [[nodiscard]] std::error_code write(paxos::snapshot const& s) {
+        if (!snapshots_.empty() && s.at <= snapshots_.front()) return {};
+        if (auto failure = write_snapshot(dir_, node_, s)) return failure;
+        snapshots_.insert(snapshots_.begin(), s.at);
+        return {};
+    }
+    [[nodiscard]] slot newest_snapshot() const { return snapshots_.empty() ? slot{} : snapshots_.front(); }
+    /// The log is needed from behind this slot on.
+    [[nodiscard]] slot log_reach() const {
+        return snapshots_.size() < kept_snapshots ? slot{} : snapshots_[kept_snapshots - 1];
+    }
+
+    /// Removes files, once the meta files say so. A file that cannot be removed is only in the way.
+    [[nodiscard]] std::error_code carry_out(removal r) {
+        r.says.snapshot = newest_snapshot();
+        if (auto failure = meta_.write(r.says)) return failure;
+        for (std::uint64_t number : r.segments) (void)dir_.remove(segment_name(number));
+        for (; snapshots_.size() > kept_snapshots; snapshots_.pop_back()) (void)dir_.remove(snapshot_name(snapshots_.back()));
+        return dir_.sync();
+    }
+};
+
+} // namespace openreplica::inline v0::storage
+
+namespace openreplica::inline v0::storage {
+
+struct data_directory_options {
+    std::uint64_t segment_bytes = 32u << 20;
+    std::chrono::microseconds slow_after{450000}; ///< a write that takes longer makes the storage `slow`
+    std::chrono::milliseconds probe_every{1000};  ///< how often a full disk is tried again
+    /// Records that wait for a disk with room weigh at most this much; then the storage gives up.
+    std::uint64_t max_waiting_bytes = 256u << 20;
+};
+
+/// A node's durable memory.
+///
+/// @par Threads
+/// `append` and `keep` hand their work over and return. One thread writes the log: everything that arrived while it wrote
+/// is the next group, written at once and synced once; no timer waits for more. Another thread does what may take longer:
+/// it prepares the next segment, writes snapshots, and removes what they replace. Neither touches the caller's state;
+/// reports come from them.
+///
+/// @par Errors
+/// A failed write or sync poisons the storage for good: nobody knows what the disk holds, and a sync that succeeds later
+/// proves nothing. A full disk does not: what is under way still fits into the spare segment, and the storage is `full`
+/// until another one could be made.
+class data_directory final : public storage {
+public:
+    /// Opens, repairs or makes the directory, which this object then owns. Nothing is written later than `recover`.
+    ///
+    /// @throws openreplica::error `storage_failed` with a sentence when it cannot be used, or when a person must decide
+    data_directory(std::unique_ptr<directory> dir, data_directory_options options, std::function<node_id()> fresh_id,
+                   events e)
+        : dir_(std::move(dir)), where_(dir_->where()), options_(options), events_(std::move(e)) {
+        take(recovery(*dir_, options_.segment_bytes, std::move(fresh_id)).open());
+    }
+    ~data_directory() override { stop(); }
+
+    [[nodiscard]] node_id self() const { return owner_.node; }
+    /// This id replaced one whose data were damaged: its node never founds a group.
+    [[nodiscard]] bool only_joins() const { return owner_.only_joins; }
+    /// What was found and done at the start, a sentence each.
+    [[nodiscard]] std::vector<std::string> const& warnings() const { return warnings_; }
+
+    [[nodiscard]] paxos::durable_state recover() override {
+        start();
+        return std::move(state_);
+    }
+
+    void append(std::span<paxos::record const> records, lsn last) override {
+        std::lock_guard const lock(mutex_);
+        waiting_last_ = last;
+        if (health_.load() == health::failed) return; // Nothing becomes durable any more.
+        for (paxos::record const& r : records) {
+            if (auto const* a = std::get_if<paxos::accept_record>(&r)) waiting_bytes_ += a->what.what.weight();
+            waiting_.push_back(r);
+        }
+        if (!writing_) writer_wakes_.notify_one();
+    }
+
+    void keep(paxos::snapshot const& s) override {
+        std::lock_guard const lock(mutex_);
+        to_keep_ = s;
+        chores_wake_.notify_one();
+    }
+
+    void start_over(node_id fresh) override {
+        stop();
+        lsn const moot = waiting_last_;
+        waiting_.clear();
+        waiting_bytes_ = 0;
+        removals_.clear();
+        to_keep_.reset();
+        trim_to_.reset();
+        take(recovery(*dir_, options_.segment_bytes, {}).start_over(identity{fresh, false, owner_.only_joins}));
+        start();
+        events_.durable(moot);
+    }
+
+    [[nodiscard]] health state() const override {
+        health const h = health_.load();
+        if (h == health::failed) return h;
+        auto const since = writing_since_.load();
+        bool const slow = since != 0 && now_us() - since > options_.slow_after.count();
+        return slow ? health::slow : h;
+    }
+
+    [[nodiscard]] storage_status status() const {
+        std::lock_guard const lock(mutex_);
+        storage_status s = status_;
+        s.directory = where_;
+        s.state = state();
+        if (s.state == health::slow)
+            s.problem = "a write to data_dir \"" + s.directory + "\" has been under way for " +
+                        std::to_string((now_us() - writing_since_.load()) / 1000) + " ms: the disk is slow or hangs";
+        return s;
+    }
+
+    /// Ends both threads and lets go of the directory. Nothing that was appended and is not durable yet becomes so.
+    void close() {
+        stop();
+        std::lock_guard const lock(mutex_);
+        log_.reset();
+        dir_.reset();
+    }
+
+private:
+    void stop() {
+        {
+            std::lock_guard const lock(mutex_);
+            stopping_ = true;
+            writer_wakes_.notify_one();
+            chores_wake_.notify_one();
+        }
+        if (writer_.joinable()) writer_.join();
+        if (chores_.joinable()) chores_.join();
+    }
+
+    [[nodiscard]] static std::int64_t now_us() {
+        return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
+            .count();
+    }
+
+    void take(recovered_directory&& found) {
+        owner_ = found.owner;
+        warnings_ = std::move(found.warnings);
+        state_ = std::move(found.state);
+        log_.emplace(*dir_, options_.segment_bytes, std::move(found));
+        if (auto failure = log_->open()) detail::check(*dir_, failure, "opening the log");
+        status_.snapshot = log_->newest_snapshot();
+    }
+
+    void start() {
+        stopping_ = false;
+        wants_spare_ = true;
+        writer_ = std::thread([this] { run_writer(); });
+        chores_ = std::thread([this] { run_chores(); });
+    }
+
+    // ---- the writer's thread
+
+    void run_writer() {
+        std::vector<paxos::record> group;
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            writer_wakes_.wait(lock, [this] { return stopping_ || !waiting_.empty() || trim_to_ || spare_is_new_; });
+            if (stopping_) return;
+            take_spare();
+            if (trim_to_) {
+                removals_.push_back(log_->plan_removal(*std::exchange(trim_to_, std::nullopt)));
+                chores_wake_.notify_one();
+            }
+            if (waiting_.empty()) continue;
+            group.swap(waiting_);
+            waiting_bytes_ = 0;
+            lsn const last = waiting_last_;
+            writing_ = true;
+            lock.unlock();
+            bool const durable = write(group);
+            lock.lock();
+            writing_ = false;
+            if (!durable) return;
+            lock.unlock();
+            events_.durable(last);
+            lock.lock();
+        }
+    }
+
+    /// Writes one group, waiting for room if there is none. False: the storage is poisoned or stops.
+    [[nodiscard]] bool write(std::vector<paxos::record>& group) {
+        bool const founds = std::any_of(group.begin(), group.end(), [](paxos::record const& r) {
+            return std::holds_alternative<paxos::founding_record>(r);
+        });
+        wal_writer& w = log_->writer();
+        for (paxos::record& r : group) w.add(std::move(r));
+        group.clear();
+        for (;;) {
+            std::int64_t const begun = now_us();
+            writing_since_ = begun;
+            std::error_code const failure = w.commit();
+            writing_since_ = 0;
+            if (!failure) {
+                wrote(std::chrono::microseconds(now_us() - begun), founds);
+                return true;
+            }
+            if (!wal_writer::is_full(failure)) {
+                fail("writing to data_dir \"" + where_ + "\" failed: " + failure.message());
+                return false;
+            }
+            if (!wait_for_room()) return false;
+        }
+    }
+
+    void wrote(std::chrono::microseconds took, bool founds) {
+        std::lock_guard const lock(mutex_);
+        status_.last_sync = took;
+        status_.slowest_sync = std::max(status_.slowest_sync, took);
+        status_.log_bytes = log_->writer().tail().segments.size() * options_.segment_bytes;
+        if (had_spare_ && !log_->writer().has_spare()) wants_spare_ = true;
+        had_spare_ = log_->writer().has_spare();
+        if (founds) removals_.push_back(log_->plan_removal(slot{})); // The meta files know of the group from now on.
+        if (wants_spare_ || founds) chores_wake_.notify_one();
+    }
+
+    [[nodiscard]] bool wait_for_room() {
+        set_full();
+        std::unique_lock lock(mutex_);
+        if (waiting_bytes_ > options_.max_waiting_bytes) {
+            lock.unlock();
+            fail("data_dir \"" + where_ + "\" is full, and " + std::to_string(options_.max_waiting_bytes >> 20) +
+                 " MiB wait to be written");
+            return false;
+        }
+        writer_wakes_.wait_for(lock, options_.probe_every, [this] { return stopping_ || spare_is_new_; });
+        take_spare();
+        return !stopping_;
+    }
+
+    void take_spare() {
+        if (!std::exchange(spare_is_new_, false)) return;
+        log_->writer().spare_is_ready();
+        had_spare_ = true;
+    }
+
+    void set_full() {
+        health expected = health::good;
+        if (!health_.compare_exchange_strong(expected, health::full)) return;
+        {
+            std::lock_guard const lock(mutex_);
+            status_.problem = "data_dir \"" + where_ +
+                              "\" is full: updates are refused until there is room for another segment of " +
+                              std::to_string(options_.segment_bytes >> 20) + " MiB; it resumes by itself";
+        }
+        events_.changed();
+    }
+    void set_good() {
+        health expected = health::full;
+        if (!health_.compare_exchange_strong(expected, health::good)) return;
+        {
+            std::lock_guard const lock(mutex_);
+            status_.problem.clear();
+        }
+        events_.changed();
+    }
+    void fail(std::string const& what) {
+        {
+            std::lock_guard const lock(mutex_);
+            status_.problem = what + "; this node no longer votes: check the disk, then restart the process";
+        }
+        health_ = health::failed;
+        events_.changed();
+    }
+
+    // ---- the thread for what may take long
+
+    void run_chores() {
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            auto const due = [this] { return stopping_ || to_keep_ || !removals_.empty() || wants_spare_; };
+            bool const again = spare_failed_ && !chores_wake_.wait_for(lock, options_.probe_every, due);
+            if (!spare_failed_) chores_wake_.wait(lock, due);
+            if (stopping_) return;
+            bool const spare = std::exchange(wants_spare_, false) || again;
+            auto const snapshot = std::exchange(to_keep_, std::nullopt);
+            auto const removals = std::exchange(removals_, {});
+            lock.unlock();
+            if (spare) make_spare();
+            for (auto const& r : removals) (void)log_->carry_out(r);
+            if (snapshot) keep_now(*snapshot);
+            lock.lock();
+        }
+    }
+
+    void make_spare() {
+        std::error_code const failure = log_->prepare_spare();
+        {
+            std::lock_guard const lock(mutex_);
+            spare_failed_ = static_cast<bool>(failure);
+            if (!failure) spare_is_new_ = true;
+            writer_wakes_.notify_one();
+        }
+        // Another failure than a full disk is the writer's to find, if it needs the spare.
+        if (wal_writer::is_full(failure)) set_full();
+        if (!failure) set_good();
+    }
+
+    void keep_now(paxos::snapshot const& s) {
+        std::error_code const failure = log_->write(s);
+        {
+            std::lock_guard const lock(mutex_);
+            if (failure)
+                status_.problem = "a snapshot could not be written to data_dir \"" + where_ +
+                                  "\": " + failure.message() + "; the log grows until one can";
+            else
+                trim_to_ = log_->log_reach();
+            status_.snapshot = log_->newest_snapshot();
+            writer_wakes_.notify_one();
+        }
+        events_.kept(s.at, !failure);
+    }
+
+    std::unique_ptr<directory> dir_;
+    std::string where_; ///< for sentences
+    data_directory_options options_;
+    events events_;
+    identity owner_;
+    std::vector<std::string> warnings_;
+    paxos::durable_state state_;
+    std::optional<disk_log> log_;
+
+    mutable std::mutex mutex_;
+    std::condition_variable writer_wakes_, chores_wake_;
+    std::vector<paxos::record> waiting_;
+    lsn waiting_last_;
+    std::uint64_t waiting_bytes_ = 0;
+    bool writing_ = false;
+    bool stopping_ = false;
+    bool had_spare_ = false;    ///< before the latest group
+    bool wants_spare_ = true;   ///< the chores' thread should make one
+    bool spare_failed_ = false; ///< it could not: try again after a while
+    bool spare_is_new_ = false; ///< it did, and the writer does not know yet
+    std::optional<paxos::snapshot> to_keep_;
+    std::optional<slot> trim_to_;
+    std::vector<disk_log::removal> removals_;
+    storage_status status_;
+
+    std::atomic<health> health_{health::good};
+    std::atomic<std::int64_t> writing_since_{0};
+    std::thread writer_, chores_;
+};
+
+} // namespace openreplica::inline v0::storage
+
 // <openreplica/storage/memory.hpp>
 // Storage for groups that chose not to use a disk.
 
@@ -11309,8 +13271,195 @@ public:
     explicit memory(events e) : events_(std::move(e)) {}
 
     void append(std::span<paxos::record const>, lsn last) override { events_.durable(last); }
-    void keep(paxos::snapshot const&, lsn last) override { events_.durable(last); }
+    void keep(paxos::snapshot const& s) override { events_.kept(s.at, true); }
     [[nodiscard]] paxos::durable_state recover() override { return {}; }
+    void start_over(node_id) override {}
+    [[nodiscard]] health state() const override { return health::good; }
+};
+
+} // namespace openreplica::inline v0::storage
+
+// <openreplica/storage/posix_directory.hpp>
+// Files of a POSIX system.
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+namespace openreplica::inline v0::storage {
+
+namespace detail {
+
+[[nodiscard]] inline std::error_code last_error() { return {errno, std::system_category()}; }
+
+/// Owns a file descriptor.
+class descriptor {
+    int fd_;
+
+public:
+    explicit descriptor(int fd) : fd_(fd) {}
+    descriptor(descriptor&& o) noexcept : fd_(std::exchange(o.fd_, -1)) {}
+    descriptor& operator=(descriptor&& o) noexcept {
+        std::swap(fd_, o.fd_);
+        return *this;
+    }
+    ~descriptor() {
+        if (fd_ >= 0) ::close(fd_);
+    }
+    [[nodiscard]] int get() const { return fd_; }
+    [[nodiscard]] bool is_open() const { return fd_ >= 0; }
+};
+
+/// Repeats a system call that a signal interrupted.
+template <class Call>
+auto uninterrupted(Call call) {
+    decltype(call()) r;
+    do r = call();
+    while (r < 0 && errno == EINTR);
+    return r;
+}
+
+} // namespace detail
+
+class posix_file final : public file {
+    detail::descriptor fd_;
+
+public:
+    explicit posix_file(detail::descriptor fd) : fd_(std::move(fd)) {}
+
+    [[nodiscard]] std::error_code write(std::uint64_t at, std::vector<std::string_view> const& parts) override {
+        std::vector<iovec> rest;
+        rest.reserve(parts.size());
+        for (std::string_view p : parts)
+            if (!p.empty()) rest.push_back({const_cast<char*>(p.data()), p.size()});
+        std::size_t first = 0;
+        while (first < rest.size()) {
+            auto const count = static_cast<int>(std::min<std::size_t>(rest.size() - first, IOV_MAX));
+            auto const n = detail::uninterrupted(
+                [&] { return ::pwritev(fd_.get(), &rest[first], count, static_cast<off_t>(at)); });
+            if (n < 0) return detail::last_error();
+            if (n == 0) return std::make_error_code(std::errc::no_space_on_device);
+            at += static_cast<std::uint64_t>(n);
+            auto taken = static_cast<std::size_t>(n);
+            for (; first < rest.size() && taken >= rest[first].iov_len; ++first) taken -= rest[first].iov_len;
+            if (taken > 0) {
+                rest[first].iov_base = static_cast<char*>(rest[first].iov_base) + taken;
+                rest[first].iov_len -= taken;
+            }
+        }
+        return {};
+    }
+
+    [[nodiscard]] std::error_code read(std::uint64_t at, std::size_t n, std::string& out) override {
+        std::size_t const old = out.size();
+        out.resize(old + n);
+        std::size_t have = 0;
+        while (have < n) {
+            auto const got = detail::uninterrupted([&] {
+                return ::pread(fd_.get(), out.data() + old + have, n - have, static_cast<off_t>(at + have));
+            });
+            if (got < 0) return detail::last_error();
+            if (got == 0) break;
+            have += static_cast<std::size_t>(got);
+        }
+        out.resize(old + have);
+        return {};
+    }
+
+    [[nodiscard]] std::error_code sync() override {
+        return detail::uninterrupted([&] { return ::fdatasync(fd_.get()); }) < 0 ? detail::last_error() : std::error_code{};
+    }
+
+    [[nodiscard]] std::error_code size(std::uint64_t& out) override {
+        struct stat s {};
+        if (::fstat(fd_.get(), &s) < 0) return detail::last_error();
+        out = static_cast<std::uint64_t>(s.st_size);
+        return {};
+    }
+};
+
+/// A directory on a local file system, locked for as long as this object lives.
+class posix_directory final : public directory {
+    std::string path_;
+    detail::descriptor dir_;
+    detail::descriptor lock_;
+
+public:
+    enum class access { exclusive, read_only };
+
+    /// Makes the directory if it does not exist (with its parents' names made durable by the parent's sync).
+    ///
+    /// @throws openreplica::error `storage_failed` when it cannot be opened or, with exclusive access, when another
+    /// node holds it.
+    explicit posix_directory(std::string path, access a = access::exclusive)
+        : path_(std::move(path)), dir_(-1), lock_(-1) {
+        if (a == access::exclusive && ::mkdir(path_.c_str(), 0700) < 0 && errno != EEXIST) fail("cannot be created");
+        dir_ = detail::descriptor(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (!dir_.is_open()) fail("cannot be opened");
+        if (a == access::read_only) return;
+        lock_ = detail::descriptor(::openat(dir_.get(), "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+        if (!lock_.is_open()) fail("cannot be written to");
+        if (detail::uninterrupted([&] { return ::flock(lock_.get(), LOCK_EX | LOCK_NB); }) < 0) {
+            if (errno != EWOULDBLOCK) fail("cannot be locked");
+            throw error(errc::storage_failed, "data_dir \"" + path_ + "\" is in use by another node: two nodes never "
+                                              "share a directory; stop the other one, or give this one a directory of its "
+                                              "own");
+        }
+        sync_parent();
+    }
+
+    [[nodiscard]] std::pair<std::unique_ptr<file>, std::error_code> open(std::string const& name, mode m) override {
+        int const create = m == mode::fresh ? O_CREAT | O_TRUNC : 0;
+        int const way = lock_.is_open() ? O_RDWR : O_RDONLY;
+        detail::descriptor fd(
+            detail::uninterrupted([&] { return ::openat(dir_.get(), name.c_str(), way | O_CLOEXEC | create, 0600); }));
+        if (!fd.is_open()) return {std::unique_ptr<file>{}, detail::last_error()};
+        return {std::make_unique<posix_file>(std::move(fd)), std::error_code{}};
+    }
+
+    [[nodiscard]] std::error_code list(std::vector<std::string>& names) override {
+        names.clear();
+        struct closer {
+            void operator()(DIR* d) const { ::closedir(d); }
+        };
+        std::unique_ptr<DIR, closer> const d(::opendir(path_.c_str()));
+        if (!d) return detail::last_error();
+        errno = 0;
+        while (dirent const* entry = ::readdir(d.get())) {
+            std::string name = entry->d_name;
+            if (name != "." && name != ".." && name != "lock") names.push_back(std::move(name));
+        }
+        if (errno != 0) return detail::last_error();
+        std::sort(names.begin(), names.end());
+        return {};
+    }
+
+    [[nodiscard]] std::error_code rename(std::string const& from, std::string const& to) override {
+        return ::renameat(dir_.get(), from.c_str(), dir_.get(), to.c_str()) < 0 ? detail::last_error() : std::error_code{};
+    }
+    [[nodiscard]] std::error_code remove(std::string const& name) override {
+        return ::unlinkat(dir_.get(), name.c_str(), 0) < 0 ? detail::last_error() : std::error_code{};
+    }
+    [[nodiscard]] std::error_code sync() override {
+        return detail::uninterrupted([&] { return ::fsync(dir_.get()); }) < 0 ? detail::last_error() : std::error_code{};
+    }
+    [[nodiscard]] std::string where() const override { return path_; }
+
+private:
+    [[noreturn]] void fail(std::string const& what) const {
+        throw error(errc::storage_failed, "data_dir \"" + path_ + "\" " + what + ": " + detail::last_error().message() +
+                                          "; check that the path exists and that this process may write there");
+    }
+    /// A directory that was just made is certain once its own name is.
+    void sync_parent() const {
+        auto const slash = path_.find_last_of('/', path_.find_last_not_of('/'));
+        std::string const parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path_.substr(0, slash);
+        detail::descriptor const up(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (up.is_open()) (void)detail::uninterrupted([&] { return ::fsync(up.get()); });
+    }
 };
 
 } // namespace openreplica::inline v0::storage
@@ -11337,17 +13486,23 @@ public:
 
     /// Binds the listener: a bad address or a port in use throws here. Nothing moves before `start`.
     service(surroundings around, node_options options, std::shared_ptr<state_machine> machine);
-    ~service() override { apply_.stop(); }
+    ~service() override { join(); }
 
     void start();
     /// Ends every pending call with an outcome and closes all sockets; may be called again. Does not wait for the strand:
     /// `done`, if given, runs on it.
     void stop(std::function<void()> done = {});
-    /// Waits for the apply thread to finish what it has. Call after `stop`.
-    void join() { apply_.stop(); }
+    /// Waits for the apply thread to finish what it has, and lets go of the data directory. Call after `stop`.
+    void join() {
+        apply_.stop();
+        if (disk_) disk_->close();
+    }
 
     [[nodiscard]] openreplica::endpoint endpoint() const { return advertised_; }
     [[nodiscard]] engine_status status() const;
+    [[nodiscard]] storage::storage_status storage_status() const {
+        return disk_ ? disk_->status() : storage::storage_status{};
+    }
     [[nodiscard]] std::vector<node_id> connected() const;
     [[nodiscard]] std::size_t pending_calls() const { return calls_.pending_count(); }
     bool wait_ready(std::chrono::nanoseconds timeout);
@@ -11378,6 +13533,8 @@ private:
     void log(log_level level, std::string const& line) override;
 
     [[nodiscard]] transport::events transport_events();
+    [[nodiscard]] std::unique_ptr<storage::data_directory> open_disk();
+    [[nodiscard]] paxos::member myself();
     [[nodiscard]] engine_options make_engine_options() const;
     [[nodiscard]] instant deadline_for(std::chrono::nanoseconds timeout) const {
         if (timeout.count() <= 0) timeout = options_.call_timeout;
@@ -11385,6 +13542,7 @@ private:
     }
     void add_read(pending_read r, bool caller_waits);
     void finish_late_calls();
+    void take_disk_reports();
     void wake();
     void wake_for(bool caller_waits);
     void on_wake();
@@ -11399,7 +13557,8 @@ private:
     serial_executor strand_;
     random_source random_;
     calls calls_;
-    storage::memory store_;
+    storage::memory memory_; ///< what a node without a data directory uses
+    std::unique_ptr<storage::data_directory> disk_;
     std::shared_ptr<state_machine> machine_;
     std::shared_ptr<transport> transport_;
     openreplica::endpoint advertised_;
@@ -11410,6 +13569,9 @@ private:
 
     std::atomic<std::uint64_t> next_ticket_{1};
     std::atomic<bool> wake_pending_{false};
+    std::atomic<std::uint64_t> durable_{0};              ///< as the disk reported
+    std::mutex kept_mutex_;
+    std::vector<std::pair<slot, bool>> kept_;            ///< the disk's reports of snapshots
     std::atomic<bool> stopped_{false};
     std::mutex reads_mutex_;
     std::vector<pending_read> new_reads_;
@@ -11427,13 +13589,44 @@ private:
 inline service::service(surroundings around, node_options options, std::shared_ptr<state_machine> machine)
     : around_(std::move(around)), options_(std::move(options)), strand_(serial_executor::over(around_.protocol)),
       calls_(options_.limits.max_pending_calls),
-      store_({[this](lsn upto) { engine_.on_durable(upto); }, [](std::error_code) {}}), machine_(std::move(machine)),
+      memory_({[this](lsn upto) { engine_.on_durable(upto); }, [this](slot at, bool whole) { engine_.on_kept(at, whole); }, {}}),
+      disk_(open_disk()), machine_(std::move(machine)),
       transport_(std::make_shared<transport>(strand_, options_, transport_events())),
       advertised_(options_.advertise.empty() ? transport_->local_endpoint() : *parse_endpoint(options_.advertise)),
-      engine_(paxos::member{node_id{random_(), random_()}, advertised_}, make_engine_options(), *this, store_, calls_),
+      engine_(myself(), make_engine_options(), *this, disk_ ? static_cast<storage::storage&>(*disk_) : memory_, calls_),
       discovery_(strand_, dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}),
       ticker_(strand_), apply_(*machine_, calls_, [this] { return now(); }, [this] { wake(); }) {
     transport_->set_catalogue([this] { return machine_->catalogue(); });
+}
+
+/// The directory is opened, and repaired if need be, before anything is said to anybody.
+inline std::unique_ptr<storage::data_directory> service::open_disk() {
+    if (options_.data_dir.empty()) return nullptr;
+    storage::data_directory_options o;
+    o.segment_bytes = options_.limits.wal_segment_bytes;
+    o.slow_after = options_.election_timeout * 3 / 2;
+    // The reports come from the disk's threads. They end before this object does: `join` closes the disk.
+    storage::storage::events e{[this](lsn upto) {
+                                   durable_ = upto.value;
+                                   wake();
+                               },
+                               [this](slot at, bool whole) {
+                                   {
+                                       std::lock_guard const lock(kept_mutex_);
+                                       kept_.emplace_back(at, whole);
+                                   }
+                                   wake();
+                               },
+                               [this] { wake(); }};
+    auto disk = std::make_unique<storage::data_directory>(
+        std::make_unique<storage::posix_directory>(options_.data_dir), o, [this] { return node_id{random_(), random_()}; },
+        std::move(e));
+    for (std::string const& w : disk->warnings()) log(log_level::warning, w);
+    return disk;
+}
+
+inline paxos::member service::myself() {
+    return {disk_ ? disk_->self() : node_id{random_(), random_()}, advertised_};
 }
 
 inline engine_options service::make_engine_options() const {
@@ -11443,7 +13636,8 @@ inline engine_options service::make_engine_options() const {
     o.protocol.election_timeout_max = options_.election_timeout * 3 / 2;
     o.protocol.window_entries = options_.limits.window_entries;
     o.protocol.window_bytes = options_.limits.window_bytes;
-    o.founders = options_.resolved_founders();
+    // Who has lost what it acknowledged belongs to a group, and must not take part in founding another.
+    o.founders = disk_ && disk_->only_joins() ? 0 : options_.resolved_founders();
     o.has_seeds = !options_.seeds.empty();
     o.session_timeout = options_.session_timeout;
     o.snapshot_every = options_.snapshot_every;
@@ -11457,7 +13651,7 @@ inline void service::start() {
         self->transport_->start();
         for (std::string const& seed : self->options_.seeds)
             if (!seed.starts_with("srv:")) self->transport_->connect_seed(*parse_endpoint(seed));
-        self->engine_.start(self->store_.recover());
+        self->engine_.start(self->disk_ ? self->disk_->recover() : self->memory_.recover());
         self->look_up_seeds();
         self->on_tick();
     });
@@ -11574,11 +13768,22 @@ inline void service::on_wake() {
         reads.swap(new_reads_);
     }
     if (!reads.empty()) engine_.add_reads(std::move(reads));
+    if (disk_) take_disk_reports();
     if (auto report = apply_.take_report()) {
         engine_.on_applied(std::move(*report));
         publish();
     }
     engine_.flush();
+}
+
+inline void service::take_disk_reports() {
+    engine_.on_durable(lsn{durable_.load()});
+    std::vector<std::pair<slot, bool>> kept;
+    {
+        std::lock_guard const lock(kept_mutex_);
+        kept.swap(kept_);
+    }
+    for (auto const& [at, whole] : kept) engine_.on_kept(at, whole);
 }
 
 // ---- time
@@ -11708,6 +13913,16 @@ struct voter_status {
     bool connected = false;
 };
 
+/// How a node's data directory is.
+struct disk_status {
+    std::string directory;          ///< empty: diskless
+    std::string state;              ///< "good", "slow", "full" or "failed"
+    std::uint64_t log_bytes = 0;    ///< size of the write-ahead log's files
+    std::uint64_t snapshot = 0;     ///< slot of the newest snapshot on disk
+    std::int64_t last_sync_us = 0;  ///< how long the latest group took to write and sync
+    std::int64_t slowest_sync_us = 0; ///< of all groups since the node was opened
+};
+
 /// A picture of one node at one moment. `to_json` writes it for tools and logs.
 struct node_status {
     std::string id;             ///< 32 hexadecimal digits
@@ -11725,6 +13940,7 @@ struct node_status {
     std::uint64_t log_start = 0; ///< lowest slot still in the log
     std::uint64_t digest = 0;   ///< hash chain over what was applied
     std::uint64_t pending_calls = 0;
+    disk_status disk;
     std::string problem;        ///< why the node does not serve, and what to do; empty when it does
 };
 
@@ -11732,11 +13948,17 @@ inline void to_json(nlohmann::json& j, voter_status const& v) {
     j = {{"id", v.id}, {"endpoint", v.endpoint}, {"connected", v.connected}};
 }
 
+inline void to_json(nlohmann::json& j, disk_status const& d) {
+    j = {{"directory", d.directory}, {"state", d.state}, {"log_bytes", d.log_bytes}, {"snapshot", d.snapshot},
+         {"last_sync_us", d.last_sync_us}, {"slowest_sync_us", d.slowest_sync_us}};
+}
+
 inline void to_json(nlohmann::json& j, node_status const& s) {
     j = {{"id", s.id},           {"cluster", s.cluster},     {"group", s.group},   {"endpoint", s.endpoint},
          {"role", s.role},       {"leader", s.leader},       {"epoch", s.epoch},   {"voters", s.voters},
          {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
          {"log_start", s.log_start}, {"digest", s.digest},   {"pending_calls", s.pending_calls},
+         {"disk", s.disk},
          {"problem", s.problem}};
 }
 
@@ -11944,7 +14166,11 @@ inline node_status node::status() const {
     out.log_start = s.log_start.value;
     out.digest = s.digest;
     out.pending_calls = service().pending_calls();
-    out.problem = s.problem;
+    constexpr char const* states[] = {"good", "slow", "full", "failed"};
+    auto const disk = service().storage_status();
+    out.disk = {disk.directory, states[static_cast<std::size_t>(disk.state)], disk.log_bytes, disk.snapshot.value,
+                disk.last_sync.count(), disk.slowest_sync.count()};
+    out.problem = s.problem.empty() ? disk.problem : s.problem;
     return out;
 }
 

@@ -187,8 +187,7 @@ TEST_CASE("an address that others reach needs a clear word, because there is no 
 }
 
 TEST_CASE("what this version does not implement is refused, not ignored") {
-    expect({{"data_dir is not supported by this version; leave it unset", [](auto& o) { o.data_dir = "/var/lib/x"; }},
-            {"voters is not supported", [](auto& o) { o.voters = 3; }},
+    expect({{"voters is not supported by this version; leave it unset", [](auto& o) { o.voters = 3; }},
             {"voters is not supported", [](auto& o) { o.voters = -1; }},
             {"failure_groups is not supported", [](auto& o) { o.failure_groups = {"rack 1"}; }},
             {"tls is not supported", [](auto& o) { o.tls = "cert.pem"; }}},

@@ -10,7 +10,9 @@
 #include <openreplica/runtime/random.hpp>
 #include <openreplica/runtime/serial_executor.hpp>
 #include <openreplica/runtime/transport.hpp>
+#include <openreplica/storage/data_directory.hpp>
 #include <openreplica/storage/memory.hpp>
+#include <openreplica/storage/posix_directory.hpp>
 
 #include <asio/any_io_executor.hpp>
 #include <asio/dispatch.hpp>
@@ -47,17 +49,23 @@ public:
 
     /// Binds the listener: a bad address or a port in use throws here. Nothing moves before `start`.
     service(surroundings around, node_options options, std::shared_ptr<state_machine> machine);
-    ~service() override { apply_.stop(); }
+    ~service() override { join(); }
 
     void start();
     /// Ends every pending call with an outcome and closes all sockets; may be called again. Does not wait for the strand:
     /// `done`, if given, runs on it.
     void stop(std::function<void()> done = {});
-    /// Waits for the apply thread to finish what it has. Call after `stop`.
-    void join() { apply_.stop(); }
+    /// Waits for the apply thread to finish what it has, and lets go of the data directory. Call after `stop`.
+    void join() {
+        apply_.stop();
+        if (disk_) disk_->close();
+    }
 
     [[nodiscard]] openreplica::endpoint endpoint() const { return advertised_; }
     [[nodiscard]] engine_status status() const;
+    [[nodiscard]] storage::storage_status storage_status() const {
+        return disk_ ? disk_->status() : storage::storage_status{};
+    }
     [[nodiscard]] std::vector<node_id> connected() const;
     [[nodiscard]] std::size_t pending_calls() const { return calls_.pending_count(); }
     bool wait_ready(std::chrono::nanoseconds timeout);
@@ -88,6 +96,8 @@ private:
     void log(log_level level, std::string const& line) override;
 
     [[nodiscard]] transport::events transport_events();
+    [[nodiscard]] std::unique_ptr<storage::data_directory> open_disk();
+    [[nodiscard]] paxos::member myself();
     [[nodiscard]] engine_options make_engine_options() const;
     [[nodiscard]] instant deadline_for(std::chrono::nanoseconds timeout) const {
         if (timeout.count() <= 0) timeout = options_.call_timeout;
@@ -95,6 +105,7 @@ private:
     }
     void add_read(pending_read r, bool caller_waits);
     void finish_late_calls();
+    void take_disk_reports();
     void wake();
     void wake_for(bool caller_waits);
     void on_wake();
@@ -109,7 +120,8 @@ private:
     serial_executor strand_;
     random_source random_;
     calls calls_;
-    storage::memory store_;
+    storage::memory memory_; ///< what a node without a data directory uses
+    std::unique_ptr<storage::data_directory> disk_;
     std::shared_ptr<state_machine> machine_;
     std::shared_ptr<transport> transport_;
     openreplica::endpoint advertised_;
@@ -120,6 +132,9 @@ private:
 
     std::atomic<std::uint64_t> next_ticket_{1};
     std::atomic<bool> wake_pending_{false};
+    std::atomic<std::uint64_t> durable_{0};              ///< as the disk reported
+    std::mutex kept_mutex_;
+    std::vector<std::pair<slot, bool>> kept_;            ///< the disk's reports of snapshots
     std::atomic<bool> stopped_{false};
     std::mutex reads_mutex_;
     std::vector<pending_read> new_reads_;
@@ -137,13 +152,44 @@ private:
 inline service::service(surroundings around, node_options options, std::shared_ptr<state_machine> machine)
     : around_(std::move(around)), options_(std::move(options)), strand_(serial_executor::over(around_.protocol)),
       calls_(options_.limits.max_pending_calls),
-      store_({[this](lsn upto) { engine_.on_durable(upto); }, [](std::error_code) {}}), machine_(std::move(machine)),
+      memory_({[this](lsn upto) { engine_.on_durable(upto); }, [this](slot at, bool whole) { engine_.on_kept(at, whole); }, {}}),
+      disk_(open_disk()), machine_(std::move(machine)),
       transport_(std::make_shared<transport>(strand_, options_, transport_events())),
       advertised_(options_.advertise.empty() ? transport_->local_endpoint() : *parse_endpoint(options_.advertise)),
-      engine_(paxos::member{node_id{random_(), random_()}, advertised_}, make_engine_options(), *this, store_, calls_),
+      engine_(myself(), make_engine_options(), *this, disk_ ? static_cast<storage::storage&>(*disk_) : memory_, calls_),
       discovery_(strand_, dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}),
       ticker_(strand_), apply_(*machine_, calls_, [this] { return now(); }, [this] { wake(); }) {
     transport_->set_catalogue([this] { return machine_->catalogue(); });
+}
+
+/// The directory is opened, and repaired if need be, before anything is said to anybody.
+inline std::unique_ptr<storage::data_directory> service::open_disk() {
+    if (options_.data_dir.empty()) return nullptr;
+    storage::data_directory_options o;
+    o.segment_bytes = options_.limits.wal_segment_bytes;
+    o.slow_after = options_.election_timeout * 3 / 2;
+    // The reports come from the disk's threads. They end before this object does: `join` closes the disk.
+    storage::storage::events e{[this](lsn upto) {
+                                   durable_ = upto.value;
+                                   wake();
+                               },
+                               [this](slot at, bool whole) {
+                                   {
+                                       std::lock_guard const lock(kept_mutex_);
+                                       kept_.emplace_back(at, whole);
+                                   }
+                                   wake();
+                               },
+                               [this] { wake(); }};
+    auto disk = std::make_unique<storage::data_directory>(
+        std::make_unique<storage::posix_directory>(options_.data_dir), o, [this] { return node_id{random_(), random_()}; },
+        std::move(e));
+    for (std::string const& w : disk->warnings()) log(log_level::warning, w);
+    return disk;
+}
+
+inline paxos::member service::myself() {
+    return {disk_ ? disk_->self() : node_id{random_(), random_()}, advertised_};
 }
 
 inline engine_options service::make_engine_options() const {
@@ -153,7 +199,8 @@ inline engine_options service::make_engine_options() const {
     o.protocol.election_timeout_max = options_.election_timeout * 3 / 2;
     o.protocol.window_entries = options_.limits.window_entries;
     o.protocol.window_bytes = options_.limits.window_bytes;
-    o.founders = options_.resolved_founders();
+    // Who has lost what it acknowledged belongs to a group, and must not take part in founding another.
+    o.founders = disk_ && disk_->only_joins() ? 0 : options_.resolved_founders();
     o.has_seeds = !options_.seeds.empty();
     o.session_timeout = options_.session_timeout;
     o.snapshot_every = options_.snapshot_every;
@@ -167,7 +214,7 @@ inline void service::start() {
         self->transport_->start();
         for (std::string const& seed : self->options_.seeds)
             if (!seed.starts_with("srv:")) self->transport_->connect_seed(*parse_endpoint(seed));
-        self->engine_.start(self->store_.recover());
+        self->engine_.start(self->disk_ ? self->disk_->recover() : self->memory_.recover());
         self->look_up_seeds();
         self->on_tick();
     });
@@ -284,11 +331,22 @@ inline void service::on_wake() {
         reads.swap(new_reads_);
     }
     if (!reads.empty()) engine_.add_reads(std::move(reads));
+    if (disk_) take_disk_reports();
     if (auto report = apply_.take_report()) {
         engine_.on_applied(std::move(*report));
         publish();
     }
     engine_.flush();
+}
+
+inline void service::take_disk_reports() {
+    engine_.on_durable(lsn{durable_.load()});
+    std::vector<std::pair<slot, bool>> kept;
+    {
+        std::lock_guard const lock(kept_mutex_);
+        kept.swap(kept_);
+    }
+    for (auto const& [at, whole] : kept) engine_.on_kept(at, whole);
 }
 
 // ---- time

@@ -51,7 +51,7 @@ public:
     /// @throws openreplica::error `storage_failed` with a sentence when it cannot be used, or when a person must decide
     data_directory(std::unique_ptr<directory> dir, data_directory_options options, std::function<node_id()> fresh_id,
                    events e)
-        : dir_(std::move(dir)), options_(options), events_(std::move(e)) {
+        : dir_(std::move(dir)), where_(dir_->where()), options_(options), events_(std::move(e)) {
         take(recovery(*dir_, options_.segment_bytes, std::move(fresh_id)).open());
     }
     ~data_directory() override { stop(); }
@@ -108,7 +108,7 @@ public:
     [[nodiscard]] storage_status status() const {
         std::lock_guard const lock(mutex_);
         storage_status s = status_;
-        s.directory = dir_->where();
+        s.directory = where_;
         s.state = state();
         if (s.state == health::slow)
             s.problem = "a write to data_dir \"" + s.directory + "\" has been under way for " +
@@ -116,7 +116,15 @@ public:
         return s;
     }
 
-    /// Ends both threads; what was appended and is not durable yet stays so.
+    /// Ends both threads and lets go of the directory. Nothing that was appended and is not durable yet becomes so.
+    void close() {
+        stop();
+        std::lock_guard const lock(mutex_);
+        log_.reset();
+        dir_.reset();
+    }
+
+private:
     void stop() {
         {
             std::lock_guard const lock(mutex_);
@@ -128,7 +136,6 @@ public:
         if (chores_.joinable()) chores_.join();
     }
 
-private:
     [[nodiscard]] static std::int64_t now_us() {
         return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
             .count();
@@ -197,7 +204,7 @@ private:
                 return true;
             }
             if (!wal_writer::is_full(failure)) {
-                fail("writing to data_dir \"" + dir_->where() + "\" failed: " + failure.message());
+                fail("writing to data_dir \"" + where_ + "\" failed: " + failure.message());
                 return false;
             }
             if (!wait_for_room()) return false;
@@ -220,7 +227,7 @@ private:
         std::unique_lock lock(mutex_);
         if (waiting_bytes_ > options_.max_waiting_bytes) {
             lock.unlock();
-            fail("data_dir \"" + dir_->where() + "\" is full, and " + std::to_string(options_.max_waiting_bytes >> 20) +
+            fail("data_dir \"" + where_ + "\" is full, and " + std::to_string(options_.max_waiting_bytes >> 20) +
                  " MiB wait to be written");
             return false;
         }
@@ -240,7 +247,7 @@ private:
         if (!health_.compare_exchange_strong(expected, health::full)) return;
         {
             std::lock_guard const lock(mutex_);
-            status_.problem = "data_dir \"" + dir_->where() +
+            status_.problem = "data_dir \"" + where_ +
                               "\" is full: updates are refused until there is room for another segment of " +
                               std::to_string(options_.segment_bytes >> 20) + " MiB; it resumes by itself";
         }
@@ -302,7 +309,7 @@ private:
         {
             std::lock_guard const lock(mutex_);
             if (failure)
-                status_.problem = "a snapshot could not be written to data_dir \"" + dir_->where() +
+                status_.problem = "a snapshot could not be written to data_dir \"" + where_ +
                                   "\": " + failure.message() + "; the log grows until one can";
             else
                 trim_to_ = log_->log_reach();
@@ -313,6 +320,7 @@ private:
     }
 
     std::unique_ptr<directory> dir_;
+    std::string where_; ///< for sentences
     data_directory_options options_;
     events events_;
     identity owner_;
