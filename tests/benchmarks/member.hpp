@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -29,6 +30,18 @@ public:
 };
 
 using shared_counter = openreplica::replicated<counter>;
+
+/// A state of any size, for what snapshots cost.
+class ballast {
+    std::string bytes;
+
+public:
+    void fill(std::size_t n) { bytes.assign(n, 'x'); }
+    std::size_t size() const { return bytes.size(); }
+
+    OPENREPLICA_METHODS(ballast, fill, size)
+    NLOHMANN_DEFINE_TYPE_INTRUSIVE(ballast, bytes)
+};
 
 /// Keeps `concurrency` asynchronous calls under way for `seconds`.
 inline row run_async(shared_counter shared, std::string const& op, int concurrency, double seconds) {
@@ -140,9 +153,12 @@ public:
     }
 };
 
-inline int member_main(std::string const& listen, std::vector<std::string> const& seeds) {
-    openreplica::node node{{.group = "benchmark", .listen = listen, .seeds = seeds,
-                            .founders = static_cast<int>(seeds.size())}};
+/// @param dir the data directory; "-": diskless
+inline int member_main(std::string const& listen, std::string const& dir, std::vector<std::string> const& seeds) {
+    openreplica::node_options options{.group = "benchmark", .listen = listen, .seeds = seeds,
+                                      .founders = static_cast<int>(seeds.size()), .data_dir = dir == "-" ? "" : dir};
+    if (char const* entries = std::getenv("BENCHMARK_SNAPSHOT_EVERY")) options.snapshot_every = std::stoull(entries);
+    openreplica::node node{options};
     shared_counter shared{node, "counter"};
     std::unique_ptr<gap_watch> watch;
     std::string order;
@@ -157,6 +173,13 @@ inline int member_main(std::string const& listen, std::vector<std::string> const
             auto result = style == "async" ? run_async(shared, op, concurrency, seconds)
                                            : run_blocking(shared, op, concurrency, seconds);
             std::cout << result.json() << std::endl;
+        } else if (order == "fill") {
+            std::size_t bytes = 0;
+            std::cin >> bytes;
+            openreplica::replicated<ballast>{node, "ballast"}.with({.timeout = std::chrono::minutes(1)})->fill(bytes);
+            std::cout << "filled" << std::endl;
+        } else if (order == "log_start") {
+            std::cout << node.status().log_start << std::endl;
         } else if (order == "watch") {
             shared->add(1);
             watch = std::make_unique<gap_watch>(shared);

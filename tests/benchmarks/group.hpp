@@ -1,0 +1,122 @@
+// A group of member processes that take orders.
+#pragma once
+
+#include "limits.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace benchmark {
+
+/// Member processes and the pipes to give them orders. With a directory, each has a data directory below it.
+class group {
+    struct process {
+        pid_t pid = 0;
+        FILE* to = nullptr;
+        FILE* from = nullptr;
+    };
+    std::vector<process> members_;
+
+    static process start(char const* program, std::string const& listen, std::string const& dir,
+                         std::vector<std::string> const& seeds) {
+        int orders[2], answers[2];
+        if (pipe2(orders, O_CLOEXEC) != 0 || pipe2(answers, O_CLOEXEC) != 0) std::exit(1);
+        pid_t const pid = fork();
+        if (pid == 0) {
+            dup2(orders[0], 0);
+            dup2(answers[1], 1);
+            std::vector<char const*> argv{program, "--member", listen.c_str(), dir.c_str()};
+            for (auto const& s : seeds) argv.push_back(s.c_str());
+            argv.push_back(nullptr);
+            execv("/proc/self/exe", const_cast<char* const*>(argv.data()));
+            _exit(127);
+        }
+        close(orders[0]);
+        close(answers[1]);
+        return {pid, fdopen(orders[1], "w"), fdopen(answers[0], "r")};
+    }
+
+public:
+    /// @param dir empty: diskless
+    group(char const* program, int members, std::string const& dir) {
+        std::vector<std::string> seeds;
+        for (int i = 0; i < members; ++i) seeds.push_back("127.0.0.1:" + std::to_string(free_port()));
+        for (auto const& s : seeds)
+            members_.push_back(start(program, s, dir.empty() ? "-" : dir + "/" + s.substr(s.find(':') + 1), seeds));
+    }
+    group(group const&) = delete;
+    group& operator=(group const&) = delete;
+    ~group() {
+        for (std::size_t i = 0; i < members_.size(); ++i) end(i, SIGKILL);
+    }
+
+    [[nodiscard]] std::size_t size() const { return members_.size(); }
+    std::string ask(std::size_t member, std::string const& order) {
+        std::fprintf(members_[member].to, "%s\n", order.c_str());
+        std::fflush(members_[member].to);
+        std::string line;
+        for (int c = 0; (c = std::fgetc(members_[member].from)) != EOF && c != '\n';) line += static_cast<char>(c);
+        return line;
+    }
+    /// The member that leads, once all are ready.
+    std::size_t leader() {
+        for (;;) {
+            std::optional<std::size_t> found;
+            for (std::size_t i = 0; i < members_.size(); ++i)
+                if (ask(i, "role") == "leader") found = i;
+            if (found) return *found;
+        }
+    }
+    [[nodiscard]] std::vector<int> pids() const {
+        std::vector<int> all;
+        for (auto const& m : members_) all.push_back(m.pid);
+        return all;
+    }
+    void signal(std::size_t member, int number) { kill(members_[member].pid, number); }
+    void end(std::size_t member, int number) {
+        process& m = members_[member];
+        if (m.pid == 0) return;
+        kill(m.pid, number);
+        std::fclose(m.to);
+        std::fclose(m.from);
+        waitpid(m.pid, nullptr, 0);
+        m.pid = 0;
+    }
+};
+
+/// A temporary directory below `where`; nothing when that is empty.
+class scratch {
+    std::string path_;
+
+public:
+    explicit scratch(std::string const& where) {
+        if (where.empty()) return;
+        path_ = where + "/openreplica-XXXXXX";
+        if (mkdtemp(path_.data()) == nullptr) {
+            std::perror(path_.c_str());
+            std::exit(1);
+        }
+    }
+    scratch(scratch const&) = delete;
+    scratch& operator=(scratch const&) = delete;
+    ~scratch() {
+        std::error_code ignored;
+        if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+    }
+    [[nodiscard]] std::string const& path() const { return path_; }
+};
+
+inline void print(std::string const& fields, core_meter const& meter) {
+    std::printf("{%s,%s}\n", fields.c_str(), meter.json().c_str());
+    std::fflush(stdout);
+}
+
+} // namespace benchmark
