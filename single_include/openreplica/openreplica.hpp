@@ -2003,7 +2003,7 @@ template <class T>
 // <openreplica/types/hash.hpp>
 // Checksums and hashes: CRC32C for bytes at rest and on the wire, a 64-bit hash for names and digests.
 
-#if defined(__SSE4_2__)
+#if defined(__x86_64__)
 #include <nmmintrin.h>
 #endif
 
@@ -2028,26 +2028,51 @@ inline constexpr auto crc32c_tables = make_crc32c_tables();
 
 } // namespace detail
 
-/// CRC32C (Castagnoli) of `data`, continued from `seed` (the CRC of what came before; 0 at the start).
-[[nodiscard]] inline std::uint32_t crc32c(std::string_view data, std::uint32_t seed = 0) {
-    std::uint32_t crc = ~seed;
+namespace detail {
+
+/// Folds `data` into the inverted CRC with table look-ups.
+[[nodiscard]] inline std::uint32_t fold_crc32c_by_table(std::uint32_t crc, std::string_view data) {
+    auto const& t = crc32c_tables;
     char const* p = data.data();
     std::size_t n = data.size();
     for (; n >= 8; n -= 8, p += 8) {
         std::uint64_t word = 0;
         std::memcpy(&word, p, 8);
-#if defined(__SSE4_2__)
-        crc = static_cast<std::uint32_t>(_mm_crc32_u64(crc, word));
-#else
-        auto const& t = detail::crc32c_tables;
         word ^= crc;
         crc = t[7][word & 0xff] ^ t[6][(word >> 8) & 0xff] ^ t[5][(word >> 16) & 0xff] ^ t[4][(word >> 24) & 0xff] ^
               t[3][(word >> 32) & 0xff] ^ t[2][(word >> 40) & 0xff] ^ t[1][(word >> 48) & 0xff] ^ t[0][word >> 56];
-#endif
     }
-    for (; n > 0; --n, ++p)
-        crc = detail::crc32c_tables[0][(crc ^ static_cast<unsigned char>(*p)) & 0xff] ^ (crc >> 8);
-    return ~crc;
+    for (; n > 0; --n, ++p) crc = t[0][(crc ^ static_cast<unsigned char>(*p)) & 0xff] ^ (crc >> 8);
+    return crc;
+}
+
+#if defined(__x86_64__)
+/// The same with the processor's instruction.
+[[nodiscard]] __attribute__((target("sse4.2"))) inline std::uint32_t fold_crc32c_by_instruction(std::uint32_t crc,
+                                                                                              std::string_view data) {
+    char const* p = data.data();
+    std::size_t n = data.size();
+    std::uint64_t wide = crc;
+    for (; n >= 8; n -= 8, p += 8) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, p, 8);
+        wide = _mm_crc32_u64(wide, word);
+    }
+    crc = static_cast<std::uint32_t>(wide);
+    for (; n > 0; --n, ++p) crc = _mm_crc32_u8(crc, static_cast<unsigned char>(*p));
+    return crc;
+}
+#endif
+
+} // namespace detail
+
+/// CRC32C (Castagnoli) of `data`, continued from `seed` (the CRC of what came before; 0 at the start).
+[[nodiscard]] inline std::uint32_t crc32c(std::string_view data, std::uint32_t seed = 0) {
+#if defined(__x86_64__)
+    static bool const has_instruction = __builtin_cpu_supports("sse4.2") != 0;
+    if (has_instruction) return ~detail::fold_crc32c_by_instruction(~seed, data);
+#endif
+    return ~detail::fold_crc32c_by_table(~seed, data);
 }
 
 /// Mixes 64 bits so that every input bit reaches every output bit (the finaliser of splitmix64).
@@ -9118,11 +9143,30 @@ private:
 } // namespace openreplica::inline v0::runtime
 
 // <openreplica/storage/storage.hpp>
-// What keeps a node's promises and accepted values. The memory one, and later the write-ahead log, stand behind it.
+// What keeps a node's promises and accepted values: memory, or a directory on a disk.
 
 namespace openreplica::inline v0::storage {
 
-/// One ordered stream of records.
+/// How a storage is.
+enum class health : std::uint8_t {
+    good,
+    slow,  ///< a write has been under way for longer than an election should take
+    full,  ///< no room for another segment: what is under way still fits, nothing new should begin
+    failed ///< a write failed: nothing more becomes durable until the process starts again
+};
+
+/// A picture of a storage, for `status()`.
+struct storage_status {
+    std::string directory;                ///< empty: diskless
+    health state = health::good;
+    std::string problem;                  ///< what is wrong and what to do; empty when nothing is
+    std::uint64_t log_bytes = 0;          ///< of all segments
+    std::chrono::microseconds last_sync{};    ///< how long the latest group took to write and sync
+    std::chrono::microseconds slowest_sync{}; ///< of all groups since the start
+    slot snapshot;                        ///< the newest one on disk
+};
+
+/// One ordered stream of records, and snapshots beside it.
 ///
 /// @par Order
 /// Records become durable in the order in which they were appended, never with a hole. `append` returns at once;
@@ -9130,12 +9174,13 @@ namespace openreplica::inline v0::storage {
 /// data directory, of the machine).
 ///
 /// @par Threads
-/// `append` is called by one thread. The reports may come from another one, or from within `append`.
+/// The members are called by one thread. The reports may come from another one, or from within the call.
 class storage {
 public:
     struct events {
-        std::function<void(lsn)> durable;            ///< everything up to here is durable
-        std::function<void(std::error_code)> failed; ///< the storage is poisoned for good: nothing more is durable
+        std::function<void(lsn)> durable; ///< everything up to here is durable
+        std::function<void(slot)> kept;   ///< the snapshot of this slot is durable, and whole
+        std::function<void()> changed;    ///< `state()` may have another answer
     };
 
     virtual ~storage() = default;
@@ -9143,12 +9188,17 @@ public:
     /// Appends records; the last one gets position `last`. Positions are consecutive.
     virtual void append(std::span<paxos::record const> records, lsn last) = 0;
 
-    /// Keeps a snapshot in place of every entry up to `s.at`. It has its place in the stream like a record, at position
-    /// `last`: whoever claims to hold what it holds waits for that position.
-    virtual void keep(paxos::snapshot const& s, lsn last) = 0;
+    /// Keeps a snapshot beside the records, in its own time: `kept` is reported when it could replace every entry up to
+    /// `s.at`. Of two that wait, the newer one is kept.
+    virtual void keep(paxos::snapshot const& s) = 0;
 
-    /// Everything that was durable when the storage was opened.
+    /// Everything that was durable when the storage was opened. Call once.
     [[nodiscard]] virtual paxos::durable_state recover() = 0;
+
+    /// The node goes on under a fresh id: nothing that was kept belongs to it.
+    virtual void start_over(node_id fresh) = 0;
+
+    [[nodiscard]] virtual health state() const = 0;
 };
 
 } // namespace openreplica::inline v0::storage
@@ -11309,8 +11359,10 @@ public:
     explicit memory(events e) : events_(std::move(e)) {}
 
     void append(std::span<paxos::record const>, lsn last) override { events_.durable(last); }
-    void keep(paxos::snapshot const&, lsn last) override { events_.durable(last); }
+    void keep(paxos::snapshot const& s) override { events_.kept(s.at); }
     [[nodiscard]] paxos::durable_state recover() override { return {}; }
+    void start_over(node_id) override {}
+    [[nodiscard]] health state() const override { return health::good; }
 };
 
 } // namespace openreplica::inline v0::storage
