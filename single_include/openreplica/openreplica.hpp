@@ -11444,10 +11444,13 @@ public:
     return failure;
 }
 
+/// What `write_all` puts behind the name of a file that it has not finished.
+inline constexpr std::string_view aside_suffix = ".tmp";
+
 /// Writes a whole file so that a crash leaves either none or all of it: aside, synced, renamed, directory synced.
 [[nodiscard]] inline std::error_code write_all(directory& dir, std::string const& name,
                                                std::vector<std::string_view> const& parts) {
-    std::string const aside = name + ".tmp";
+    std::string const aside = name + std::string(aside_suffix);
     auto [f, failure] = dir.open(aside, directory::mode::fresh);
     if (!failure) failure = f->write(0, parts);
     if (!failure) failure = f->sync();
@@ -11507,7 +11510,9 @@ private:
             break;
         case step::abandoned: abandoned.push_back(r.first.cluster); break;
         case step::ended:
-            if (group.cluster == r.first.cluster) group = {};
+            if (group.cluster != r.first.cluster) break;
+            group = {};
+            group_chosen = false;
             break;
         }
     }
@@ -12132,9 +12137,10 @@ inline constexpr char const* urgent_name = "segment.tmp";
 /// checkpoint in the same write as the group that needed the room.
 ///
 /// @par Errors
-/// `commit` either makes the whole group durable or changes nothing that a reader would take for a record. With "no
-/// space" the group stays, and `commit` may be called again. After any other error the writer is poisoned: every further
-/// call returns that error, because nobody knows what the disk holds.
+/// `commit` makes the whole group durable or fails. With "no space" for a write the group stays, and `commit` may be
+/// called again. After any other error, and after every failed sync, the writer is poisoned: each further call returns
+/// that error, because nobody knows what the disk holds. A record that is too long to be read again poisons it as well,
+/// before anything of its group is written.
 ///
 /// @par Thread safety
 /// Unsafe. The spare may be prepared on another thread while `has_spare()` is false.
@@ -12148,6 +12154,7 @@ class wal_writer {
     lsn durable_;
     bool has_spare_ = false;
     std::error_code poison_;
+    std::uint64_t spoiled_ = 0; ///< up to here, bytes of a group that found no room may lie in the current segment
     std::vector<paxos::record> group_;
     std::string frames_; ///< scratch: headers and small payloads of a group
 
@@ -12172,6 +12179,8 @@ public:
     /// Writes the group and makes it durable.
     [[nodiscard]] std::error_code commit() {
         if (poison_ || group_.empty()) return poison_;
+        for (paxos::record const& r : group_)
+            if (payload_bound(r) > max_record_bytes) return poison_ = std::make_error_code(std::errc::message_size);
         std::error_code const failure = tail_.offset + group_size() > capacity_ ? commit_rolling() : commit_here();
         if (failure) {
             if (!is_full(failure)) poison_ = failure;
@@ -12220,15 +12229,30 @@ private:
     [[nodiscard]] std::error_code commit_here() {
         wal_tail next = tail_;
         std::vector<std::string_view> const parts = encode_group(next, false);
-        std::error_code failure = current_->write(tail_.offset, parts);
-        if (!failure) failure = current_->sync();
-        if (!failure) take(std::move(next));
-        return failure;
+        if (auto failure = current_->write(tail_.offset, parts)) {
+            spoiled_ = std::max(spoiled_, next.offset);
+            return failure;
+        }
+        if (auto failure = current_->sync()) return poison_ = failure;
+        spoiled_ = 0; // A group only grows: it covers what an earlier attempt left.
+        take(std::move(next));
+        return {};
+    }
+
+    /// A group that moves on to the next segment must not be found in this one too.
+    [[nodiscard]] std::error_code erase_spoiled() {
+        if (spoiled_ == 0) return {};
+        std::string const zeros(static_cast<std::size_t>(spoiled_ - tail_.offset), '\0');
+        if (auto failure = current_->write(tail_.offset, {zeros})) return failure;
+        if (auto failure = current_->sync()) return poison_ = failure;
+        spoiled_ = 0;
+        return {};
     }
 
     /// Begins a new segment with the group. The spare becomes a segment by its name, once its contents are on disk: a
     /// segment that a reader finds has always a whole header and a whole checkpoint.
     [[nodiscard]] std::error_code commit_rolling() {
+        if (auto failure = erase_spoiled()) return failure;
         std::uint64_t const overhead = segment_header_size + record_header_size + 32 * 1024 +
                                        tail_.state.abandoned.size() * sizeof(cluster_id);
         std::uint64_t const needed = std::max<std::uint64_t>(segment_bytes_, overhead + group_size());
@@ -12241,10 +12265,16 @@ private:
         next.segments.push_back({tail_.segments.back().number + 1, {}});
         next.offset = 0;
         if (!failure) failure = fresh->write(0, encode_group(next, true));
-        if (!failure) failure = fresh->sync();
+        if (failure) {
+            // It is not all zeros any more, and it takes room.
+            has_spare_ = has_spare_ && !spare_fits;
+            (void)dir_.remove(name);
+            return failure;
+        }
+        failure = fresh->sync();
         if (!failure) failure = dir_.rename(name, segment_name(next.segments.back().number));
         if (!failure) failure = dir_.sync();
-        if (failure) return failure;
+        if (failure) return poison_ = failure;
         has_spare_ = has_spare_ && !spare_fits;
         current_ = std::move(fresh);
         capacity_ = needed;
@@ -12362,6 +12392,12 @@ struct wal_scan {
     std::string last_bytes;                ///< what the last segment holds from `tail.offset` on, if anything but zeros
 };
 
+/// What the meta files know of a log.
+struct log_bounds {
+    lsn durable;                     ///< the log reached this position once
+    std::uint64_t first_segment = 0; ///< what is older is not needed, and may be there in part; 0: nobody knows
+};
+
 /// Called for every valid record, in order.
 using record_visitor = std::function<void(record_header const&, wal_record&&)>;
 
@@ -12369,23 +12405,34 @@ using record_visitor = std::function<void(record_header const&, wal_record&&)>;
 class wal_reader {
     directory& dir_;
     node_id node_;
-    lsn known_durable_; ///< from elsewhere, the meta file
+    log_bounds known_;
     record_visitor const& visit_;
     wal_scan out_;
     std::shared_ptr<std::string const> bytes_;
     std::string name_;
 
 public:
-    wal_reader(directory& dir, node_id node, lsn known_durable, record_visitor const& visit)
-        : dir_(dir), node_(node), known_durable_(known_durable), visit_(visit) {}
+    /// @param visit outlives the reader; may be empty
+    wal_reader(directory& dir, node_id node, log_bounds known, record_visitor const& visit)
+        : dir_(dir), node_(node), known_(known), visit_(visit) {}
 
     [[nodiscard]] wal_scan scan() {
         std::vector<std::string> names;
         std::vector<std::uint64_t> numbers;
-        if (auto failure = dir_.list(names)) return failed(failure, "the directory");
+        if (auto failure = dir_.list(names)) {
+            out_.failure = failure;
+            out_.failed_file = "the directory";
+            return std::move(out_);
+        }
         for (std::string const& n : names)
-            if (auto const number = numbered(n, "wal-")) numbers.push_back(*number);
-        out_.hint = known_durable_;
+            if (auto const number = numbered(n, "wal-"); number && *number >= known_.first_segment)
+                numbers.push_back(*number);
+        std::sort(numbers.begin(), numbers.end());
+        out_.hint = known_.durable;
+        if (known_.first_segment > 0 && (numbers.empty() || numbers.front() > known_.first_segment)) {
+            report("T11", segment_name(known_.first_segment), 0);
+            return std::move(out_);
+        }
         for (std::size_t i = 0; i < numbers.size() && !out_.damage && !out_.failure; ++i) {
             bool const last = i + 1 == numbers.size();
             if (i > 0 && numbers[i] != numbers[i - 1] + 1) {
@@ -12399,12 +12446,6 @@ public:
     }
 
 private:
-    [[nodiscard]] wal_scan failed(std::error_code failure, std::string const& name) {
-        out_.failure = failure;
-        out_.failed_file = name;
-        return std::move(out_);
-    }
-
     void report(std::string_view row, std::string const& file, std::uint64_t offset) {
         auto const it = std::find_if(std::begin(damage_table), std::end(damage_table),
                                      [&](damage_row const& r) { return r.name == row; });
@@ -12415,7 +12456,8 @@ private:
         name_ = segment_name(number);
         std::string content;
         if (auto failure = read_all(dir_, name_, content)) {
-            (void)failed(failure, name_);
+            out_.failure = failure;
+            out_.failed_file = name_;
             return;
         }
         bytes_ = std::make_shared<std::string const>(std::move(content));
@@ -12503,6 +12545,7 @@ private:
         f.zero_sector = has_zero_sector(offset, std::min<std::size_t>(written, rest.size()));
         lsn const here = out_.tail.last.next();
         for (std::size_t at = offset + 8; at + record_header_size <= bytes_->size(); at += 8) {
+            if (!may_begin_record(at)) continue;
             auto const h = whole_record(at);
             if (!h || h->at <= here) continue;
             out_.hint = std::max(out_.hint, h->durable_hint);
@@ -12510,6 +12553,12 @@ private:
             if (knew || f.behind == finding::later::none)
                 f.behind = knew ? finding::later::later_group : finding::later::same_group;
         }
+    }
+
+    /// A quick look that spares most positions the checksum.
+    [[nodiscard]] bool may_begin_record(std::size_t at) const {
+        char const* const b = bytes_->data() + at;
+        return b[5] == 0 && b[6] == 0 && b[7] == 0 && wal_record_types.find(b[4]) != std::string_view::npos;
     }
 
     /// Whether a sector that the range reaches holds only zeros, as far as it lies in the file and behind the range's
@@ -12528,18 +12577,19 @@ private:
 
 namespace openreplica::inline v0::storage {
 
-/// Files that were set aside carry this behind their name. The next time they are replaced.
+/// Files that were set aside carry this behind their name. Evidence of the next damage replaces them.
 inline constexpr std::string_view evidence_suffix = ".broken";
 
 /// What a directory holds, before anything in it is touched. Also what a tool prints.
 struct directory_contents {
     std::optional<identity> owner;
+    bool whole_identity = false; ///< both copies of it are good
     std::optional<meta> last_meta;
     std::vector<paxos::snapshot> snapshots; ///< the valid ones, newest first; without their state if so asked
     std::vector<std::string> bad_snapshots; ///< names
     wal_scan log;
     std::vector<paxos::entry> entries;      ///< contiguous, the newest of each slot
-    bool has_gap = false;                   ///< entries are missing between the newest valid snapshot and the log
+    bool has_gap = false;                   ///< entries are missing behind the newest valid snapshot
     bool has_data = false;                  ///< there are files of a node
 };
 
@@ -12557,29 +12607,21 @@ namespace detail {
 /// Collects the entries of a log as its records go by.
 class entry_collector {
     std::vector<paxos::entry> entries_;
-    bool broken_ = false;
 
 public:
     void operator()(wal_record&& r) {
-        if (auto* a = std::get_if<paxos::accept_record>(&r)) {
-            put(std::move(a->what));
-        } else if (auto const* c = std::get_if<paxos::chosen_record>(&r)) {
-            // A snapshot was installed: what lay below it may end before it.
-            if (entries_.empty() || c->chosen > entries_.back().at) entries_.clear();
-        }
+        if (auto* a = std::get_if<paxos::accept_record>(&r)) put(std::move(a->what));
     }
     [[nodiscard]] std::vector<paxos::entry> take() { return std::move(entries_); }
-    /// A slot came that does not continue what was there: records are missing.
-    [[nodiscard]] bool is_broken() const { return broken_; }
 
 private:
     void put(paxos::entry e) {
+        // Behind a hole, a snapshot was installed that reaches up to here. If it is gone, the hole shows.
+        if (!entries_.empty() && e.at > entries_.back().at.next()) entries_.clear();
         if (entries_.empty() || e.at == entries_.back().at.next())
             entries_.push_back(std::move(e));
-        else if (e.at >= entries_.front().at && e.at <= entries_.back().at)
+        else if (e.at >= entries_.front().at)
             entries_[static_cast<std::size_t>(e.at.since(entries_.front().at))] = std::move(e);
-        else if (e.at > entries_.back().at)
-            broken_ = true;
     }
 };
 
@@ -12591,9 +12633,18 @@ inline void check(directory const& dir, std::error_code failure, std::string con
     if (failure) fail(dir, what + " failed: " + failure.message() + "; check the disk, then start again");
 }
 
-/// Evidence, and files that a crash left half written, are nobody's data.
-[[nodiscard]] inline bool is_leftover(std::string const& name) {
-    return name.ends_with(evidence_suffix) || name.ends_with(".tmp") || name == spare_name;
+/// The files that hold a node's data, besides its id. Whatever else is in the directory belongs to somebody else.
+[[nodiscard]] inline bool is_data(std::string_view name) {
+    return numbered(name, "wal-") || numbered(name, "snapshot-") || name == meta_names[0] || name == meta_names[1];
+}
+
+/// Files that a crash left half written are nobody's data.
+[[nodiscard]] inline bool is_leftover(std::string_view name) {
+    if (name == spare_name || name == urgent_name || name == snapshot_aside) return true;
+    if (!name.ends_with(aside_suffix)) return false;
+    name.remove_suffix(aside_suffix.size());
+    if (name.ends_with(evidence_suffix)) name.remove_suffix(evidence_suffix.size());
+    return name == identity_name || is_data(name);
 }
 
 } // namespace detail
@@ -12610,14 +12661,14 @@ inline void check(directory const& dir, std::error_code failure, std::string con
     bool has_identity = false;
     std::vector<std::string> snapshot_names;
     for (std::string const& n : names) {
-        if (detail::is_leftover(n)) continue;
         has_identity = has_identity || n == identity_name;
-        out.has_data = out.has_data || numbered(n, "wal-") || numbered(n, "snapshot-") || n.starts_with("meta.");
+        out.has_data = out.has_data || detail::is_data(n);
         if (numbered(n, "snapshot-")) snapshot_names.push_back(n);
     }
     if (has_identity) {
         detail::check(dir, read_all(dir, identity_name, content), "reading its id file");
         out.owner = decode_identity(content);
+        out.whole_identity = out.owner && content == encode(*out.owner);
         out.has_data = true;
     }
     if (!out.owner) return out;
@@ -12637,13 +12688,14 @@ inline void check(directory const& dir, std::error_code failure, std::string con
         if (visit) visit(h, wal_record(r));
         collect(std::move(r));
     };
-    out.log = wal_reader(dir, self, out.last_meta ? out.last_meta->durable : lsn{}, both).scan();
+    log_bounds known;
+    if (out.last_meta) known = {out.last_meta->durable, out.last_meta->first_segment};
+    out.log = wal_reader(dir, self, known, both).scan();
     out.entries = collect.take();
     slot const base = out.snapshots.empty() ? slot{} : out.snapshots.front().at;
     slot const first = out.entries.empty() ? slot{} : out.entries.front().at;
-    bool const promised_more = out.log.tail.state.chosen > (out.entries.empty() ? base : std::max(base, out.entries.back().at));
-    out.has_gap = collect.is_broken() || first > base.next() || promised_more ||
-                  (out.last_meta && out.last_meta->snapshot > base && (out.entries.empty() || first > base.next()));
+    slot const reach = out.entries.empty() ? base : std::max(base, out.entries.back().at);
+    out.has_gap = first > base.next() || (out.last_meta && out.last_meta->snapshot > reach);
     return out;
 }
 
@@ -12668,8 +12720,8 @@ public:
         if (!found_.owner)
             detail::fail(dir_, "there are files of a node, but the file that says whose they are is missing or damaged; "
                                "restore the whole directory from a backup, or move it away to start as a new node");
-        if (!found_.owner->ready) return make(*found_.owner);
         if (found_.log.failure) detail::check(dir_, found_.log.failure, "reading " + found_.log.failed_file);
+        if (!found_.owner->ready) return has_lived() ? set_aside("the id file is an old one") : make(*found_.owner);
         std::string const damage = damage_sentence();
         return damage.empty() ? go_on() : set_aside(damage);
     }
@@ -12684,6 +12736,12 @@ public:
 
 private:
     // ---- judging
+
+    /// Whether there is more than making a directory leaves behind.
+    [[nodiscard]] bool has_lived() const {
+        return found_.log.records > 1 || found_.log.tail.segments.size() > 1 || !found_.snapshots.empty() ||
+               (found_.last_meta && found_.last_meta->durable > lsn{1});
+    }
 
     /// Why this node must not vote under its id any more; empty when it may.
     [[nodiscard]] std::string damage_sentence() const {
@@ -12701,9 +12759,9 @@ private:
     /// A damaged directory: its evidence stays, and the node comes back as another one, which asks the group for
     /// everything. Alone it has nobody to ask.
     [[nodiscard]] recovered_directory set_aside(std::string const& damage) {
-        std::uint32_t const voters = std::max(
-            found_.last_meta ? found_.last_meta->voters : 0,
-            static_cast<std::uint32_t>(found_.log.tail.state.group.members.voters.size()));
+        std::size_t voters = std::max<std::size_t>(found_.last_meta ? found_.last_meta->voters : 0,
+                                                   found_.log.tail.state.group.members.voters.size());
+        for (paxos::snapshot const& s : found_.snapshots) voters = std::max(voters, s.governing.voters.size());
         if (voters < 2)
             detail::fail(dir_, damage + "; acknowledged data may be missing and no other node is known to have a copy: "
                                         "restore the directory from a backup, or move it away to start with nothing");
@@ -12725,9 +12783,11 @@ private:
         std::vector<std::string> names;
         check(dir_, dir_.list(names), "listing it");
         for (std::string const& n : names) {
-            if (n == identity_name || n.ends_with(evidence_suffix)) continue;
-            check(dir_, detail::is_leftover(n) ? dir_.remove(n) : dir_.rename(n, n + std::string(evidence_suffix)),
-                  "setting " + n + " aside");
+            // What an earlier attempt at making this very id left must not take the place of evidence.
+            if (detail::is_leftover(n) || (detail::is_data(n) && is_of(owner.node, n)))
+                check(dir_, dir_.remove(n), "removing " + n);
+            else if (detail::is_data(n))
+                check(dir_, dir_.rename(n, n + std::string(evidence_suffix)), "setting " + n + " aside");
         }
         out_.owner = owner;
         out_.tail = {};
@@ -12739,6 +12799,13 @@ private:
         check(dir_, write_all(dir_, identity_name, {id}), "writing the id file");
         out_.owner = owner;
         return std::move(out_);
+    }
+
+    [[nodiscard]] bool is_of(node_id node, std::string const& name) {
+        std::string content;
+        if (read_all(dir_, name, content)) return false;
+        auto const header = decode_segment_header(content);
+        return numbered(name, "wal-") ? header && header->node == node : decode_meta(content, node).has_value();
     }
 
     /// Writes a new segment that holds nothing but a checkpoint, behind everything that was recovered.
@@ -12790,6 +12857,11 @@ private:
                                     " is damaged and set aside; an older one and the log replace it (T13)");
             detail::check(dir_, dir_.rename(n, n + std::string(evidence_suffix)), "setting " + n + " aside");
         }
+        if (!found_.whole_identity) {
+            out_.warnings.push_back("data_dir \"" + dir_.where() +
+                                    "\": one copy of the id was damaged; it is written again from the other");
+            detail::check(dir_, write_all(dir_, identity_name, {encode(out_.owner)}), "writing the id file");
+        }
         rewrite_last_segment();
         remove_leftovers();
         out_.state = remembered();
@@ -12824,7 +12896,13 @@ private:
         std::vector<std::string> names;
         detail::check(dir_, dir_.list(names), "listing it");
         for (std::string const& n : names)
-            if (n.ends_with(".tmp") || n == spare_name) detail::check(dir_, dir_.remove(n), "removing " + n);
+            if (detail::is_leftover(n) || is_trimmed(n)) detail::check(dir_, dir_.remove(n), "removing " + n);
+    }
+
+    /// A segment that a crash kept from being removed.
+    [[nodiscard]] bool is_trimmed(std::string const& name) const {
+        auto const number = numbered(name, "wal-");
+        return number && *number < out_.tail.segments.front().number;
     }
 
     [[nodiscard]] paxos::durable_state remembered() {
@@ -12837,7 +12915,8 @@ private:
         if (!found_.snapshots.empty()) s.base = found_.snapshots.front();
         for (paxos::entry& e : found_.entries)
             if (e.at > s.base.at) s.entries.push_back(std::move(e));
-        s.chosen = last.chosen;
+        // A hint may be ahead of the snapshot that was being installed when the power went.
+        s.chosen = std::clamp(last.chosen, s.base.at, s.entries.empty() ? s.base.at : s.entries.back().at);
         return s;
     }
 };
@@ -12993,9 +13072,9 @@ public:
         lsn const moot = waiting_last_;
         waiting_.clear();
         waiting_bytes_ = 0;
+        trim_to_.reset();
         removals_.clear();
         to_keep_.reset();
-        trim_to_.reset();
         take(recovery(*dir_, options_.segment_bytes, {}).start_over(identity{fresh, false, owner_.only_joins}));
         start();
         events_.durable(moot);
@@ -13014,6 +13093,7 @@ public:
         storage_status s = status_;
         s.directory = where_;
         s.state = state();
+        if (s.problem.empty()) s.problem = snapshot_problem_;
         if (s.state == health::slow)
             s.problem = "a write to data_dir \"" + s.directory + "\" has been under way for " +
                         std::to_string((now_us() - writing_since_.load()) / 1000) + " ms: the disk is slow or hangs";
@@ -13051,12 +13131,12 @@ private:
         state_ = std::move(found.state);
         log_.emplace(*dir_, options_.segment_bytes, std::move(found));
         if (auto failure = log_->open()) detail::check(*dir_, failure, "opening the log");
+        std::lock_guard const lock(mutex_);
         status_.snapshot = log_->newest_snapshot();
     }
 
     void start() {
-        stopping_ = false;
-        wants_spare_ = true;
+        stopping_ = has_spare_ = spare_is_new_ = spare_failed_ = false;
         writer_ = std::thread([this] { run_writer(); });
         chores_ = std::thread([this] { run_chores(); });
     }
@@ -13070,10 +13150,7 @@ private:
             writer_wakes_.wait(lock, [this] { return stopping_ || !waiting_.empty() || trim_to_ || spare_is_new_; });
             if (stopping_) return;
             take_spare();
-            if (trim_to_) {
-                removals_.push_back(log_->plan_removal(*std::exchange(trim_to_, std::nullopt)));
-                chores_wake_.notify_one();
-            }
+            plan_trim();
             if (waiting_.empty()) continue;
             group.swap(waiting_);
             waiting_bytes_ = 0;
@@ -13103,8 +13180,10 @@ private:
             writing_since_ = begun;
             std::error_code const failure = w.commit();
             writing_since_ = 0;
+            note_spare();
             if (!failure) {
                 wrote(std::chrono::microseconds(now_us() - begun), founds);
+                if (w.has_spare()) set_good(); // Otherwise whoever makes the spare says so.
                 return true;
             }
             if (!wal_writer::is_full(failure)) {
@@ -13120,10 +13199,24 @@ private:
         status_.last_sync = took;
         status_.slowest_sync = std::max(status_.slowest_sync, took);
         status_.log_bytes = log_->writer().tail().segments.size() * options_.segment_bytes;
-        if (had_spare_ && !log_->writer().has_spare()) wants_spare_ = true;
-        had_spare_ = log_->writer().has_spare();
-        if (founds) removals_.push_back(log_->plan_removal(slot{})); // The meta files know of the group from now on.
-        if (wants_spare_ || founds) chores_wake_.notify_one();
+        if (!founds) return;
+        removals_.push_back(log_->plan_removal(slot{})); // The meta files know of the group from now on.
+        chores_wake_.notify_one();
+    }
+
+    /// Lets the other thread make a spare when the one that was there is used up.
+    void note_spare() {
+        std::lock_guard const lock(mutex_);
+        if (!has_spare_ || spare_is_new_ || log_->writer().has_spare()) return;
+        has_spare_ = false;
+        chores_wake_.notify_one();
+    }
+
+    /// Under the lock, by the writer's thread, between two groups.
+    void plan_trim() {
+        if (!trim_to_) return;
+        removals_.push_back(log_->plan_removal(*std::exchange(trim_to_, std::nullopt)));
+        chores_wake_.notify_one();
     }
 
     [[nodiscard]] bool wait_for_room() {
@@ -13135,15 +13228,15 @@ private:
                  " MiB wait to be written");
             return false;
         }
-        writer_wakes_.wait_for(lock, options_.probe_every, [this] { return stopping_ || spare_is_new_; });
+        writer_wakes_.wait_for(lock, options_.probe_every, [this] { return stopping_ || spare_is_new_ || trim_to_; });
         take_spare();
+        plan_trim(); // What it removes may be the room that is missing.
         return !stopping_;
     }
 
     void take_spare() {
         if (!std::exchange(spare_is_new_, false)) return;
         log_->writer().spare_is_ready();
-        had_spare_ = true;
     }
 
     void set_full() {
@@ -13180,16 +13273,20 @@ private:
     void run_chores() {
         std::unique_lock lock(mutex_);
         for (;;) {
-            auto const due = [this] { return stopping_ || to_keep_ || !removals_.empty() || wants_spare_; };
-            bool const again = spare_failed_ && !chores_wake_.wait_for(lock, options_.probe_every, due);
-            if (!spare_failed_) chores_wake_.wait(lock, due);
+            auto const due = [this] {
+                return stopping_ || to_keep_ || !removals_.empty() || (!has_spare_ && !spare_failed_);
+            };
+            if (spare_failed_)
+                chores_wake_.wait_for(lock, options_.probe_every, due);
+            else
+                chores_wake_.wait(lock, due);
             if (stopping_) return;
-            bool const spare = std::exchange(wants_spare_, false) || again;
+            bool const spare = !has_spare_;
             auto const snapshot = std::exchange(to_keep_, std::nullopt);
             auto const removals = std::exchange(removals_, {});
             lock.unlock();
+            for (auto const& r : removals) (void)log_->carry_out(r); // First, because it makes room.
             if (spare) make_spare();
-            for (auto const& r : removals) (void)log_->carry_out(r);
             if (snapshot) keep_now(*snapshot);
             lock.lock();
         }
@@ -13200,7 +13297,7 @@ private:
         {
             std::lock_guard const lock(mutex_);
             spare_failed_ = static_cast<bool>(failure);
-            if (!failure) spare_is_new_ = true;
+            has_spare_ = spare_is_new_ = !failure;
             writer_wakes_.notify_one();
         }
         // Another failure than a full disk is the writer's to find, if it needs the spare.
@@ -13212,9 +13309,10 @@ private:
         std::error_code const failure = log_->write(s);
         {
             std::lock_guard const lock(mutex_);
+            snapshot_problem_.clear();
             if (failure)
-                status_.problem = "a snapshot could not be written to data_dir \"" + where_ +
-                                  "\": " + failure.message() + "; the log grows until one can";
+                snapshot_problem_ = "a snapshot could not be written to data_dir \"" + where_ +
+                                    "\": " + failure.message() + "; the log grows until one can";
             else
                 trim_to_ = log_->log_reach();
             status_.snapshot = log_->newest_snapshot();
@@ -13239,14 +13337,14 @@ private:
     std::uint64_t waiting_bytes_ = 0;
     bool writing_ = false;
     bool stopping_ = false;
-    bool had_spare_ = false;    ///< before the latest group
-    bool wants_spare_ = true;   ///< the chores' thread should make one
+    bool has_spare_ = false;    ///< there is one; only while there is none may the chores' thread make it
     bool spare_failed_ = false; ///< it could not: try again after a while
     bool spare_is_new_ = false; ///< it did, and the writer does not know yet
     std::optional<paxos::snapshot> to_keep_;
     std::optional<slot> trim_to_;
     std::vector<disk_log::removal> removals_;
     storage_status status_;
+    std::string snapshot_problem_; ///< why the latest snapshot is not on disk; empty: it is
 
     std::atomic<health> health_{health::good};
     std::atomic<std::int64_t> writing_since_{0};

@@ -89,9 +89,9 @@ public:
         lsn const moot = waiting_last_;
         waiting_.clear();
         waiting_bytes_ = 0;
+        trim_to_.reset();
         removals_.clear();
         to_keep_.reset();
-        trim_to_.reset();
         take(recovery(*dir_, options_.segment_bytes, {}).start_over(identity{fresh, false, owner_.only_joins}));
         start();
         events_.durable(moot);
@@ -110,6 +110,7 @@ public:
         storage_status s = status_;
         s.directory = where_;
         s.state = state();
+        if (s.problem.empty()) s.problem = snapshot_problem_;
         if (s.state == health::slow)
             s.problem = "a write to data_dir \"" + s.directory + "\" has been under way for " +
                         std::to_string((now_us() - writing_since_.load()) / 1000) + " ms: the disk is slow or hangs";
@@ -147,12 +148,12 @@ private:
         state_ = std::move(found.state);
         log_.emplace(*dir_, options_.segment_bytes, std::move(found));
         if (auto failure = log_->open()) detail::check(*dir_, failure, "opening the log");
+        std::lock_guard const lock(mutex_);
         status_.snapshot = log_->newest_snapshot();
     }
 
     void start() {
-        stopping_ = false;
-        wants_spare_ = true;
+        stopping_ = has_spare_ = spare_is_new_ = spare_failed_ = false;
         writer_ = std::thread([this] { run_writer(); });
         chores_ = std::thread([this] { run_chores(); });
     }
@@ -166,10 +167,7 @@ private:
             writer_wakes_.wait(lock, [this] { return stopping_ || !waiting_.empty() || trim_to_ || spare_is_new_; });
             if (stopping_) return;
             take_spare();
-            if (trim_to_) {
-                removals_.push_back(log_->plan_removal(*std::exchange(trim_to_, std::nullopt)));
-                chores_wake_.notify_one();
-            }
+            plan_trim();
             if (waiting_.empty()) continue;
             group.swap(waiting_);
             waiting_bytes_ = 0;
@@ -199,8 +197,10 @@ private:
             writing_since_ = begun;
             std::error_code const failure = w.commit();
             writing_since_ = 0;
+            note_spare();
             if (!failure) {
                 wrote(std::chrono::microseconds(now_us() - begun), founds);
+                if (w.has_spare()) set_good(); // Otherwise whoever makes the spare says so.
                 return true;
             }
             if (!wal_writer::is_full(failure)) {
@@ -216,10 +216,24 @@ private:
         status_.last_sync = took;
         status_.slowest_sync = std::max(status_.slowest_sync, took);
         status_.log_bytes = log_->writer().tail().segments.size() * options_.segment_bytes;
-        if (had_spare_ && !log_->writer().has_spare()) wants_spare_ = true;
-        had_spare_ = log_->writer().has_spare();
-        if (founds) removals_.push_back(log_->plan_removal(slot{})); // The meta files know of the group from now on.
-        if (wants_spare_ || founds) chores_wake_.notify_one();
+        if (!founds) return;
+        removals_.push_back(log_->plan_removal(slot{})); // The meta files know of the group from now on.
+        chores_wake_.notify_one();
+    }
+
+    /// Lets the other thread make a spare when the one that was there is used up.
+    void note_spare() {
+        std::lock_guard const lock(mutex_);
+        if (!has_spare_ || spare_is_new_ || log_->writer().has_spare()) return;
+        has_spare_ = false;
+        chores_wake_.notify_one();
+    }
+
+    /// Under the lock, by the writer's thread, between two groups.
+    void plan_trim() {
+        if (!trim_to_) return;
+        removals_.push_back(log_->plan_removal(*std::exchange(trim_to_, std::nullopt)));
+        chores_wake_.notify_one();
     }
 
     [[nodiscard]] bool wait_for_room() {
@@ -231,15 +245,15 @@ private:
                  " MiB wait to be written");
             return false;
         }
-        writer_wakes_.wait_for(lock, options_.probe_every, [this] { return stopping_ || spare_is_new_; });
+        writer_wakes_.wait_for(lock, options_.probe_every, [this] { return stopping_ || spare_is_new_ || trim_to_; });
         take_spare();
+        plan_trim(); // What it removes may be the room that is missing.
         return !stopping_;
     }
 
     void take_spare() {
         if (!std::exchange(spare_is_new_, false)) return;
         log_->writer().spare_is_ready();
-        had_spare_ = true;
     }
 
     void set_full() {
@@ -276,16 +290,20 @@ private:
     void run_chores() {
         std::unique_lock lock(mutex_);
         for (;;) {
-            auto const due = [this] { return stopping_ || to_keep_ || !removals_.empty() || wants_spare_; };
-            bool const again = spare_failed_ && !chores_wake_.wait_for(lock, options_.probe_every, due);
-            if (!spare_failed_) chores_wake_.wait(lock, due);
+            auto const due = [this] {
+                return stopping_ || to_keep_ || !removals_.empty() || (!has_spare_ && !spare_failed_);
+            };
+            if (spare_failed_)
+                chores_wake_.wait_for(lock, options_.probe_every, due);
+            else
+                chores_wake_.wait(lock, due);
             if (stopping_) return;
-            bool const spare = std::exchange(wants_spare_, false) || again;
+            bool const spare = !has_spare_;
             auto const snapshot = std::exchange(to_keep_, std::nullopt);
             auto const removals = std::exchange(removals_, {});
             lock.unlock();
+            for (auto const& r : removals) (void)log_->carry_out(r); // First, because it makes room.
             if (spare) make_spare();
-            for (auto const& r : removals) (void)log_->carry_out(r);
             if (snapshot) keep_now(*snapshot);
             lock.lock();
         }
@@ -296,7 +314,7 @@ private:
         {
             std::lock_guard const lock(mutex_);
             spare_failed_ = static_cast<bool>(failure);
-            if (!failure) spare_is_new_ = true;
+            has_spare_ = spare_is_new_ = !failure;
             writer_wakes_.notify_one();
         }
         // Another failure than a full disk is the writer's to find, if it needs the spare.
@@ -308,9 +326,10 @@ private:
         std::error_code const failure = log_->write(s);
         {
             std::lock_guard const lock(mutex_);
+            snapshot_problem_.clear();
             if (failure)
-                status_.problem = "a snapshot could not be written to data_dir \"" + where_ +
-                                  "\": " + failure.message() + "; the log grows until one can";
+                snapshot_problem_ = "a snapshot could not be written to data_dir \"" + where_ +
+                                    "\": " + failure.message() + "; the log grows until one can";
             else
                 trim_to_ = log_->log_reach();
             status_.snapshot = log_->newest_snapshot();
@@ -335,14 +354,14 @@ private:
     std::uint64_t waiting_bytes_ = 0;
     bool writing_ = false;
     bool stopping_ = false;
-    bool had_spare_ = false;    ///< before the latest group
-    bool wants_spare_ = true;   ///< the chores' thread should make one
+    bool has_spare_ = false;    ///< there is one; only while there is none may the chores' thread make it
     bool spare_failed_ = false; ///< it could not: try again after a while
     bool spare_is_new_ = false; ///< it did, and the writer does not know yet
     std::optional<paxos::snapshot> to_keep_;
     std::optional<slot> trim_to_;
     std::vector<disk_log::removal> removals_;
     storage_status status_;
+    std::string snapshot_problem_; ///< why the latest snapshot is not on disk; empty: it is
 
     std::atomic<health> health_{health::good};
     std::atomic<std::int64_t> writing_since_{0};

@@ -63,10 +63,13 @@ public:
     return failure;
 }
 
+/// What `write_all` puts behind the name of a file that it has not finished.
+inline constexpr std::string_view aside_suffix = ".tmp";
+
 /// Writes a whole file so that a crash leaves either none or all of it: aside, synced, renamed, directory synced.
 [[nodiscard]] inline std::error_code write_all(directory& dir, std::string const& name,
                                                std::vector<std::string_view> const& parts) {
-    std::string const aside = name + ".tmp";
+    std::string const aside = name + std::string(aside_suffix);
     auto [f, failure] = dir.open(aside, directory::mode::fresh);
     if (!failure) failure = f->write(0, parts);
     if (!failure) failure = f->sync();

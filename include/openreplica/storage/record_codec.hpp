@@ -45,7 +45,9 @@ private:
             break;
         case step::abandoned: abandoned.push_back(r.first.cluster); break;
         case step::ended:
-            if (group.cluster == r.first.cluster) group = {};
+            if (group.cluster != r.first.cluster) break;
+            group = {};
+            group_chosen = false;
             break;
         }
     }

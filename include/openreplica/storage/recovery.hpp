@@ -26,18 +26,19 @@
 
 namespace openreplica::inline v0::storage {
 
-/// Files that were set aside carry this behind their name. The next time they are replaced.
+/// Files that were set aside carry this behind their name. Evidence of the next damage replaces them.
 inline constexpr std::string_view evidence_suffix = ".broken";
 
 /// What a directory holds, before anything in it is touched. Also what a tool prints.
 struct directory_contents {
     std::optional<identity> owner;
+    bool whole_identity = false; ///< both copies of it are good
     std::optional<meta> last_meta;
     std::vector<paxos::snapshot> snapshots; ///< the valid ones, newest first; without their state if so asked
     std::vector<std::string> bad_snapshots; ///< names
     wal_scan log;
     std::vector<paxos::entry> entries;      ///< contiguous, the newest of each slot
-    bool has_gap = false;                   ///< entries are missing between the newest valid snapshot and the log
+    bool has_gap = false;                   ///< entries are missing behind the newest valid snapshot
     bool has_data = false;                  ///< there are files of a node
 };
 
@@ -55,29 +56,21 @@ namespace detail {
 /// Collects the entries of a log as its records go by.
 class entry_collector {
     std::vector<paxos::entry> entries_;
-    bool broken_ = false;
 
 public:
     void operator()(wal_record&& r) {
-        if (auto* a = std::get_if<paxos::accept_record>(&r)) {
-            put(std::move(a->what));
-        } else if (auto const* c = std::get_if<paxos::chosen_record>(&r)) {
-            // A snapshot was installed: what lay below it may end before it.
-            if (entries_.empty() || c->chosen > entries_.back().at) entries_.clear();
-        }
+        if (auto* a = std::get_if<paxos::accept_record>(&r)) put(std::move(a->what));
     }
     [[nodiscard]] std::vector<paxos::entry> take() { return std::move(entries_); }
-    /// A slot came that does not continue what was there: records are missing.
-    [[nodiscard]] bool is_broken() const { return broken_; }
 
 private:
     void put(paxos::entry e) {
+        // Behind a hole, a snapshot was installed that reaches up to here. If it is gone, the hole shows.
+        if (!entries_.empty() && e.at > entries_.back().at.next()) entries_.clear();
         if (entries_.empty() || e.at == entries_.back().at.next())
             entries_.push_back(std::move(e));
-        else if (e.at >= entries_.front().at && e.at <= entries_.back().at)
+        else if (e.at >= entries_.front().at)
             entries_[static_cast<std::size_t>(e.at.since(entries_.front().at))] = std::move(e);
-        else if (e.at > entries_.back().at)
-            broken_ = true;
     }
 };
 
@@ -89,9 +82,18 @@ inline void check(directory const& dir, std::error_code failure, std::string con
     if (failure) fail(dir, what + " failed: " + failure.message() + "; check the disk, then start again");
 }
 
-/// Evidence, and files that a crash left half written, are nobody's data.
-[[nodiscard]] inline bool is_leftover(std::string const& name) {
-    return name.ends_with(evidence_suffix) || name.ends_with(".tmp") || name == spare_name;
+/// The files that hold a node's data, besides its id. Whatever else is in the directory belongs to somebody else.
+[[nodiscard]] inline bool is_data(std::string_view name) {
+    return numbered(name, "wal-") || numbered(name, "snapshot-") || name == meta_names[0] || name == meta_names[1];
+}
+
+/// Files that a crash left half written are nobody's data.
+[[nodiscard]] inline bool is_leftover(std::string_view name) {
+    if (name == spare_name || name == urgent_name || name == snapshot_aside) return true;
+    if (!name.ends_with(aside_suffix)) return false;
+    name.remove_suffix(aside_suffix.size());
+    if (name.ends_with(evidence_suffix)) name.remove_suffix(evidence_suffix.size());
+    return name == identity_name || is_data(name);
 }
 
 } // namespace detail
@@ -108,14 +110,14 @@ inline void check(directory const& dir, std::error_code failure, std::string con
     bool has_identity = false;
     std::vector<std::string> snapshot_names;
     for (std::string const& n : names) {
-        if (detail::is_leftover(n)) continue;
         has_identity = has_identity || n == identity_name;
-        out.has_data = out.has_data || numbered(n, "wal-") || numbered(n, "snapshot-") || n.starts_with("meta.");
+        out.has_data = out.has_data || detail::is_data(n);
         if (numbered(n, "snapshot-")) snapshot_names.push_back(n);
     }
     if (has_identity) {
         detail::check(dir, read_all(dir, identity_name, content), "reading its id file");
         out.owner = decode_identity(content);
+        out.whole_identity = out.owner && content == encode(*out.owner);
         out.has_data = true;
     }
     if (!out.owner) return out;
@@ -135,13 +137,14 @@ inline void check(directory const& dir, std::error_code failure, std::string con
         if (visit) visit(h, wal_record(r));
         collect(std::move(r));
     };
-    out.log = wal_reader(dir, self, out.last_meta ? out.last_meta->durable : lsn{}, both).scan();
+    log_bounds known;
+    if (out.last_meta) known = {out.last_meta->durable, out.last_meta->first_segment};
+    out.log = wal_reader(dir, self, known, both).scan();
     out.entries = collect.take();
     slot const base = out.snapshots.empty() ? slot{} : out.snapshots.front().at;
     slot const first = out.entries.empty() ? slot{} : out.entries.front().at;
-    bool const promised_more = out.log.tail.state.chosen > (out.entries.empty() ? base : std::max(base, out.entries.back().at));
-    out.has_gap = collect.is_broken() || first > base.next() || promised_more ||
-                  (out.last_meta && out.last_meta->snapshot > base && (out.entries.empty() || first > base.next()));
+    slot const reach = out.entries.empty() ? base : std::max(base, out.entries.back().at);
+    out.has_gap = first > base.next() || (out.last_meta && out.last_meta->snapshot > reach);
     return out;
 }
 
@@ -166,8 +169,8 @@ public:
         if (!found_.owner)
             detail::fail(dir_, "there are files of a node, but the file that says whose they are is missing or damaged; "
                                "restore the whole directory from a backup, or move it away to start as a new node");
-        if (!found_.owner->ready) return make(*found_.owner);
         if (found_.log.failure) detail::check(dir_, found_.log.failure, "reading " + found_.log.failed_file);
+        if (!found_.owner->ready) return has_lived() ? set_aside("the id file is an old one") : make(*found_.owner);
         std::string const damage = damage_sentence();
         return damage.empty() ? go_on() : set_aside(damage);
     }
@@ -182,6 +185,12 @@ public:
 
 private:
     // ---- judging
+
+    /// Whether there is more than making a directory leaves behind.
+    [[nodiscard]] bool has_lived() const {
+        return found_.log.records > 1 || found_.log.tail.segments.size() > 1 || !found_.snapshots.empty() ||
+               (found_.last_meta && found_.last_meta->durable > lsn{1});
+    }
 
     /// Why this node must not vote under its id any more; empty when it may.
     [[nodiscard]] std::string damage_sentence() const {
@@ -199,9 +208,9 @@ private:
     /// A damaged directory: its evidence stays, and the node comes back as another one, which asks the group for
     /// everything. Alone it has nobody to ask.
     [[nodiscard]] recovered_directory set_aside(std::string const& damage) {
-        std::uint32_t const voters = std::max(
-            found_.last_meta ? found_.last_meta->voters : 0,
-            static_cast<std::uint32_t>(found_.log.tail.state.group.members.voters.size()));
+        std::size_t voters = std::max<std::size_t>(found_.last_meta ? found_.last_meta->voters : 0,
+                                                   found_.log.tail.state.group.members.voters.size());
+        for (paxos::snapshot const& s : found_.snapshots) voters = std::max(voters, s.governing.voters.size());
         if (voters < 2)
             detail::fail(dir_, damage + "; acknowledged data may be missing and no other node is known to have a copy: "
                                         "restore the directory from a backup, or move it away to start with nothing");
@@ -223,9 +232,11 @@ private:
         std::vector<std::string> names;
         check(dir_, dir_.list(names), "listing it");
         for (std::string const& n : names) {
-            if (n == identity_name || n.ends_with(evidence_suffix)) continue;
-            check(dir_, detail::is_leftover(n) ? dir_.remove(n) : dir_.rename(n, n + std::string(evidence_suffix)),
-                  "setting " + n + " aside");
+            // What an earlier attempt at making this very id left must not take the place of evidence.
+            if (detail::is_leftover(n) || (detail::is_data(n) && is_of(owner.node, n)))
+                check(dir_, dir_.remove(n), "removing " + n);
+            else if (detail::is_data(n))
+                check(dir_, dir_.rename(n, n + std::string(evidence_suffix)), "setting " + n + " aside");
         }
         out_.owner = owner;
         out_.tail = {};
@@ -237,6 +248,13 @@ private:
         check(dir_, write_all(dir_, identity_name, {id}), "writing the id file");
         out_.owner = owner;
         return std::move(out_);
+    }
+
+    [[nodiscard]] bool is_of(node_id node, std::string const& name) {
+        std::string content;
+        if (read_all(dir_, name, content)) return false;
+        auto const header = decode_segment_header(content);
+        return numbered(name, "wal-") ? header && header->node == node : decode_meta(content, node).has_value();
     }
 
     /// Writes a new segment that holds nothing but a checkpoint, behind everything that was recovered.
@@ -288,6 +306,11 @@ private:
                                     " is damaged and set aside; an older one and the log replace it (T13)");
             detail::check(dir_, dir_.rename(n, n + std::string(evidence_suffix)), "setting " + n + " aside");
         }
+        if (!found_.whole_identity) {
+            out_.warnings.push_back("data_dir \"" + dir_.where() +
+                                    "\": one copy of the id was damaged; it is written again from the other");
+            detail::check(dir_, write_all(dir_, identity_name, {encode(out_.owner)}), "writing the id file");
+        }
         rewrite_last_segment();
         remove_leftovers();
         out_.state = remembered();
@@ -322,7 +345,13 @@ private:
         std::vector<std::string> names;
         detail::check(dir_, dir_.list(names), "listing it");
         for (std::string const& n : names)
-            if (n.ends_with(".tmp") || n == spare_name) detail::check(dir_, dir_.remove(n), "removing " + n);
+            if (detail::is_leftover(n) || is_trimmed(n)) detail::check(dir_, dir_.remove(n), "removing " + n);
+    }
+
+    /// A segment that a crash kept from being removed.
+    [[nodiscard]] bool is_trimmed(std::string const& name) const {
+        auto const number = numbered(name, "wal-");
+        return number && *number < out_.tail.segments.front().number;
     }
 
     [[nodiscard]] paxos::durable_state remembered() {
@@ -335,7 +364,8 @@ private:
         if (!found_.snapshots.empty()) s.base = found_.snapshots.front();
         for (paxos::entry& e : found_.entries)
             if (e.at > s.base.at) s.entries.push_back(std::move(e));
-        s.chosen = last.chosen;
+        // A hint may be ahead of the snapshot that was being installed when the power went.
+        s.chosen = std::clamp(last.chosen, s.base.at, s.entries.empty() ? s.base.at : s.entries.back().at);
         return s;
     }
 };

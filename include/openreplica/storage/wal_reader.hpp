@@ -45,6 +45,12 @@ struct wal_scan {
     std::string last_bytes;                ///< what the last segment holds from `tail.offset` on, if anything but zeros
 };
 
+/// What the meta files know of a log.
+struct log_bounds {
+    lsn durable;                     ///< the log reached this position once
+    std::uint64_t first_segment = 0; ///< what is older is not needed, and may be there in part; 0: nobody knows
+};
+
 /// Called for every valid record, in order.
 using record_visitor = std::function<void(record_header const&, wal_record&&)>;
 
@@ -52,23 +58,34 @@ using record_visitor = std::function<void(record_header const&, wal_record&&)>;
 class wal_reader {
     directory& dir_;
     node_id node_;
-    lsn known_durable_; ///< from elsewhere, the meta file
+    log_bounds known_;
     record_visitor const& visit_;
     wal_scan out_;
     std::shared_ptr<std::string const> bytes_;
     std::string name_;
 
 public:
-    wal_reader(directory& dir, node_id node, lsn known_durable, record_visitor const& visit)
-        : dir_(dir), node_(node), known_durable_(known_durable), visit_(visit) {}
+    /// @param visit outlives the reader; may be empty
+    wal_reader(directory& dir, node_id node, log_bounds known, record_visitor const& visit)
+        : dir_(dir), node_(node), known_(known), visit_(visit) {}
 
     [[nodiscard]] wal_scan scan() {
         std::vector<std::string> names;
         std::vector<std::uint64_t> numbers;
-        if (auto failure = dir_.list(names)) return failed(failure, "the directory");
+        if (auto failure = dir_.list(names)) {
+            out_.failure = failure;
+            out_.failed_file = "the directory";
+            return std::move(out_);
+        }
         for (std::string const& n : names)
-            if (auto const number = numbered(n, "wal-")) numbers.push_back(*number);
-        out_.hint = known_durable_;
+            if (auto const number = numbered(n, "wal-"); number && *number >= known_.first_segment)
+                numbers.push_back(*number);
+        std::sort(numbers.begin(), numbers.end());
+        out_.hint = known_.durable;
+        if (known_.first_segment > 0 && (numbers.empty() || numbers.front() > known_.first_segment)) {
+            report("T11", segment_name(known_.first_segment), 0);
+            return std::move(out_);
+        }
         for (std::size_t i = 0; i < numbers.size() && !out_.damage && !out_.failure; ++i) {
             bool const last = i + 1 == numbers.size();
             if (i > 0 && numbers[i] != numbers[i - 1] + 1) {
@@ -82,12 +99,6 @@ public:
     }
 
 private:
-    [[nodiscard]] wal_scan failed(std::error_code failure, std::string const& name) {
-        out_.failure = failure;
-        out_.failed_file = name;
-        return std::move(out_);
-    }
-
     void report(std::string_view row, std::string const& file, std::uint64_t offset) {
         auto const it = std::find_if(std::begin(damage_table), std::end(damage_table),
                                      [&](damage_row const& r) { return r.name == row; });
@@ -98,7 +109,8 @@ private:
         name_ = segment_name(number);
         std::string content;
         if (auto failure = read_all(dir_, name_, content)) {
-            (void)failed(failure, name_);
+            out_.failure = failure;
+            out_.failed_file = name_;
             return;
         }
         bytes_ = std::make_shared<std::string const>(std::move(content));
@@ -186,6 +198,7 @@ private:
         f.zero_sector = has_zero_sector(offset, std::min<std::size_t>(written, rest.size()));
         lsn const here = out_.tail.last.next();
         for (std::size_t at = offset + 8; at + record_header_size <= bytes_->size(); at += 8) {
+            if (!may_begin_record(at)) continue;
             auto const h = whole_record(at);
             if (!h || h->at <= here) continue;
             out_.hint = std::max(out_.hint, h->durable_hint);
@@ -193,6 +206,12 @@ private:
             if (knew || f.behind == finding::later::none)
                 f.behind = knew ? finding::later::later_group : finding::later::same_group;
         }
+    }
+
+    /// A quick look that spares most positions the checksum.
+    [[nodiscard]] bool may_begin_record(std::size_t at) const {
+        char const* const b = bytes_->data() + at;
+        return b[5] == 0 && b[6] == 0 && b[7] == 0 && wal_record_types.find(b[4]) != std::string_view::npos;
     }
 
     /// Whether a sector that the range reaches holds only zeros, as far as it lies in the file and behind the range's

@@ -57,9 +57,10 @@ inline constexpr char const* urgent_name = "segment.tmp";
 /// checkpoint in the same write as the group that needed the room.
 ///
 /// @par Errors
-/// `commit` either makes the whole group durable or changes nothing that a reader would take for a record. With "no
-/// space" the group stays, and `commit` may be called again. After any other error the writer is poisoned: every further
-/// call returns that error, because nobody knows what the disk holds.
+/// `commit` makes the whole group durable or fails. With "no space" for a write the group stays, and `commit` may be
+/// called again. After any other error, and after every failed sync, the writer is poisoned: each further call returns
+/// that error, because nobody knows what the disk holds. A record that is too long to be read again poisons it as well,
+/// before anything of its group is written.
 ///
 /// @par Thread safety
 /// Unsafe. The spare may be prepared on another thread while `has_spare()` is false.
@@ -73,6 +74,7 @@ class wal_writer {
     lsn durable_;
     bool has_spare_ = false;
     std::error_code poison_;
+    std::uint64_t spoiled_ = 0; ///< up to here, bytes of a group that found no room may lie in the current segment
     std::vector<paxos::record> group_;
     std::string frames_; ///< scratch: headers and small payloads of a group
 
@@ -97,6 +99,8 @@ public:
     /// Writes the group and makes it durable.
     [[nodiscard]] std::error_code commit() {
         if (poison_ || group_.empty()) return poison_;
+        for (paxos::record const& r : group_)
+            if (payload_bound(r) > max_record_bytes) return poison_ = std::make_error_code(std::errc::message_size);
         std::error_code const failure = tail_.offset + group_size() > capacity_ ? commit_rolling() : commit_here();
         if (failure) {
             if (!is_full(failure)) poison_ = failure;
@@ -145,15 +149,30 @@ private:
     [[nodiscard]] std::error_code commit_here() {
         wal_tail next = tail_;
         std::vector<std::string_view> const parts = encode_group(next, false);
-        std::error_code failure = current_->write(tail_.offset, parts);
-        if (!failure) failure = current_->sync();
-        if (!failure) take(std::move(next));
-        return failure;
+        if (auto failure = current_->write(tail_.offset, parts)) {
+            spoiled_ = std::max(spoiled_, next.offset);
+            return failure;
+        }
+        if (auto failure = current_->sync()) return poison_ = failure;
+        spoiled_ = 0; // A group only grows: it covers what an earlier attempt left.
+        take(std::move(next));
+        return {};
+    }
+
+    /// A group that moves on to the next segment must not be found in this one too.
+    [[nodiscard]] std::error_code erase_spoiled() {
+        if (spoiled_ == 0) return {};
+        std::string const zeros(static_cast<std::size_t>(spoiled_ - tail_.offset), '\0');
+        if (auto failure = current_->write(tail_.offset, {zeros})) return failure;
+        if (auto failure = current_->sync()) return poison_ = failure;
+        spoiled_ = 0;
+        return {};
     }
 
     /// Begins a new segment with the group. The spare becomes a segment by its name, once its contents are on disk: a
     /// segment that a reader finds has always a whole header and a whole checkpoint.
     [[nodiscard]] std::error_code commit_rolling() {
+        if (auto failure = erase_spoiled()) return failure;
         std::uint64_t const overhead = segment_header_size + record_header_size + 32 * 1024 +
                                        tail_.state.abandoned.size() * sizeof(cluster_id);
         std::uint64_t const needed = std::max<std::uint64_t>(segment_bytes_, overhead + group_size());
@@ -166,10 +185,16 @@ private:
         next.segments.push_back({tail_.segments.back().number + 1, {}});
         next.offset = 0;
         if (!failure) failure = fresh->write(0, encode_group(next, true));
-        if (!failure) failure = fresh->sync();
+        if (failure) {
+            // It is not all zeros any more, and it takes room.
+            has_spare_ = has_spare_ && !spare_fits;
+            (void)dir_.remove(name);
+            return failure;
+        }
+        failure = fresh->sync();
         if (!failure) failure = dir_.rename(name, segment_name(next.segments.back().number));
         if (!failure) failure = dir_.sync();
-        if (failure) return failure;
+        if (failure) return poison_ = failure;
         has_spare_ = has_spare_ && !spare_fits;
         current_ = std::move(fresh);
         capacity_ = needed;

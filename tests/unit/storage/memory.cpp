@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
-#include <system_error>
+#include <span>
 #include <vector>
 
 namespace memory_test {
@@ -14,8 +14,10 @@ using namespace openreplica;
 /// Counts what a storage reports.
 struct listener {
     std::vector<lsn> durable;
-    int failures = 0;
-    storage::memory store{{[this](lsn upto) { durable.push_back(upto); }, [this](std::error_code) { ++failures; }}};
+    std::vector<slot> kept;
+    int changes = 0;
+    storage::memory store{
+        {[this](lsn upto) { durable.push_back(upto); }, [this](slot at) { kept.push_back(at); }, [this] { ++changes; }}};
 };
 
 std::array<paxos::record, 2> const records{paxos::promise_record{ballot{1, 0, node_id{0, 1}}},
@@ -25,16 +27,18 @@ TEST_CASE("what is appended or kept in memory is durable before the call returns
     listener l;
     l.store.append(records, lsn{2});
     CHECK(l.durable == std::vector{lsn{2}});
-    l.store.keep(paxos::snapshot{slot{1}, {}, {}, {}, shared_bytes("state")}, lsn{3});
-    l.store.append(std::span(records).first(1), lsn{4});
-    CHECK(l.durable == std::vector{lsn{2}, lsn{3}, lsn{4}});
-    CHECK(l.failures == 0);
+    l.store.keep(paxos::snapshot{slot{1}, {}, {}, {}, shared_bytes("state")});
+    CHECK(l.kept == std::vector{slot{1}});
+    l.store.append(std::span(records).first(1), lsn{3});
+    CHECK(l.durable == std::vector{lsn{2}, lsn{3}});
+    CHECK(l.changes == 0);
+    CHECK(l.store.state() == storage::health::good);
 }
 
 TEST_CASE("a diskless storage remembers nothing, so its node starts as one that belongs to no group") {
     listener l;
     l.store.append(records, lsn{2});
-    l.store.keep(paxos::snapshot{slot{1}, {}, {}, {}, shared_bytes("state")}, lsn{3});
+    l.store.keep(paxos::snapshot{slot{1}, {}, {}, {}, shared_bytes("state")});
     paxos::durable_state const found = l.store.recover();
     CHECK(found.group == paxos::first_configuration{});
     CHECK_FALSE(found.group_chosen);
