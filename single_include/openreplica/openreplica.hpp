@@ -7125,6 +7125,9 @@ public:
     void met_self(instant now) {
         if (!met_self_) met_self_ = now;
     }
+    /// Seeds that have not answered, as a person knows them. A lone founder waits for all of them: whoever is silent may
+    /// belong to the group that it would found a second time.
+    void seeds_silent(std::vector<std::string> silent) { silent_seeds_ = std::move(silent); }
     /// Everything written so far is durable.
     void persisted() { durable_ = true; }
     /// The group has chosen its first entry: this node's quest is over.
@@ -7164,6 +7167,12 @@ public:
         if (options_.founders == 1 && !met_self_)
             return "this node would found a group alone, but no seed has led back to it, so that nobody knows whether there "
                    "is a group already: check the seeds and DNS, or give the founder no seeds";
+        if (options_.founders == 1 && !silent_seeds_.empty()) {
+            std::string silent;
+            for (std::string const& s : silent_seeds_) silent += " " + s;
+            return "this node would found a group alone, but these seeds are silent and may belong to one:" + silent +
+                   "; start them, or take them out of the seeds or DNS";
+        }
         auto const met = 1 + std::count_if(heard_.begin(), heard_.end(), [&](auto const& i) { return is_candidate(i.second); });
         return "founding: " + std::to_string(met) + " of " + std::to_string(options_.founders) +
                " founders have met; check that the others run, and the seeds";
@@ -7215,8 +7224,10 @@ private:
     void consider_offering(instant now, cluster_id fresh_cluster) {
         if (options_.founders == 0 || options_.founders > max_voters) return;
         // Silence founds nothing: a lone founder must have been led to itself by its seeds, so that they are known to
-        // work, and have found nobody else there.
-        if (options_.founders == 1 && options_.has_seeds && (!met_self_ || now - *met_self_ < 2 * options_.fresh)) return;
+        // work, and everybody else there must have said that it has no group either, or another.
+        if (options_.founders == 1 && options_.has_seeds &&
+            (!met_self_ || now - *met_self_ < 2 * options_.fresh || !silent_seeds_.empty()))
+            return;
         if (hears_of_another({}, now)) return;
         auto members = agreed_members();
         if (!members || members->front().id != self_.id) return;
@@ -7378,6 +7389,7 @@ private:
     std::optional<welcome> joined_;
     bool durable_ = true;
     std::optional<instant> met_self_;
+    std::vector<std::string> silent_seeds_;
     instant next_try_;
     founding_output out_;
 };
@@ -9073,6 +9085,10 @@ public:
     /// This node now belongs to a group, or (with an empty cluster and a fresh id) starts over as an empty node.
     virtual void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) = 0;
 
+    /// Where this node was told to look for its group and has had no answer: endpoints at which nobody who belongs
+    /// elsewhere, and nobody without a group, has spoken; and seeds for which DNS has no answer.
+    [[nodiscard]] virtual std::vector<std::string> silent_seeds() const { return {}; }
+
     virtual void log(log_level level, std::string const& line) = 0;
 };
 
@@ -9483,6 +9499,7 @@ inline void engine::start_over() {
 inline void engine::tick() {
     if (stopped_) return;
     instant const now = env_.now();
+    if (!replica_ && options_.has_seeds) founding_->seeds_silent(env_.silent_seeds());
     founding_->tick(now, env_.random(), cluster_id{env_.random(), env_.random()});
     calls_.expire(now);
     expire_reads(now);
@@ -9903,6 +9920,165 @@ public:
         state_ = mix64(state_ ^ ((static_cast<std::uint64_t>(device()) << 32) ^ device()));
     }
     [[nodiscard]] std::uint64_t operator()() { return mix64(state_ += 0x9E3779B97F4A7C15u); }
+};
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/seed_watch.hpp>
+// Where a node looks for its group: its seeds, and what DNS last told of them.
+
+// <openreplica/runtime/line_limiter.hpp>
+// Which of many like log lines a person should see.
+
+namespace openreplica::inline v0::runtime {
+
+/// Lets through the first line, every line with another reason than the one before, and otherwise one a minute.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: unsafe.
+class line_limiter {
+public:
+    static constexpr duration interval = std::chrono::minutes(1);
+
+    [[nodiscard]] bool lets_through(std::string_view reason, instant now) {
+        if (told_at_ && reason == reason_ && now - *told_at_ < interval) return false;
+        reason_ = reason;
+        told_at_ = now;
+        return true;
+    }
+
+private:
+    std::string reason_;
+    std::optional<instant> told_at_;
+};
+
+} // namespace openreplica::inline v0::runtime
+
+namespace openreplica::inline v0::runtime {
+
+/// How long a node waits between two lookups of a seed.
+struct lookup_pauses {
+    using milliseconds = std::chrono::milliseconds;
+    milliseconds founding{1000}; ///< while there is no group
+    milliseconds least{30000};   ///< afterwards the answer's own time to live, but not less than this
+    milliseconds most{300000};   ///< nor more than this
+    milliseconds spread{250};    ///< up to this much longer, at random, so that nodes do not ask in step
+
+    [[nodiscard]] milliseconds next(bool settled, std::chrono::seconds ttl, std::uint64_t random) const {
+        milliseconds const wait = settled ? std::min(std::max<milliseconds>(ttl, least), most) : founding;
+        return wait + milliseconds(random % (static_cast<std::uint64_t>(spread.count()) + 1));
+    }
+};
+
+/// Read whenever a node is opened. Tests shorten it; it is no option, because haste only loads DNS servers.
+inline lookup_pauses seed_lookup_pauses{};
+
+/// Looks up `srv:` seeds again and again, and tells which endpoints the seeds name.
+///
+/// A failed or empty answer takes no endpoint away. An endpoint is omitted when a later successful answer of the seed
+/// that named it lacks it, and no other seed names it.
+///
+/// @par Thread safety
+/// One strand, the one given at construction. Events are called on it, until `stop`.
+class seed_watch : public std::enable_shared_from_this<seed_watch> {
+public:
+    struct events {
+        std::function<void(endpoint const&)> named;   ///< by a seed; again with every answer that names it
+        std::function<void(endpoint const&)> omitted; ///< no seed names it any more
+        std::function<bool()> settled;                ///< the node belongs to a group that serves it
+        std::function<std::uint64_t()> random;
+        std::function<instant()> now;
+        std::function<void(log_level, std::string const&)> log;
+    };
+
+    seed_watch(asio::any_io_executor strand, std::vector<std::string> const& seeds, dns::discovery_options options,
+               lookup_pauses pauses, events e)
+        : strand_(strand), pauses_(pauses), events_(std::move(e)), discovery_(strand, std::move(options)) {
+        for (std::string const& text : seeds) seeds_.emplace_back(strand_, text);
+    }
+
+    void start() {
+        for (seed& s : seeds_) {
+            if (s.text.starts_with("srv:")) {
+                look_up(s);
+            } else {
+                s.named.push_back(*parse_endpoint(s.text));
+                s.answered = true;
+                events_.named(s.named.front());
+            }
+        }
+    }
+    void stop() {
+        stopped_ = true;
+        for (seed& s : seeds_) s.timer.cancel();
+        discovery_.cancel();
+    }
+
+    /// Seeds whose latest lookup failed, or has not ended yet.
+    [[nodiscard]] std::vector<std::string> unanswered() const {
+        std::vector<std::string> all;
+        for (seed const& s : seeds_)
+            if (!s.answered) all.push_back(s.text);
+        return all;
+    }
+
+private:
+    struct seed {
+        seed(asio::any_io_executor const& strand, std::string t) : text(std::move(t)), timer(strand) {}
+
+        std::string text;
+        asio::steady_timer timer;
+        std::vector<endpoint> named; ///< by the latest successful answer
+        bool answered = false;
+        line_limiter warnings;
+    };
+
+    [[nodiscard]] bool names(endpoint const& e) const {
+        return std::any_of(seeds_.begin(), seeds_.end(), [&](seed const& s) {
+            return std::find(s.named.begin(), s.named.end(), e) != s.named.end();
+        });
+    }
+
+    void look_up(seed& s) {
+        // The seeds stay where they are, and as long as this object.
+        discovery_.async_lookup_seeds(s.text, [weak = weak_from_this(), &s](dns::lookup_result found) {
+            if (auto const self = weak.lock(); self && !self->stopped_) self->on_answer(s, found);
+        });
+    }
+
+    void on_answer(seed& s, dns::lookup_result const& found) {
+        s.answered = !found.failure;
+        if (found.failure)
+            complain(s, found);
+        else
+            take(s, found);
+        s.timer.expires_after(pauses_.next(events_.settled(), found.ttl, events_.random()));
+        s.timer.async_wait([weak = weak_from_this(), &s](asio::error_code failure) {
+            auto const self = weak.lock();
+            if (!failure && self && !self->stopped_) self->look_up(s);
+        });
+    }
+
+    void take(seed& s, dns::lookup_result const& found) {
+        std::vector<endpoint> now;
+        for (auto const& e : found.endpoints) now.push_back(e.address);
+        std::vector<endpoint> const before = std::exchange(s.named, now);
+        for (endpoint const& e : now) events_.named(e);
+        for (endpoint const& e : before)
+            if (!names(e)) events_.omitted(e);
+    }
+
+    void complain(seed& s, dns::lookup_result const& found) {
+        if (!s.warnings.lets_through(dns::to_string(*found.failure), events_.now())) return;
+        events_.log(events_.settled() ? log_level::info : log_level::warning, s.text + ": " + found.text);
+    }
+
+    asio::any_io_executor strand_;
+    lookup_pauses pauses_;
+    events events_;
+    dns::discovery discovery_;
+    std::deque<seed> seeds_;
+    bool stopped_ = false;
 };
 
 } // namespace openreplica::inline v0::runtime
@@ -11057,10 +11233,17 @@ public:
     /// knows on whose behalf this node speaks.
     void set_identity(node_id self, cluster_id cluster, openreplica::endpoint const& advertised);
 
-    void connect_seed(openreplica::endpoint const& where) { connect(where, true); }
-    void connect_member(paxos::member const& m) {
-        if (m.id != self_.id) connect(m.address, true);
+    void connect_seed(openreplica::endpoint const& where) {
+        if (peer* p = connect(where)) p->seed = true;
     }
+    void connect_member(paxos::member const& m) {
+        if (m.id == self_.id) return;
+        if (peer* p = connect(m.address)) p->member = true;
+    }
+    /// No seed names the address any more: it is given up if nobody answers there, or once whoever does has gone.
+    void drop_seed(openreplica::endpoint const& where);
+    /// Addresses of seeds at which nobody of another group, and nobody without a group, has spoken.
+    [[nodiscard]] std::vector<openreplica::endpoint> silent_seeds() const;
 
     void send(std::span<node_id const> to, paxos::message const& what);
     /// To one node, or without `to` to everyone whom this node has a connection to.
@@ -11078,21 +11261,25 @@ private:
         std::shared_ptr<net::link> link;
         std::optional<node_id> id;    ///< who answered here last
         bool up = false;
-        bool kept = false;            ///< a seed or a voter: dialled for ever
+        bool elsewhere = false;       ///< whoever is there has said that it belongs to another group
+        bool seed = false;            ///< a seed names it: dialled until none does
+        bool member = false;          ///< a voter: dialled for ever
         std::chrono::steady_clock::time_point down_since = std::chrono::steady_clock::now();
     };
 
     struct introduction {
         cluster_id cluster;
         std::set<std::string> types; ///< names in its catalogue
+        bool seeks = false;          ///< it has said that it looks for a group
     };
 
-    void connect(openreplica::endpoint const& where, bool keep);
+    peer* connect(openreplica::endpoint const& where);
     void dial(openreplica::endpoint const& where, peer& p);
     void on_up(openreplica::endpoint const& where, net::hello_reply const& who);
     void on_down(openreplica::endpoint const& where, bool was_up);
     void on_refused(openreplica::endpoint const& where, net::hello_reply const& why);
     void forget_silent();
+    void give_up(peer& p);
     void forget(node_id id);
     [[nodiscard]] peer* link_to(node_id id);
     [[nodiscard]] net::hello make_hello() const;
@@ -11179,9 +11366,9 @@ inline net::listener::events transport::listener_events() {
                 [this](net::hello const& theirs) {
                     // Messages to it leave over a connection of this node's own.
                     introduction& met = met_[theirs.self.id];
-                    met = {theirs.cluster, {}};
+                    met = {theirs.cluster, {}, false};
                     for (auto const& t : theirs.catalogue) met.types.insert(t.name);
-                    connect(theirs.self.address, false);
+                    (void)connect(theirs.self.address);
                 },
             .message = [this](paxos::member const& from, net::any_message&& m) { deliver(from, std::move(m)); },
             .batch_end = [this] { events_.batch_end(); },
@@ -11189,9 +11376,12 @@ inline net::listener::events transport::listener_events() {
 }
 
 inline void transport::deliver(paxos::member const& from, net::any_message&& m) {
-    if (auto* founding = std::get_if<paxos::founding_message>(&m)) return events_.founding(from, *founding);
-    // A node that has not joined this group, as far as its handshake tells, has no say in it.
     auto const met = met_.find(from.id);
+    if (auto* founding = std::get_if<paxos::founding_message>(&m)) {
+        if (met != met_.end() && std::holds_alternative<paxos::discover>(*founding)) met->second.seeks = true;
+        return events_.founding(from, *founding);
+    }
+    // A node that has not joined this group, as far as its handshake tells, has no say in it.
     if (cluster_.empty() || met == met_.end() || met->second.cluster != cluster_) return;
     events_.message(from.id, std::move(std::get<paxos::message>(m)));
 }
@@ -11210,12 +11400,15 @@ inline void transport::complain(std::string const& reason) {
 
 // ---- outgoing
 
-inline void transport::connect(openreplica::endpoint const& where, bool keep) {
-    if (stopped_) return;
-    if (own_.contains(where)) return events_.met_self();
+inline transport::peer* transport::connect(openreplica::endpoint const& where) {
+    if (stopped_) return nullptr;
+    if (own_.contains(where)) {
+        events_.met_self();
+        return nullptr;
+    }
     auto const [it, added] = peers_.try_emplace(where);
-    it->second.kept = it->second.kept || keep;
     if (added) dial(where, it->second);
+    return &it->second;
 }
 
 inline void transport::dial(openreplica::endpoint const& where, peer& p) {
@@ -11243,6 +11436,7 @@ inline void transport::on_up(openreplica::endpoint const& where, net::hello_repl
     if (p.id && *p.id != who.self.id) forget(*p.id); // Another process took over the address.
     p.id = who.self.id;
     p.up = true;
+    p.elsewhere = false;
     auto const other = routes_.find(who.self.id);
     bool const second = other != routes_.end() && other->second != where && link_to(who.self.id) != nullptr;
     if (!second) {
@@ -11255,6 +11449,7 @@ inline void transport::on_down(openreplica::endpoint const& where, bool was_up) 
     auto const it = peers_.find(where);
     if (it == peers_.end()) return;
     peer& p = it->second;
+    p.elsewhere = false;
     if (std::exchange(p.up, false)) p.down_since = std::chrono::steady_clock::now();
     if (was_up && p.id && routes_.contains(*p.id) && routes_[*p.id] == where) {
         routes_.erase(*p.id);
@@ -11278,6 +11473,8 @@ inline void transport::on_refused(openreplica::endpoint const& where, net::hello
         });
         return;
     }
+    if (auto const it = peers_.find(where); it != peers_.end())
+        it->second.elsewhere = why.reason == net::refusal::wrong_group;
     events_.log(log_level::warning, to_string(where) + " refused this node: " + why.text);
 }
 
@@ -11291,11 +11488,34 @@ inline void transport::forget_silent() {
     auto const limit = std::chrono::steady_clock::now() - std::chrono::seconds(30);
     for (auto it = peers_.begin(); it != peers_.end();) {
         peer& p = it->second;
-        bool const gone = !p.kept && !p.up && p.down_since < limit;
-        if (gone && p.id) forget(*p.id);
-        if (gone) asio::post(strand_, [link = p.link] { link->stop(); });
+        bool const gone = !p.seed && !p.member && !p.up && p.down_since < limit;
+        if (gone) give_up(p);
         it = gone ? peers_.erase(it) : std::next(it);
     }
+}
+
+inline void transport::give_up(peer& p) {
+    if (p.id) forget(*p.id);
+    asio::post(strand_, [link = p.link] { link->stop(); }); // Not in a callback of its own.
+}
+
+inline void transport::drop_seed(openreplica::endpoint const& where) {
+    auto const it = peers_.find(where);
+    if (it == peers_.end()) return;
+    it->second.seed = false;
+    if (it->second.up || it->second.member) return;
+    give_up(it->second);
+    peers_.erase(it);
+}
+
+inline std::vector<openreplica::endpoint> transport::silent_seeds() const {
+    std::vector<openreplica::endpoint> silent;
+    for (auto const& [where, p] : peers_) {
+        auto const met = p.up && p.id ? met_.find(*p.id) : met_.end();
+        bool const seeks = met != met_.end() && met->second.seeks;
+        if (p.seed && !seeks && !p.elsewhere) silent.push_back(where);
+    }
+    return silent;
 }
 
 inline transport::peer* transport::link_to(node_id id) {
@@ -11417,8 +11637,10 @@ private:
     void apply(apply_batch&& work) override { apply_.post(std::move(work)); }
     void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) override;
     void log(log_level level, std::string const& line) override;
+    [[nodiscard]] std::vector<std::string> silent_seeds() const override;
 
     [[nodiscard]] transport::events transport_events();
+    [[nodiscard]] seed_watch::events seed_events();
     [[nodiscard]] engine_options make_engine_options() const;
     [[nodiscard]] instant deadline_for(std::chrono::nanoseconds timeout) const {
         if (timeout.count() <= 0) timeout = options_.call_timeout;
@@ -11432,8 +11654,6 @@ private:
     void arm_tick();
     void on_tick();
     void publish();
-    void look_up_seeds();
-    void schedule_lookup(std::string const& seed, std::chrono::milliseconds after);
 
     surroundings around_;
     node_options options_;
@@ -11445,9 +11665,8 @@ private:
     std::shared_ptr<transport> transport_;
     openreplica::endpoint advertised_;
     engine engine_;
-    dns::discovery discovery_;
+    std::shared_ptr<seed_watch> seeds_;
     asio::steady_timer ticker_;
-    std::vector<std::unique_ptr<asio::steady_timer>> lookups_;
 
     std::atomic<std::uint64_t> next_ticket_{1};
     std::atomic<bool> wake_pending_{false};
@@ -11472,7 +11691,10 @@ inline service::service(surroundings around, node_options options, std::shared_p
       transport_(std::make_shared<transport>(strand_, options_, transport_events())),
       advertised_(options_.advertise.empty() ? transport_->local_endpoint() : *parse_endpoint(options_.advertise)),
       engine_(paxos::member{node_id{random_(), random_()}, advertised_}, make_engine_options(), *this, store_, calls_),
-      discovery_(strand_, dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}),
+      seeds_(std::make_shared<seed_watch>(
+          strand_, options_.seeds,
+          dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}, seed_lookup_pauses,
+          seed_events())),
       ticker_(strand_), apply_(*machine_, calls_, [this] { return now(); }, [this] { wake(); }) {
     transport_->set_catalogue([this] { return machine_->catalogue(); });
 }
@@ -11496,10 +11718,8 @@ inline void service::start() {
     asio::dispatch(strand_, [self = shared_from_this()] {
         self->transport_->set_identity(self->engine_.status().self, {}, self->advertised_);
         self->transport_->start();
-        for (std::string const& seed : self->options_.seeds)
-            if (!seed.starts_with("srv:")) self->transport_->connect_seed(*parse_endpoint(seed));
         self->engine_.start(self->store_.recover());
-        self->look_up_seeds();
+        self->seeds_->start();
         self->on_tick();
     });
 }
@@ -11515,8 +11735,7 @@ inline void service::stop(std::function<void()> done) {
     apply_.post(apply_batch{{}, {}, false, calls_.take_finished()});
     asio::dispatch(strand_, [self = shared_from_this(), done = std::move(done)] {
         self->ticker_.cancel();
-        self->lookups_.clear();
-        self->discovery_.cancel();
+        self->seeds_->stop();
         self->on_wake();
         self->engine_.stop();
         self->transport_->stop();
@@ -11709,30 +11928,19 @@ inline transport::events service::transport_events() {
 
 // ---- discovery
 
-inline void service::look_up_seeds() {
-    for (std::string const& seed : options_.seeds)
-        if (seed.starts_with("srv:")) schedule_lookup(seed, std::chrono::milliseconds(0));
+inline seed_watch::events service::seed_events() {
+    return {.named = [this](openreplica::endpoint const& where) { transport_->connect_seed(where); },
+            .omitted = [this](openreplica::endpoint const& where) { transport_->drop_seed(where); },
+            .settled = [this] { return ready_; },
+            .random = [this] { return random_(); },
+            .now = [this] { return now(); },
+            .log = [this](log_level level, std::string const& line) { log(level, line); }};
 }
 
-/// Asks DNS where to look. Its answers only add addresses: a failure or an empty answer takes none away, and nothing
-/// that it says founds a group.
-inline void service::schedule_lookup(std::string const& seed, std::chrono::milliseconds after) {
-    auto& timer = lookups_.emplace_back(std::make_unique<asio::steady_timer>(strand_, after));
-    timer->async_wait([weak = weak_from_this(), seed, raw = timer.get()](asio::error_code failure) {
-        auto const self = weak.lock();
-        if (failure || !self || self->stopped_) return;
-        std::erase_if(self->lookups_, [&](auto const& t) { return t.get() == raw; });
-        self->discovery_.async_lookup_seeds(seed, [weak, seed](dns::lookup_result found) {
-            auto const me = weak.lock();
-            if (!me || me->stopped_) return;
-            for (auto const& e : found.endpoints) me->transport_->connect_seed(e.address);
-            if (found.failure && !me->ready_) me->log(log_level::warning, seed + ": " + found.text);
-            // Until there is a group the floor is one second; afterwards the answer's own time to live, at least 30 s.
-            auto wait = std::chrono::milliseconds(1000);
-            if (me->ready_) wait = std::max<std::chrono::milliseconds>(found.ttl, std::chrono::seconds(30));
-            me->schedule_lookup(seed, wait + std::chrono::milliseconds(me->random_() % 250));
-        });
-    });
+inline std::vector<std::string> service::silent_seeds() const {
+    std::vector<std::string> all = seeds_->unanswered();
+    for (openreplica::endpoint const& where : transport_->silent_seeds()) all.push_back(to_string(where));
+    return all;
 }
 
 } // namespace openreplica::inline v0::runtime

@@ -120,6 +120,7 @@ inline void engine::start_over() {
 inline void engine::tick() {
     if (stopped_) return;
     instant const now = env_.now();
+    if (!replica_ && options_.has_seeds) founding_->seeds_silent(env_.silent_seeds());
     founding_->tick(now, env_.random(), cluster_id{env_.random(), env_.random()});
     calls_.expire(now);
     expire_reads(now);

@@ -8,6 +8,7 @@
 #include <openreplica/runtime/engine.hpp>
 #include <openreplica/runtime/gateway.hpp>
 #include <openreplica/runtime/random.hpp>
+#include <openreplica/runtime/seed_watch.hpp>
 #include <openreplica/runtime/serial_executor.hpp>
 #include <openreplica/runtime/transport.hpp>
 #include <openreplica/storage/memory.hpp>
@@ -86,8 +87,10 @@ private:
     void apply(apply_batch&& work) override { apply_.post(std::move(work)); }
     void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) override;
     void log(log_level level, std::string const& line) override;
+    [[nodiscard]] std::vector<std::string> silent_seeds() const override;
 
     [[nodiscard]] transport::events transport_events();
+    [[nodiscard]] seed_watch::events seed_events();
     [[nodiscard]] engine_options make_engine_options() const;
     [[nodiscard]] instant deadline_for(std::chrono::nanoseconds timeout) const {
         if (timeout.count() <= 0) timeout = options_.call_timeout;
@@ -101,8 +104,6 @@ private:
     void arm_tick();
     void on_tick();
     void publish();
-    void look_up_seeds();
-    void schedule_lookup(std::string const& seed, std::chrono::milliseconds after);
 
     surroundings around_;
     node_options options_;
@@ -114,9 +115,8 @@ private:
     std::shared_ptr<transport> transport_;
     openreplica::endpoint advertised_;
     engine engine_;
-    dns::discovery discovery_;
+    std::shared_ptr<seed_watch> seeds_;
     asio::steady_timer ticker_;
-    std::vector<std::unique_ptr<asio::steady_timer>> lookups_;
 
     std::atomic<std::uint64_t> next_ticket_{1};
     std::atomic<bool> wake_pending_{false};
@@ -141,7 +141,10 @@ inline service::service(surroundings around, node_options options, std::shared_p
       transport_(std::make_shared<transport>(strand_, options_, transport_events())),
       advertised_(options_.advertise.empty() ? transport_->local_endpoint() : *parse_endpoint(options_.advertise)),
       engine_(paxos::member{node_id{random_(), random_()}, advertised_}, make_engine_options(), *this, store_, calls_),
-      discovery_(strand_, dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}),
+      seeds_(std::make_shared<seed_watch>(
+          strand_, options_.seeds,
+          dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}, seed_lookup_pauses,
+          seed_events())),
       ticker_(strand_), apply_(*machine_, calls_, [this] { return now(); }, [this] { wake(); }) {
     transport_->set_catalogue([this] { return machine_->catalogue(); });
 }
@@ -165,10 +168,8 @@ inline void service::start() {
     asio::dispatch(strand_, [self = shared_from_this()] {
         self->transport_->set_identity(self->engine_.status().self, {}, self->advertised_);
         self->transport_->start();
-        for (std::string const& seed : self->options_.seeds)
-            if (!seed.starts_with("srv:")) self->transport_->connect_seed(*parse_endpoint(seed));
         self->engine_.start(self->store_.recover());
-        self->look_up_seeds();
+        self->seeds_->start();
         self->on_tick();
     });
 }
@@ -184,8 +185,7 @@ inline void service::stop(std::function<void()> done) {
     apply_.post(apply_batch{{}, {}, false, calls_.take_finished()});
     asio::dispatch(strand_, [self = shared_from_this(), done = std::move(done)] {
         self->ticker_.cancel();
-        self->lookups_.clear();
-        self->discovery_.cancel();
+        self->seeds_->stop();
         self->on_wake();
         self->engine_.stop();
         self->transport_->stop();
@@ -378,30 +378,19 @@ inline transport::events service::transport_events() {
 
 // ---- discovery
 
-inline void service::look_up_seeds() {
-    for (std::string const& seed : options_.seeds)
-        if (seed.starts_with("srv:")) schedule_lookup(seed, std::chrono::milliseconds(0));
+inline seed_watch::events service::seed_events() {
+    return {.named = [this](openreplica::endpoint const& where) { transport_->connect_seed(where); },
+            .omitted = [this](openreplica::endpoint const& where) { transport_->drop_seed(where); },
+            .settled = [this] { return ready_; },
+            .random = [this] { return random_(); },
+            .now = [this] { return now(); },
+            .log = [this](log_level level, std::string const& line) { log(level, line); }};
 }
 
-/// Asks DNS where to look. Its answers only add addresses: a failure or an empty answer takes none away, and nothing
-/// that it says founds a group.
-inline void service::schedule_lookup(std::string const& seed, std::chrono::milliseconds after) {
-    auto& timer = lookups_.emplace_back(std::make_unique<asio::steady_timer>(strand_, after));
-    timer->async_wait([weak = weak_from_this(), seed, raw = timer.get()](asio::error_code failure) {
-        auto const self = weak.lock();
-        if (failure || !self || self->stopped_) return;
-        std::erase_if(self->lookups_, [&](auto const& t) { return t.get() == raw; });
-        self->discovery_.async_lookup_seeds(seed, [weak, seed](dns::lookup_result found) {
-            auto const me = weak.lock();
-            if (!me || me->stopped_) return;
-            for (auto const& e : found.endpoints) me->transport_->connect_seed(e.address);
-            if (found.failure && !me->ready_) me->log(log_level::warning, seed + ": " + found.text);
-            // Until there is a group the floor is one second; afterwards the answer's own time to live, at least 30 s.
-            auto wait = std::chrono::milliseconds(1000);
-            if (me->ready_) wait = std::max<std::chrono::milliseconds>(found.ttl, std::chrono::seconds(30));
-            me->schedule_lookup(seed, wait + std::chrono::milliseconds(me->random_() % 250));
-        });
-    });
+inline std::vector<std::string> service::silent_seeds() const {
+    std::vector<std::string> all = seeds_->unanswered();
+    for (openreplica::endpoint const& where : transport_->silent_seeds()) all.push_back(to_string(where));
+    return all;
 }
 
 } // namespace openreplica::inline v0::runtime
