@@ -5064,7 +5064,8 @@ namespace detail {
     bool const bare = start.value->questions.empty() && complains;
     if (!bare && !detail::echoes(*start.value, q)) return {};
     if (!bare && !start.value->questions.front().qname.identical(q.asked.qname))
-        return {reply_verdict::broken, {}, "reply in other letter case: a DNS server or middlebox changes the question"};
+        return {
+            reply_verdict::broken, {}, "reply in other letter case: a DNS server or middlebox changes the question"};
     if (complains && q.with_edns) return {reply_verdict::no_edns, {}, {}};
     if (h->truncated) return {reply_verdict::truncated, {}, {}};
     auto whole = decode(bytes);
@@ -5360,10 +5361,9 @@ private:
                                if (failure)
                                    return x.fail(lookup_error::unreachable,
                                                  "the answer is too long for UDP, and over TCP: " + failure.message());
-                               asio::async_write(x.tcp_, asio::buffer(x.framed_),
-                                                 x.guarded([](exchange& y, asio::error_code f, std::size_t) {
-                                                     y.on_written(f);
-                                                 }));
+                               asio::async_write(
+                                   x.tcp_, asio::buffer(x.framed_),
+                                   x.guarded([](exchange& y, asio::error_code f, std::size_t) { y.on_written(f); }));
                            }));
     }
 
@@ -5649,7 +5649,8 @@ struct target_selection {
         } else if (detail::looks_like_address(srv->target)) {
             out.reason = "an SRV target must be a host name with an A or AAAA record, not an IP address";
         } else if (require_same_domain && !in_same_domain(srv_name, srv->target)) {
-            out.reason = "the SRV target " + srv->target.to_string() + " lies outside the domain of the service; name a host in " +
+            out.reason = "the SRV target " + srv->target.to_string() +
+                         " lies outside the domain of the service; name a host in " +
                          trusted_domain(srv_name).to_string() + " there";
         } else if (std::none_of(out.targets.begin(), out.targets.end(), same)) {
             out.targets.push_back(*srv);

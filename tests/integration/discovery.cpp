@@ -51,7 +51,7 @@ constexpr char const* behaviour_names[] = {"right",   "silent",    "refuses",  "
 constexpr behaviour bad_ones[] = {behaviour::silent,   behaviour::refuses,       behaviour::fails,     behaviour::denies,
                                   behaviour::empty,    behaviour::partial,       behaviour::with_gone, behaviour::stranger,
                                   behaviour::malformed, behaviour::other_cluster, behaviour::closed};
-char const* name_of(behaviour b) { return behaviour_names[static_cast<std::size_t>(b)]; }
+std::string name_of(behaviour b) { return behaviour_names[static_cast<std::size_t>(b)]; }
 
 /// Where the answers of a resolver may lead.
 struct places {

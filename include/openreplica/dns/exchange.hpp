@@ -187,10 +187,9 @@ private:
                                if (failure)
                                    return x.fail(lookup_error::unreachable,
                                                  "the answer is too long for UDP, and over TCP: " + failure.message());
-                               asio::async_write(x.tcp_, asio::buffer(x.framed_),
-                                                 x.guarded([](exchange& y, asio::error_code f, std::size_t) {
-                                                     y.on_written(f);
-                                                 }));
+                               asio::async_write(
+                                   x.tcp_, asio::buffer(x.framed_),
+                                   x.guarded([](exchange& y, asio::error_code f, std::size_t) { y.on_written(f); }));
                            }));
     }
 

@@ -69,7 +69,8 @@ namespace detail {
     bool const bare = start.value->questions.empty() && complains;
     if (!bare && !detail::echoes(*start.value, q)) return {};
     if (!bare && !start.value->questions.front().qname.identical(q.asked.qname))
-        return {reply_verdict::broken, {}, "reply in other letter case: a DNS server or middlebox changes the question"};
+        return {
+            reply_verdict::broken, {}, "reply in other letter case: a DNS server or middlebox changes the question"};
     if (complains && q.with_edns) return {reply_verdict::no_edns, {}, {}};
     if (h->truncated) return {reply_verdict::truncated, {}, {}};
     auto whole = decode(bytes);

@@ -132,7 +132,8 @@ struct target_selection {
         } else if (detail::looks_like_address(srv->target)) {
             out.reason = "an SRV target must be a host name with an A or AAAA record, not an IP address";
         } else if (require_same_domain && !in_same_domain(srv_name, srv->target)) {
-            out.reason = "the SRV target " + srv->target.to_string() + " lies outside the domain of the service; name a host in " +
+            out.reason = "the SRV target " + srv->target.to_string() +
+                         " lies outside the domain of the service; name a host in " +
                          trusted_domain(srv_name).to_string() + " there";
         } else if (std::none_of(out.targets.begin(), out.targets.end(), same)) {
             out.targets.push_back(*srv);

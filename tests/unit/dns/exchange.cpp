@@ -175,7 +175,8 @@ TEST_CASE("a closed port is unreachable at once, without waiting for the timeout
     CHECK(b.took < 5s);
 }
 
-TEST_CASE("of a server's addresses each is asked in turn: after a closed port, silence, and an answer that is cut short") {
+TEST_CASE(
+    "of a server's addresses each is asked in turn: after a closed port, silence, and an answer that is cut short") {
     bench b;
     b.server.on_udp = [](dns::message const& q, auto const& send) { send(dns::encode(good(q))); };
     auto const port = b.server.address().port;
@@ -228,7 +229,8 @@ TEST_CASE("a reply that fits in everything but comes from another port or anothe
     CHECK(std::get<dns::a_data>(b.result->reply->answers.at(0).data).address[3] == 9);
 }
 
-TEST_CASE("replies in other letter case only end with malformed, and the detail says so instead of blaming a firewall") {
+TEST_CASE(
+    "replies in other letter case only end with malformed, and the detail says so instead of blaming a firewall") {
     bench b;
     b.server.on_udp = [](dns::message q, auto const& send) {
         q.questions[0].qname = q.questions[0].qname.with_random_case([] { return false; });

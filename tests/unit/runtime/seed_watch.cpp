@@ -41,14 +41,16 @@ struct bench {
         o.attempts = 1;
         watch = std::make_shared<runtime::seed_watch>(
             io.get_executor(), seeds, std::move(o), runtime::lookup_pauses{1ms, 1ms, 1ms, 0ms},
-            runtime::seed_watch::events{.named = [this](endpoint const& e) { told += "+" + std::to_string(e.port) + " "; },
-                                        .omitted = [this](endpoint const& e) { told += "-" + std::to_string(e.port) + " "; },
-                                        .settled = [this] { return settled; },
-                                        .random = [] { return std::uint64_t{7}; },
-                                        .now = [this] { return now; },
-                                        .log = [this](log_level level, std::string const& line) {
-                                            lines.push_back((level == log_level::warning ? "warning " : "info ") + line);
-                                        }});
+            runtime::seed_watch::events{
+                .named = [this](endpoint const& e) { told += "+" + std::to_string(e.port) + " "; },
+                .omitted = [this](endpoint const& e) { told += "-" + std::to_string(e.port) + " "; },
+                .settled = [this] { return settled; },
+                .random = [] { return std::uint64_t{7}; },
+                .now = [this] { return now; },
+                .log =
+                    [this](log_level level, std::string const& line) {
+                        lines.push_back((level == log_level::warning ? "warning " : "info ") + line);
+                    }});
     }
     dns::message answer(dns::message const& q) {
         auto m = dns_test::reply_to(q, code);
@@ -77,7 +79,8 @@ struct bench {
     }
 };
 
-TEST_CASE("without a group lookups are a second apart at least, with one thirty, and at most five minutes, and not in step") {
+TEST_CASE(
+    "without a group lookups are a second apart at least, with one thirty, and at most five minutes, and not in step") {
     runtime::lookup_pauses const p;
     for (auto ttl : {1s, 30s, 300s}) {
         CHECK(p.next(false, ttl, 0) == 1000ms);
