@@ -61,12 +61,35 @@ has_other_leader() { # OLD PORT…
     now=$(leader "${@:2}")
     [ -n "$now" ] && [ "$now" != "$1" ]
 }
-# Free ports, as the system gives them out.
-free_ports() { # COUNT
-    python3 -c 'import socket, sys
-all = [socket.socket() for _ in range(int(sys.argv[1]))]
-for s in all: s.bind(("127.0.0.1", 0))
-print(*[s.getsockname()[1] for s in all])' "$1"
+# Four ports that are free for TCP and UDP, as the system gives them out.
+free_ports() {
+    python3 -c 'import socket
+tcp, udp = [], []
+while len(udp) < 4:
+    tcp.append(socket.socket())
+    tcp[-1].bind(("127.0.0.1", 0))
+    other = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        other.bind(tcp[-1].getsockname())
+        udp.append(other)
+    except OSError:
+        pass
+print(*[s.getsockname()[1] for s in udp])'
+}
+dns_has_started() { grep -q started "$run/dns.log"; }
+dns_has_settled() { dns_has_started || ! kill -0 "${pid_of[dns]}" 2>/dev/null; }
+start_dns() {
+    local records=() port
+    read -r -a ports < <(free_ports)
+    dns_port=${ports[3]}
+    unset 'ports[3]'
+    for port in "${ports[@]}"; do
+        records+=("--srv-host=_openreplica._tcp.$name,m$port.$name,$port" "--host-record=m$port.$name,127.0.0.1")
+    done
+    PATH=$PATH:/usr/sbin dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --no-daemon \
+        --log-facility=- --port="$dns_port" --listen-address=127.0.0.1 --bind-interfaces "${records[@]}" \
+        >"$run/dns.log" 2>&1 &
+    pid_of[dns]=$!
 }
 
 # count_calls PORT: compares what all members were told with what the one on PORT says that the counter holds.
@@ -134,18 +157,15 @@ if [ -z "${DEMO_MEMBER-}" ]; then
 fi
 rm -rf "$run"
 mkdir -p "$run"
-read -r dns_port a b c < <(free_ports 4)
-ports=("$a" "$b" "$c")
 
-say "2. dnsmasq answers for $name on 127.0.0.1:$dns_port"
-records=()
-for port in "${ports[@]}"; do
-    records+=("--srv-host=_openreplica._tcp.$name,m$port.$name,$port" "--host-record=m$port.$name,127.0.0.1")
+# If somebody takes the port meanwhile, another round finds others.
+for _ in 1 2 3; do
+    start_dns
+    wait_for 10 "dnsmasq on port $dns_port" dns_has_settled
+    ! dns_has_started || break
 done
-PATH=$PATH:/usr/sbin dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --no-daemon --log-facility=- \
-    --port="$dns_port" --listen-address=127.0.0.1 --bind-interfaces "${records[@]}" >"$run/dns.log" 2>&1 &
-pid_of[dns]=$!
-wait_for 10 "dnsmasq on port $dns_port" grep -q started "$run/dns.log"
+dns_has_started || give_up "dnsmasq did not start: $(tail -n 1 "$run/dns.log")"
+say "2. dnsmasq answers for $name on 127.0.0.1:$dns_port"
 
 say "3. Three members start with nothing but srv:$name, and each calls $calls times"
 for port in "${ports[@]}"; do
