@@ -19,7 +19,7 @@ struct voter_status {
     bool connected = false;
 };
 
-/// A picture of one node at one moment. `to_json` writes it for tools and logs.
+/// A picture of one node at one moment. `to_json` writes it for tools and logs, as a member and for nlohmann/json.
 struct node_status {
     std::string id;             ///< 32 hexadecimal digits
     std::string cluster;        ///< 32 hexadecimal digits; empty: belongs to no group yet
@@ -35,8 +35,14 @@ struct node_status {
     std::uint64_t applied = 0;  ///< highest slot applied to this replica's objects
     std::uint64_t log_start = 0; ///< lowest slot still in the log
     std::uint64_t digest = 0;   ///< hash chain over what was applied
-    std::uint64_t pending_calls = 0;
+    std::uint64_t pending_calls = 0; ///< calls and reads of this process without an outcome
     std::string problem;        ///< why the node does not serve, and what to do; empty when it does
+    /// The object that could not be written as JSON at the last attempt: there is no new snapshot, so the log is kept.
+    /// Empty when nothing stands in the way.
+    std::string log_kept_by;
+
+    /// The same as a JSON object with these names.
+    [[nodiscard]] nlohmann::json to_json() const;
 };
 
 inline void to_json(nlohmann::json& j, voter_status const& v) {
@@ -48,7 +54,9 @@ inline void to_json(nlohmann::json& j, node_status const& s) {
          {"role", s.role},       {"leader", s.leader},       {"epoch", s.epoch},   {"voters", s.voters},
          {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
          {"log_start", s.log_start}, {"digest", s.digest},   {"pending_calls", s.pending_calls},
-         {"problem", s.problem}};
+         {"problem", s.problem}, {"log_kept_by", s.log_kept_by}};
 }
+
+inline nlohmann::json node_status::to_json() const { return *this; }
 
 } // namespace openreplica::inline v0

@@ -2578,214 +2578,6 @@ template <class R>
 // <openreplica/object/sessions.hpp>
 // The replicated table of sessions: what makes a call run at most once.
 
-// <openreplica/types/mutation.hpp>
-// Deliberately broken rules, for the test that proves that the simulator would notice.
-
-namespace openreplica::inline v0 {
-
-/// One rule of the protocol each. A build with `OPENREPLICA_MUTATION_TESTING` breaks the active one at run time; every
-/// other build contains no trace of them.
-enum class mutant : std::uint8_t {
-    none,
-    accept_below_promise,      ///< an acceptor takes an accept of a ballot below its promise
-    promise_goes_back,         ///< an acceptor grants a prepare below its promise
-    promise_reports_nothing,   ///< an acceptor hides what it has accepted
-    ack_over_hole,             ///< an acceptor takes and acknowledges an accept that leaves a hole behind it
-    chosen_from_other_ballot,  ///< rule 2: a chosen index chooses entries that were accepted under another ballot
-    vote_counted_twice,        ///< the leader's own vote counts twice
-    vote_before_durable,       ///< a promise or an acknowledgement leaves before it is durable
-    ask_before_durable,        ///< a candidate asks for promises before its own is durable
-    skip_reproposal,           ///< a new leader proposes no-ops where values were accepted
-    lowest_ballot_wins,        ///< a new leader takes the value of the lowest ballot
-    read_without_quorum,       ///< a leader answers reads without asking whether it still leads
-    read_before_no_op,         ///< a new leader answers reads before an entry of its own ballot is chosen
-    apply_out_of_order,        ///< a replica applies a batch from its end
-    forget_session_result,     ///< a retry does not find the stored outcome and runs again
-    retry_under_new_session,   ///< a call that was sent is sent again under another session
-    failure_means_not_executed ///< a call whose outcome is unknown is reported as not executed
-};
-
-#if defined(OPENREPLICA_MUTATION_TESTING)
-inline mutant active_mutant = mutant::none; // Set once, before the simulation starts, by the test that breaks it.
-#define OPENREPLICA_MUTANT(name) (::openreplica::active_mutant == ::openreplica::mutant::name)
-#else
-#define OPENREPLICA_MUTANT(name) false
-#endif
-
-} // namespace openreplica::inline v0
-
-namespace openreplica::inline v0::object {
-
-// Format constants: every replica must decide alike.
-
-/// A session's calls are numbered within this distance of the lowest one that is not acknowledged. A caller that
-/// refuses further calls by itself never meets the limit here.
-inline constexpr std::uint64_t session_window = 65536;
-/// Bytes of stored results at which a session's calls are refused until some are acknowledged.
-inline constexpr std::size_t session_bytes = std::size_t{8} << 20;
-/// Sessions open at one time.
-inline constexpr std::size_t max_sessions = 65536;
-/// Log time without any command after which a session may be expired; the opener can choose another within the bounds.
-inline constexpr log_time default_session_timeout{10'000'000};
-inline constexpr log_time min_session_timeout{100'000};
-inline constexpr log_time max_session_timeout{86'400'000'000};
-
-/// One session: the outcomes that its caller has not acknowledged, by number.
-///
-/// @par Invariants
-/// @li `acked_below()` never decreases.
-/// @li An outcome is stored at most once per number, and dropped only when `acked_below()` passes it.
-class session {
-    struct cell {
-        bool used = false;
-        call_outcome outcome;
-    };
-    std::vector<cell> ring_; // Indexed by the number modulo its size, a power of two.
-    sequence acked_below_{1};
-    std::size_t bytes_ = 0;
-
-public:
-    log_time timeout;
-    log_time last_activity;
-
-    [[nodiscard]] sequence acked_below() const { return acked_below_; }
-    [[nodiscard]] std::size_t bytes() const { return bytes_; }
-    [[nodiscard]] log_time deadline() const {
-        return log_time{std::max(last_activity.value, last_activity.value + timeout.value)};
-    }
-    /// Whether a number can be stored at all.
-    [[nodiscard]] bool holds(sequence seq) const {
-        return seq >= acked_below_ && seq.since(acked_below_) < session_window;
-    }
-
-    [[nodiscard]] call_outcome const* find(sequence seq) const {
-        if (OPENREPLICA_MUTANT(forget_session_result)) return nullptr;
-        if (seq < acked_below_ || seq.since(acked_below_) >= ring_.size()) return nullptr;
-        cell const& c = ring_[seq.value & (ring_.size() - 1)];
-        return c.used ? &c.outcome : nullptr;
-    }
-
-    /// @pre `holds(seq)` and no outcome is stored.
-    call_outcome const& store(sequence seq, call_outcome outcome) {
-        if (seq.since(acked_below_) >= ring_.size()) grow(seq.since(acked_below_) + 1);
-        cell& c = ring_[seq.value & (ring_.size() - 1)];
-        bytes_ += outcome.text.size() + outcome.result.size();
-        c.used = true;
-        c.outcome = std::move(outcome);
-        return c.outcome;
-    }
-
-    /// Drops the outcomes below `below`, each once: the cost is spread over the calls that stored them.
-    void acknowledge(sequence below) {
-        if (below <= acked_below_) return;
-        std::uint64_t const passed = std::min<std::uint64_t>(below.since(acked_below_), ring_.size());
-        for (std::uint64_t i = 0; i < passed; ++i) {
-            cell& c = ring_[(acked_below_.value + i) & (ring_.size() - 1)];
-            if (!c.used) continue;
-            bytes_ -= c.outcome.text.size() + c.outcome.result.size();
-            c = cell{};
-        }
-        acked_below_ = below;
-    }
-
-    /// Calls `f(sequence, call_outcome const&)` in the order of the numbers.
-    template <class F>
-    void for_each(F&& f) const {
-        for (std::uint64_t i = 0; i < ring_.size(); ++i)
-            if (auto const* outcome = find(acked_below_.plus(i))) f(acked_below_.plus(i), *outcome);
-    }
-
-private:
-    void grow(std::uint64_t needed) {
-        std::size_t size = std::max<std::size_t>(ring_.size(), 16);
-        while (size < needed) size *= 2;
-        std::vector<cell> wider(size);
-        for (std::uint64_t i = 0; i < ring_.size(); ++i) {
-            std::uint64_t const number = acked_below_.value + i;
-            wider[number & (size - 1)] = std::move(ring_[number & (ring_.size() - 1)]);
-        }
-        ring_ = std::move(wider);
-    }
-};
-
-/// All open sessions.
-///
-/// @par Thread safety
-/// Unsafe: it belongs to the thread that applies.
-class session_table {
-    std::unordered_map<session_id, session> open_;
-    // Not later than the earliest deadline: a session in use moves its own without telling. A tick finds the truth.
-    std::optional<log_time> earliest_;
-
-public:
-    [[nodiscard]] std::size_t size() const { return open_.size(); }
-    [[nodiscard]] session* find(session_id id) {
-        auto const at = open_.find(id);
-        return at == open_.end() ? nullptr : &at->second;
-    }
-
-    [[nodiscard]] session const* find(session_id id) const {
-        auto const at = open_.find(id);
-        return at == open_.end() ? nullptr : &at->second;
-    }
-
-    /// Opens a session named after the slot of its opening entry. False when there are too many.
-    [[nodiscard]] bool open(slot at, log_time now, log_time timeout) {
-        if (open_.size() >= max_sessions) return false;
-        session s;
-        s.timeout = timeout;
-        s.last_activity = now;
-        return insert(session_id{at.value}, std::move(s));
-    }
-    /// Puts a session of a snapshot in place. False when its id is taken.
-    [[nodiscard]] bool insert(session_id id, session s) {
-        auto const deadline = s.deadline();
-        if (!open_.emplace(id, std::move(s)).second) return false;
-        earliest_ = std::min(earliest_.value_or(deadline), deadline);
-        return true;
-    }
-    [[nodiscard]] bool close(session_id id) {
-        bool const was_open = open_.erase(id) > 0;
-        if (open_.empty()) earliest_.reset();
-        return was_open;
-    }
-
-    /// Ends the sessions that are due at `now`; returns them in the order of their ids.
-    std::vector<session_id> expire(log_time now) {
-        std::vector<session_id> ended;
-        earliest_.reset();
-        for (auto const& [id, s] : open_) {
-            if (s.deadline() <= now)
-                ended.push_back(id);
-            else
-                earliest_ = std::min(earliest_.value_or(s.deadline()), s.deadline());
-        }
-        std::ranges::sort(ended);
-        for (session_id const id : ended) open_.erase(id);
-        return ended;
-    }
-
-    /// When a tick may find something to expire; never later than the truth.
-    [[nodiscard]] std::optional<log_time> next_deadline() const { return open_.empty() ? std::nullopt : earliest_; }
-
-    /// The ids in ascending order: hash tables must not decide the order of a snapshot.
-    [[nodiscard]] std::vector<session_id> ids() const {
-        std::vector<session_id> out;
-        out.reserve(open_.size());
-        for (auto const& [id, s] : open_) out.push_back(id);
-        std::ranges::sort(out);
-        return out;
-    }
-};
-
-} // namespace openreplica::inline v0::object
-
-// <openreplica/object/type_registry.hpp>
-// The types that this program can replicate, by their names on the wire.
-
-// <openreplica/runtime/state_machine.hpp>
-// What the runtime asks of the replicated state. The object layer implements it; the runtime knows no JSON.
-
 // <openreplica/types/envelope.hpp>
 // The binary frame around a JSON command in the log. Its layout is frozen: logs of older versions are read by newer.
 
@@ -2953,6 +2745,10 @@ struct envelope {
     std::string_view body;
 };
 
+/// A session's calls are numbered within this distance of the lowest one that is not acknowledged. A format constant:
+/// every replica decides alike.
+inline constexpr std::uint64_t session_window = 65536;
+
 /// Version 1 of the layout: format u8, kind u8, object u64, session u64, seq u64, acked_below u64, deadline u64, body.
 inline constexpr std::uint8_t envelope_format = 1;
 
@@ -2991,6 +2787,212 @@ inline constexpr std::uint8_t envelope_format = 1;
 
 } // namespace openreplica::inline v0
 
+// <openreplica/types/mutation.hpp>
+// Deliberately broken rules, for the test that proves that the simulator would notice.
+
+namespace openreplica::inline v0 {
+
+/// One rule of the protocol each. A build with `OPENREPLICA_MUTATION_TESTING` breaks the active one at run time; every
+/// other build contains no trace of them.
+enum class mutant : std::uint8_t {
+    none,
+    accept_below_promise,      ///< an acceptor takes an accept of a ballot below its promise
+    promise_goes_back,         ///< an acceptor grants a prepare below its promise
+    promise_reports_nothing,   ///< an acceptor hides what it has accepted
+    ack_over_hole,             ///< an acceptor takes and acknowledges an accept that leaves a hole behind it
+    chosen_from_other_ballot,  ///< rule 2: a chosen index chooses entries that were accepted under another ballot
+    vote_counted_twice,        ///< the leader's own vote counts twice
+    vote_before_durable,       ///< a promise or an acknowledgement leaves before it is durable
+    ask_before_durable,        ///< a candidate asks for promises before its own is durable
+    skip_reproposal,           ///< a new leader proposes no-ops where values were accepted
+    lowest_ballot_wins,        ///< a new leader takes the value of the lowest ballot
+    read_without_quorum,       ///< a leader answers reads without asking whether it still leads
+    read_before_no_op,         ///< a new leader answers reads before an entry of its own ballot is chosen
+    apply_out_of_order,        ///< a replica applies a batch from its end
+    forget_session_result,     ///< a retry does not find the stored outcome and runs again
+    retry_under_new_session,   ///< a call that was sent is sent again under another session
+    failure_means_not_executed ///< a call whose outcome is unknown is reported as not executed
+};
+
+#if defined(OPENREPLICA_MUTATION_TESTING)
+inline mutant active_mutant = mutant::none; // Set once, before the simulation starts, by the test that breaks it.
+#define OPENREPLICA_MUTANT(name) (::openreplica::active_mutant == ::openreplica::mutant::name)
+#else
+#define OPENREPLICA_MUTANT(name) false
+#endif
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0::object {
+
+// Format constants: every replica must decide alike.
+
+using v0::session_window; // A caller that holds further calls back by itself never meets it here.
+/// Bytes of stored results at which a session's calls are refused until some are acknowledged.
+inline constexpr std::size_t session_bytes = std::size_t{8} << 20;
+/// Sessions open at one time.
+inline constexpr std::size_t max_sessions = 65536;
+/// Log time without any command after which a session may be expired; the opener can choose another within the bounds.
+inline constexpr log_time default_session_timeout{10'000'000};
+inline constexpr log_time min_session_timeout{100'000};
+inline constexpr log_time max_session_timeout{86'400'000'000};
+
+/// One session: the outcomes that its caller has not acknowledged, by number.
+///
+/// @par Invariants
+/// @li `acked_below()` never decreases.
+/// @li An outcome is stored at most once per number, and dropped only when `acked_below()` passes it.
+class session {
+    struct cell {
+        bool used = false;
+        call_outcome outcome;
+    };
+    std::vector<cell> ring_; // Indexed by the number modulo its size, a power of two.
+    sequence acked_below_{1};
+    std::size_t bytes_ = 0;
+
+public:
+    log_time timeout;
+    log_time last_activity;
+
+    [[nodiscard]] sequence acked_below() const { return acked_below_; }
+    [[nodiscard]] std::size_t bytes() const { return bytes_; }
+    [[nodiscard]] log_time deadline() const {
+        return log_time{std::max(last_activity.value, last_activity.value + timeout.value)};
+    }
+    /// Whether a number can be stored at all.
+    [[nodiscard]] bool holds(sequence seq) const {
+        return seq >= acked_below_ && seq.since(acked_below_) < session_window;
+    }
+
+    [[nodiscard]] call_outcome const* find(sequence seq) const {
+        if (OPENREPLICA_MUTANT(forget_session_result)) return nullptr;
+        if (seq < acked_below_ || seq.since(acked_below_) >= ring_.size()) return nullptr;
+        cell const& c = ring_[seq.value & (ring_.size() - 1)];
+        return c.used ? &c.outcome : nullptr;
+    }
+
+    /// @pre `holds(seq)` and no outcome is stored.
+    call_outcome const& store(sequence seq, call_outcome outcome) {
+        if (seq.since(acked_below_) >= ring_.size()) grow(seq.since(acked_below_) + 1);
+        cell& c = ring_[seq.value & (ring_.size() - 1)];
+        bytes_ += outcome.text.size() + outcome.result.size();
+        c.used = true;
+        c.outcome = std::move(outcome);
+        return c.outcome;
+    }
+
+    /// Drops the outcomes below `below`, each once: the cost is spread over the calls that stored them.
+    void acknowledge(sequence below) {
+        if (below <= acked_below_) return;
+        std::uint64_t const passed = std::min<std::uint64_t>(below.since(acked_below_), ring_.size());
+        for (std::uint64_t i = 0; i < passed; ++i) {
+            cell& c = ring_[(acked_below_.value + i) & (ring_.size() - 1)];
+            if (!c.used) continue;
+            bytes_ -= c.outcome.text.size() + c.outcome.result.size();
+            c = cell{};
+        }
+        acked_below_ = below;
+    }
+
+    /// Calls `f(sequence, call_outcome const&)` in the order of the numbers.
+    template <class F>
+    void for_each(F&& f) const {
+        for (std::uint64_t i = 0; i < ring_.size(); ++i)
+            if (auto const* outcome = find(acked_below_.plus(i))) f(acked_below_.plus(i), *outcome);
+    }
+
+private:
+    void grow(std::uint64_t needed) {
+        std::size_t size = std::max<std::size_t>(ring_.size(), 16);
+        while (size < needed) size *= 2;
+        std::vector<cell> wider(size);
+        for (std::uint64_t i = 0; i < ring_.size(); ++i) {
+            std::uint64_t const number = acked_below_.value + i;
+            wider[number & (size - 1)] = std::move(ring_[number & (ring_.size() - 1)]);
+        }
+        ring_ = std::move(wider);
+    }
+};
+
+/// All open sessions.
+///
+/// @par Thread safety
+/// Unsafe: it belongs to the thread that applies.
+class session_table {
+    std::unordered_map<session_id, session> open_;
+    // Not later than the earliest deadline: a session in use moves its own without telling. A tick finds the truth.
+    std::optional<log_time> earliest_;
+
+public:
+    [[nodiscard]] std::size_t size() const { return open_.size(); }
+    [[nodiscard]] session* find(session_id id) {
+        auto const at = open_.find(id);
+        return at == open_.end() ? nullptr : &at->second;
+    }
+
+    [[nodiscard]] session const* find(session_id id) const {
+        auto const at = open_.find(id);
+        return at == open_.end() ? nullptr : &at->second;
+    }
+
+    /// Opens a session named after the slot of its opening entry. False when there are too many.
+    [[nodiscard]] bool open(slot at, log_time now, log_time timeout) {
+        if (open_.size() >= max_sessions) return false;
+        session s;
+        s.timeout = timeout;
+        s.last_activity = now;
+        return insert(session_id{at.value}, std::move(s));
+    }
+    /// Puts a session of a snapshot in place. False when its id is taken.
+    [[nodiscard]] bool insert(session_id id, session s) {
+        auto const deadline = s.deadline();
+        if (!open_.emplace(id, std::move(s)).second) return false;
+        earliest_ = std::min(earliest_.value_or(deadline), deadline);
+        return true;
+    }
+    [[nodiscard]] bool close(session_id id) {
+        bool const was_open = open_.erase(id) > 0;
+        if (open_.empty()) earliest_.reset();
+        return was_open;
+    }
+
+    /// Ends the sessions that are due at `now`; returns them in the order of their ids.
+    std::vector<session_id> expire(log_time now) {
+        std::vector<session_id> ended;
+        earliest_.reset();
+        for (auto const& [id, s] : open_) {
+            if (s.deadline() <= now)
+                ended.push_back(id);
+            else
+                earliest_ = std::min(earliest_.value_or(s.deadline()), s.deadline());
+        }
+        std::ranges::sort(ended);
+        for (session_id const id : ended) open_.erase(id);
+        return ended;
+    }
+
+    /// When a tick may find something to expire; never later than the truth.
+    [[nodiscard]] std::optional<log_time> next_deadline() const { return open_.empty() ? std::nullopt : earliest_; }
+
+    /// The ids in ascending order: hash tables must not decide the order of a snapshot.
+    [[nodiscard]] std::vector<session_id> ids() const {
+        std::vector<session_id> out;
+        out.reserve(open_.size());
+        for (auto const& [id, s] : open_) out.push_back(id);
+        std::ranges::sort(out);
+        return out;
+    }
+};
+
+} // namespace openreplica::inline v0::object
+
+// <openreplica/object/type_registry.hpp>
+// The types that this program can replicate, by their names on the wire.
+
+// <openreplica/runtime/state_machine.hpp>
+// What the runtime asks of the replicated state. The object layer implements it; the runtime knows no JSON.
+
 namespace openreplica::inline v0::runtime {
 
 /// What applying one command gave.
@@ -2998,6 +3000,7 @@ struct applied_command {
     session_id session;       ///< whose call it was; for `open_session` the new session
     sequence seq;             ///< which one
     std::uint64_t opener = 0; ///< for `open_session`: the opener's random number; otherwise 0
+    bool stored = true;       ///< the session keeps the outcome: every other attempt of the call has the same
     call_outcome outcome;
 };
 
@@ -3019,8 +3022,11 @@ public:
     /// Why `apply` gave nothing, for the thread that applies; a zero code when it never did.
     [[nodiscard]] virtual call_outcome const& stop_reason() const = 0;
 
-    /// The whole state after the last applied slot, as JSON text; nothing when an object has no JSON form.
+    /// The whole state after the last applied slot, as JSON text; nothing when an object has no JSON form. Never throws.
     [[nodiscard]] virtual std::optional<std::string> snapshot() const = 0;
+
+    /// What stood in the way of the last `snapshot` that gave nothing: an object's name. For the thread that applies.
+    [[nodiscard]] virtual std::string snapshot_obstacle() const = 0;
 
     /// Replaces the whole state. False, and nothing changed, when `text` is no snapshot of this version's types.
     [[nodiscard]] virtual bool restore(std::string_view text) = 0;
@@ -3174,6 +3180,7 @@ class object_space final : public runtime::state_machine {
     slot applied_;
     std::uint64_t digest_ = 0;
     call_outcome stop_reason_;
+    mutable std::string obstacle_; ///< of the last snapshot
     // For readers on other threads.
     std::atomic<std::uint64_t> read_slot_ = 0;
     std::atomic<std::uint64_t> read_clock_ = 0;
@@ -3187,7 +3194,7 @@ public:
     std::optional<runtime::applied_command> apply(slot at, log_time stamp, envelope const& command) override {
         // Stamps of different leaders may overlap; the log's clock does not go back.
         clock_ = std::max(clock_, stamp);
-        runtime::applied_command done{command.session, command.seq, 0, {}};
+        runtime::applied_command done{command.session, command.seq, 0, true, {}};
         try {
             if (!run(at, command, done)) return std::nullopt;
         } catch (std::bad_alloc const&) {
@@ -3203,6 +3210,7 @@ public:
     }
 
     [[nodiscard]] std::optional<std::string> snapshot() const override;
+    [[nodiscard]] std::string snapshot_obstacle() const override { return obstacle_; }
     [[nodiscard]] bool restore(std::string_view text) override;
 
     [[nodiscard]] std::uint64_t digest() const override { return digest_; }
@@ -3302,6 +3310,7 @@ inline bool object_space::run(slot at, envelope const& command, runtime::applied
         return true;
     }
     if (!s->holds(command.seq)) {
+        done.stored = false;
         done.outcome =
             failed(errc::overloaded, "too many calls of the session are not acknowledged; take outcomes first");
         return true;
@@ -3597,13 +3606,15 @@ struct object_space::snapshot_access {
         ((out += std::exchange(separator, ','), codec<V>::write(out, v)), ...);
     }
 
-    static void write_objects(std::string& out, directory const& objects) {
+    /// `at` names the object that is being written, for when that fails.
+    static void write_objects(std::string& out, directory const& objects, std::string& at) {
         std::vector<instance_base const*> sorted;
         for (auto const& [id, object] : objects) sorted.push_back(object.get());
         std::ranges::sort(sorted, {}, [](auto const* o) -> std::string const& { return o->name(); });
         out += '[';
         for (auto const* object : sorted) {
             if (out.back() != '[') out += ',';
+            at = object->name();
             write_list(out, object->name(), object->type().name);
             out += ',';
             object->type().write_state(*object, out);
@@ -3687,21 +3698,25 @@ struct object_space::snapshot_access {
 };
 
 inline std::optional<std::string> object_space::snapshot() const {
-    for (auto const& [id, object] : objects_)
-        if (object->type().write_state == nullptr) return std::nullopt;
     try {
+        for (auto const& [id, object] : objects_)
+            if (object->type().write_state == nullptr) {
+                obstacle_ = object->name();
+                return std::nullopt;
+            }
+        obstacle_ = "the table of sessions";
         std::string out;
         snapshot_access::write_list(out, snapshot_format, applied_, clock_, digest_);
         out += ',';
-        snapshot_access::write_objects(out, objects_);
+        snapshot_access::write_objects(out, objects_, obstacle_);
         out += ',';
         snapshot_access::write_sessions(out, sessions_);
         out += ']';
+        obstacle_.clear();
         return out;
-    } catch (std::bad_alloc const&) {
-        throw;
-    } catch (std::exception const&) {
-        return std::nullopt; // An object holds what JSON cannot: a NaN, or text that is no UTF-8.
+    } catch (...) {
+        // An object holds what JSON cannot (a NaN, text that is no UTF-8), its `to_json` threw, or memory is short.
+        return std::nullopt;
     }
 }
 
@@ -3731,7 +3746,7 @@ inline bool object_space::restore(std::string_view text) {
         return true;
     } catch (std::bad_alloc const&) {
         throw;
-    } catch (std::exception const&) {
+    } catch (...) { // `from_json` is user code and may throw anything.
         return false;
     }
 }
@@ -3744,9 +3759,31 @@ inline bool object_space::restore(std::string_view text) {
 // <openreplica/runtime/waiter.hpp>
 // A caller that blocks, and may lend a hand meanwhile.
 
+// <openreplica/types/instant.hpp>
+// Local time as the pure layers see it: a number that somebody else read from a clock.
+
+namespace openreplica::inline v0 {
+
+/// Marks time points of a node's own steady clock. It has no `now()`: who needs the time is told it.
+struct local_clock {
+    using rep = std::int64_t;
+    using period = std::micro;
+    using duration = std::chrono::duration<rep, period>;
+    using time_point = std::chrono::time_point<local_clock>;
+    static constexpr bool is_steady = true;
+};
+
+/// A moment on one node's steady clock. Moments of different nodes do not compare.
+using instant = local_clock::time_point;
+/// Microseconds.
+using duration = local_clock::duration;
+
+} // namespace openreplica::inline v0
+
 namespace openreplica::inline v0::runtime {
 
-/// One blocked caller, on its own stack: it sleeps until its call has its outcome, or until it is asked to help.
+/// One blocked caller, on its own stack: it sleeps until its call has its outcome, until it is asked to help, or until its
+/// deadline.
 ///
 /// @par Thread safety
 /// Safe from any thread. `finish` is the last touch: the waiter may be gone right after it.
@@ -3769,12 +3806,22 @@ public:
         asked_ = true;
         changed_.notify_one();
     }
-    /// Sleeps. True when the call has its outcome, false when the waiter is asked to help.
-    [[nodiscard]] bool sleep() {
+    /// What ended a sleep.
+    enum class cause : std::uint8_t { finished, asked, late };
+
+    /// Sleeps until the call has its outcome, the waiter is asked to help, or `patience` has passed.
+    [[nodiscard]] cause sleep(duration patience) {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return finished_ || asked_; });
+        // Bounded, because the largest durations would overflow the clock.
+        bool const called = changed_.wait_for(lock, std::min<duration>(patience, std::chrono::hours(24 * 365)),
+                                              [this] { return finished_ || asked_; });
         asked_ = false;
-        return finished_;
+        return finished_ ? cause::finished : called ? cause::asked : cause::late;
+    }
+    /// Sleeps until the call has its outcome.
+    void sleep() {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return finished_; });
     }
     [[nodiscard]] bool is_finished() {
         std::lock_guard const lock(mutex_);
@@ -3859,18 +3906,18 @@ public:
 
     virtual ~gateway() = default;
 
-    /// Sends a command through the log. `done` runs once, on a thread of the node that runs user code. It must not block.
-    /// Before the node stops it never runs inside this call; afterwards the node has no thread, and it does.
+    /// Sends a command through the log. `done` runs once, on any thread; it must neither block nor run user code.
+    /// Inside this call it runs only for a caller that waits, or after the node has stopped.
     virtual call_ticket submit(command_request request, completion done) = 0;
 
     /// Waits for a linearizable read point: `done` runs once the local objects hold everything that completed before
-    /// this call, on a thread of the node that runs user code and while nothing is being applied. `outcome.at` is the
-    /// read point.
+    /// this call. `outcome.at` is the read point.
     virtual call_ticket read(read_request request, completion done) = 0;
 
-    /// Blocks until `w` is finished. Meanwhile this thread may run methods and completions in place of a thread of the
-    /// node: the caller has to wake up anyway, and one thread less has to.
-    virtual void wait(waiter& w) = 0;
+    /// Blocks until `w` is finished, which `done` of a call with this `timeout` does; at its deadline it ends the call
+    /// itself. Meanwhile this thread may run methods and completions in place of a thread of the node: the caller has to
+    /// wake up anyway, and one thread less has to.
+    virtual void wait(waiter& w, std::chrono::nanoseconds timeout) = 0;
 
     /// Gives up on a call: `cancelled` when nothing was sent, `outcome_unknown` when it was. A finished call is left
     /// as it is.
@@ -3878,6 +3925,13 @@ public:
 
     /// The executor of handlers that have none of their own.
     [[nodiscard]] virtual asio::any_io_executor get_executor() const = 0;
+
+    /// While the result is held, the executor stays what it is: `stop` comes before or after, and a completion that was
+    /// bound to the executor of a running node is not lost.
+    [[nodiscard]] virtual std::shared_lock<std::shared_mutex> hold_open() const = 0;
+
+    /// The node was stopped: it serves nobody any more.
+    [[nodiscard]] virtual bool is_stopped() const = 0;
 
     /// True on a thread that the node needs to make progress: blocking here would wait for ever.
     [[nodiscard]] virtual bool would_deadlock() const = 0;
@@ -3944,7 +3998,8 @@ enum class log_level : std::uint8_t { debug, info, warning, error };
 /// Bounds of one node. Each is enforced before anything is proposed; none influences how the log is applied.
 struct limits {
     std::size_t max_command_bytes = 1u << 20;    ///< an encoded command; a larger one ends with `errc::too_large`
-    std::size_t max_pending_calls = 65536;       ///< calls of this process without an outcome; past it `overloaded`
+    /// Calls and reads of this process without an outcome; past it `overloaded`. At most 1,048,576.
+    std::size_t max_pending_calls = 65536;
     std::size_t window_entries = 4096;           ///< proposed but not chosen entries at the leader
     std::size_t window_bytes = 8u << 20;         ///< the same in bytes
     std::size_t link_queue_bytes = 64u << 20;    ///< bytes that wait for one peer's connection; beyond, messages are lost
@@ -3956,7 +4011,8 @@ struct limits {
 struct node_options {
     std::string group{};                ///< the group's name; nodes of other groups are refused
     std::string listen = "127.0.0.1:0"; ///< `host:port`; port 0 takes a free one
-    std::string advertise{};            ///< `host:port` that others reach this node at; empty: the bound address
+    /// `host:port` that others reach this node at; empty: the bound address, which must then be a real one.
+    std::string advertise{};
     std::vector<std::string> seeds{};   ///< `host:port` or `srv:NAME`: where to look for the group
     /// How many members the group starts with; all of them say the same number. 0 only joins. The default is 1 without
     /// seeds (stands alone) and 0 with seeds.
@@ -4006,6 +4062,11 @@ inline bool is_loopback(std::string const& host) {
     return host == "localhost" || host == "::1" || (numeric && host.starts_with("127."));
 }
 
+/// `0.0.0.0`, `::` and their other spellings: an address to listen on that nobody can be reached at.
+inline bool is_wildcard(std::string const& host) { return host.find_first_not_of("0.:") == std::string::npos; }
+
+inline constexpr std::size_t most_pending_calls = std::size_t{1} << 20;
+
 inline void check_seed(std::string const& seed) {
     bool const srv = seed.starts_with("srv:");
     auto const where = parse_endpoint(seed);
@@ -4043,6 +4104,8 @@ inline void node_options::validate() const {
     };
     positive(limits.max_command_bytes, "max_command_bytes");
     positive(limits.max_pending_calls, "max_pending_calls");
+    require(limits.max_pending_calls <= detail::most_pending_calls,
+            "limits.max_pending_calls must be at most " + std::to_string(detail::most_pending_calls));
     positive(limits.window_entries, "window_entries");
     positive(limits.window_bytes, "window_bytes");
     positive(limits.max_connections, "max_connections");
@@ -4056,6 +4119,9 @@ inline void node_options::validate() const {
     require(allow_plaintext || detail::is_loopback(where->host),
             "listen \"" + listen + "\" is not a loopback address and there is no TLS: anyone who reaches the port could "
             "take part; set allow_plaintext if the network is trusted");
+    require(!advertise.empty() || !detail::is_wildcard(where->host),
+            "listen \"" + listen + "\" names every address of this machine, and others must be told one; set advertise to "
+            "the host:port at which they reach this node");
     auto const implemented = [](bool unset, char const* name) {
         if (!unset) throw error(errc::not_supported, std::string("node_options: ") + name +
                                                          " is not supported by this version; leave it unset");
@@ -6393,27 +6459,6 @@ struct durable_state {
 // <openreplica/runtime/calls.hpp>
 // The calls of this process that have no outcome yet: exactly-once, retried, each with one honest end.
 
-// <openreplica/types/instant.hpp>
-// Local time as the pure layers see it: a number that somebody else read from a clock.
-
-namespace openreplica::inline v0 {
-
-/// Marks time points of a node's own steady clock. It has no `now()`: who needs the time is told it.
-struct local_clock {
-    using rep = std::int64_t;
-    using period = std::micro;
-    using duration = std::chrono::duration<rep, period>;
-    using time_point = std::chrono::time_point<local_clock>;
-    static constexpr bool is_steady = true;
-};
-
-/// A moment on one node's steady clock. Moments of different nodes do not compare.
-using instant = local_clock::time_point;
-/// Microseconds.
-using duration = local_clock::duration;
-
-} // namespace openreplica::inline v0
-
 namespace openreplica::inline v0::runtime {
 
 /// A completion and what it completes with.
@@ -6432,9 +6477,12 @@ struct finished_call {
 /// A code that says "no effect" is given only when every attempt was refused or none was made. A call that was sent and
 /// has neither a result nor that proof at its deadline ends with `outcome_unknown`.
 ///
+/// Linearizable reads are calls too: they wait for their object, count against the limit and end at their deadline. What
+/// differs is where they go: `take_reads` hands them to whoever asks the group for a read point.
+///
 /// @par Thread safety
-/// Safe from any thread. Completions are not run here: `take_finished` hands them out, and `complete` gives back the one
-/// to run.
+/// Safe from any thread. Completions are not run here: `take_finished` hands them out, and `complete` and `end_read` give
+/// back the one to run.
 class calls {
 public:
     explicit calls(std::size_t max_pending) : max_pending_(max_pending) {}
@@ -6449,16 +6497,36 @@ public:
     /// every call that waits for the same.
     void submit(call_ticket ticket, command_request request, gateway::completion done, instant now, instant deadline) {
         std::lock_guard const lock(mutex_);
-        pending c{std::move(request), std::move(done), ticket, deadline};
-        if (stopped_) {
-            finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
-        } else if (waiting_.size() + open_count_ >= max_pending_) {
-            finish(std::move(c), failed(errc::overloaded, "too many calls are pending on this node (limits.max_pending_calls); "
-                                                          "wait for some to finish"));
-        } else {
-            earliest_ = std::min(earliest_, deadline);
-            admit(std::move(c), now);
-        }
+        take_in({std::move(request), std::move(done), ticket, deadline}, now);
+    }
+
+    /// Takes a read. With a birth that is not known to have happened the object is made first, so that the read finds
+    /// what its handle promises.
+    void read(call_ticket ticket, std::shared_ptr<object_birth> birth, gateway::completion done, instant now,
+              instant deadline) {
+        std::lock_guard const lock(mutex_);
+        pending c{{command_kind::create, std::move(birth), {}, {}}, std::move(done), ticket, deadline};
+        c.reads = true;
+        take_in(std::move(c), now);
+    }
+
+    /// A read that may ask for its read point.
+    struct read_to_ask {
+        call_ticket ticket;
+        instant deadline;
+    };
+    [[nodiscard]] std::vector<read_to_ask> take_reads() {
+        std::lock_guard const lock(mutex_);
+        return std::exchange(reads_to_ask_, {});
+    }
+    /// The read has its outcome. The completion to run, if it is still wanted.
+    [[nodiscard]] std::optional<finished_call> end_read(call_ticket ticket, call_outcome&& outcome) {
+        std::lock_guard const lock(mutex_);
+        auto const at = reads_.find(ticket);
+        if (at == reads_.end()) return std::nullopt;
+        finished_call f{std::move(at->second.done), std::move(outcome)};
+        reads_.erase(at);
+        return f;
     }
 
     /// Ends a call that was never taken in.
@@ -6467,6 +6535,7 @@ public:
         finished_.push_back({std::move(done), std::move(why)});
     }
 
+    /// The object is known to have been created or adopted.
     [[nodiscard]] bool is_created(object_birth const& birth) const {
         std::lock_guard const lock(mutex_);
         return birth.created;
@@ -6479,6 +6548,7 @@ public:
     /// Takes the commands whose turn it is to be sent, and counts the attempt.
     [[nodiscard]] batch take_outbox(instant now) {
         std::lock_guard const lock(mutex_);
+        admit_held(now);
         batch b;
         std::size_t bytes = 0;
         while (!outbox_.empty() && b.numbers.size() < batch_commands && bytes < batch_bytes) {
@@ -6522,18 +6592,24 @@ public:
     }
 
     /// The log decided a call of this session. The completion to run, if it is still wanted.
-    [[nodiscard]] std::optional<finished_call> complete(session_id session, sequence n, call_outcome&& outcome,
-                                                        instant now) {
+    ///
+    /// @param stored the session keeps this outcome, so that every other attempt has the same
+    [[nodiscard]] std::optional<finished_call> complete(session_id session, sequence n, call_outcome&& outcome, instant now,
+                                                        bool stored = true) {
         std::lock_guard const lock(mutex_);
         if (session != session_) return std::nullopt;
         pending* c = find(n);
         if (c == nullptr) return std::nullopt;
         bool const gone = outcome.code == errc::session_expired;
-        if (gone && c->attempts > c->refusals + 1)
-            outcome = failed(errc::outcome_unknown, "the session expired while the call was being retried");
+        if ((gone || !stored) && c->attempts > c->refusals + 1)
+            outcome = failed(errc::outcome_unknown, gone ? "the session expired while the call was being retried"
+                                                         : "one attempt was refused, but another may have been executed");
         pending taken = take(n);
         if (taken.internal) {
-            born(taken.request.birth, outcome, now);
+            if (gone)
+                taken.request.birth->creating = false; // What waits for the object goes under the next session.
+            else
+                born(taken.request.birth, outcome, now);
             return std::nullopt;
         }
         return finished_call{std::move(taken.done), std::move(outcome)};
@@ -6592,13 +6668,16 @@ public:
                 earliest_ = std::min(earliest_, open_[i]->deadline);
         }
         for (sequence n : due) end(n, give_up(*find(n), "its deadline passed"));
+        expire_reads(now);
         auto const late = std::stable_partition(waiting_.begin(), waiting_.end(),
                                                 [&](pending const& c) { return c.deadline > now; });
+        bool const some_waited = late != waiting_.end();
         for (auto it = late; it != waiting_.end(); ++it)
             finish(std::move(*it), failed(errc::not_executed, "no leader could be reached before the call's deadline; "
                                                               "nothing was sent"));
         waiting_.erase(late, waiting_.end());
         for (pending const& c : waiting_) earliest_ = std::min(earliest_, c.deadline);
+        if (some_waited) drop_unwanted_creations();
     }
 
     /// The caller gave up. True when the call was found here.
@@ -6608,8 +6687,14 @@ public:
             if (it->ticket == ticket) {
                 finish(std::move(*it), failed(errc::cancelled, "cancelled before anything was sent"));
                 waiting_.erase(it);
+                drop_unwanted_creations();
                 return true;
             }
+        if (auto const it = reads_.find(ticket); it != reads_.end()) {
+            finished_.push_back({std::move(it->second.done), failed(errc::cancelled, "the read was cancelled")});
+            reads_.erase(it);
+            return true;
+        }
         for (std::size_t i = 0; i < open_.size(); ++i)
             if (open_[i] && open_[i]->ticket == ticket) {
                 bool const unsent = open_[i]->attempts == open_[i]->refusals;
@@ -6634,6 +6719,10 @@ public:
                                       : give_up(*c, "the node was stopped");
                 finish(std::move(*c), std::move(outcome));
             }
+        for (auto& [ticket, r] : reads_)
+            finished_.push_back({std::move(r.done), failed(errc::stopped, "the node was stopped before the read was made")});
+        reads_.clear();
+        reads_to_ask_.clear();
         open_.clear();
         outbox_.clear();
         open_count_ = 0;
@@ -6646,7 +6735,12 @@ public:
     }
     [[nodiscard]] std::size_t pending_count() const {
         std::lock_guard const lock(mutex_);
-        return waiting_.size() + open_count_;
+        return waiting_.size() + open_count_ + reads_.size();
+    }
+    /// Something can be sent or asked now.
+    [[nodiscard]] bool has_work() const {
+        std::lock_guard const lock(mutex_);
+        return !outbox_.empty() || !reads_to_ask_.empty() || (held_ > 0 && has_room());
     }
 
 private:
@@ -6656,6 +6750,7 @@ private:
         call_ticket ticket;
         instant deadline;
         bool internal = false;   ///< the `create` command that others wait for
+        bool reads = false;      ///< a read that waits for its object
         bool queued = false;     ///< in the outbox
         unsigned attempts = 0;   ///< how often it was sent
         unsigned refusals = 0;   ///< how many attempts were refused for certain
@@ -6671,6 +6766,48 @@ private:
                                              "have been executed");
     }
 
+    struct waiting_read {
+        gateway::completion done;
+        instant deadline;
+    };
+
+    void take_in(pending c, instant now) {
+        if (stopped_)
+            return finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
+        if (waiting_.size() + open_count_ + reads_.size() >= max_pending_)
+            return finish(std::move(c), failed(errc::overloaded, "too many calls are pending on this node "
+                                                                 "(limits.max_pending_calls); wait for some to finish"));
+        earliest_ = std::min(earliest_, c.deadline);
+        if (c.reads && (!c.request.birth || c.request.birth->created)) return finish(std::move(c), {});
+        admit(std::move(c), now);
+    }
+
+    void expire_reads(instant now) {
+        for (auto it = reads_.begin(); it != reads_.end();) {
+            auto& [done, deadline] = it->second;
+            bool const due = deadline <= now;
+            if (due)
+                finished_.push_back({std::move(done), failed(errc::not_executed, "the read was not made before its deadline: "
+                                                                                 "no leader confirmed a read point, or this "
+                                                                                 "replica lags")});
+            else
+                earliest_ = std::min(earliest_, deadline);
+            it = due ? reads_.erase(it) : std::next(it);
+        }
+    }
+
+    /// A creation that nobody waits for any more would be sent for ever where it cannot be executed.
+    void drop_unwanted_creations() {
+        std::vector<sequence> unwanted;
+        for (std::size_t i = 0; i < open_.size(); ++i) {
+            if (!open_[i] || !open_[i]->internal) continue;
+            auto const& birth = open_[i]->request.birth;
+            if (std::none_of(waiting_.begin(), waiting_.end(), [&](auto const& c) { return c.request.birth == birth; }))
+                unwanted.push_back(first_.plus(i));
+        }
+        for (sequence n : unwanted) take(n).request.birth->creating = false;
+    }
+
     static pending renewed(pending c) {
         c.attempts = c.refusals = 0;
         c.queued = false;
@@ -6683,6 +6820,11 @@ private:
         bool const create = c.request.kind == command_kind::create && !c.internal;
         bool const needs_object = birth && !birth->created && (create || c.request.kind == command_kind::call);
         if (session_ == session_id{}) {
+            waiting_.push_back(std::move(c));
+        } else if ((!create || needs_object) && !has_room()) {
+            // The session's results are kept within a window of numbers: past it an outcome could not be stored, and
+            // a retry could run a second time.
+            ++held_;
             waiting_.push_back(std::move(c));
         } else if (needs_object) {
             waiting_.push_back(std::move(c));
@@ -6698,7 +6840,14 @@ private:
         }
     }
 
+    [[nodiscard]] bool has_room() const { return next_.since(first_) < session_window; }
+
+    void admit_held(instant now) {
+        if (held_ > 0 && has_room() && session_ != session_id{}) admit_waiting(now);
+    }
+
     void admit_waiting(instant now) {
+        held_ = 0;
         auto all = std::exchange(waiting_, {});
         for (pending& c : all) admit(std::move(c), now);
     }
@@ -6752,7 +6901,12 @@ private:
             finish(std::move(c), std::move(outcome));
     }
 
-    void finish(pending c, call_outcome outcome) { finished_.push_back({std::move(c.done), std::move(outcome)}); }
+    void finish(pending c, call_outcome outcome) {
+        if (!c.reads || !outcome.ok()) return finished_.push_back({std::move(c.done), std::move(outcome)});
+        // Its object is there.
+        reads_.emplace(c.ticket, waiting_read{std::move(c.done), c.deadline});
+        reads_to_ask_.push_back({c.ticket, c.deadline});
+    }
 
     /// A `create` command was decided: what waited for the object goes on, or fails as the creation failed.
     void born(std::shared_ptr<object_birth> const& birth, call_outcome const& outcome, instant now) {
@@ -6784,7 +6938,10 @@ private:
     sequence first_{1};                       ///< number of `open_.front()`: everything below has its outcome
     std::deque<std::optional<pending>> open_; ///< numbered calls, by number
     std::size_t open_count_ = 0;
-    std::deque<pending> waiting_; ///< calls without a number: no session yet, or no object
+    std::deque<pending> waiting_; ///< calls without a number: no session yet, no object, or no room in the session
+    std::size_t held_ = 0;        ///< how many of them wait for room at least
+    std::unordered_map<call_ticket, waiting_read> reads_; ///< reads whose object is there
+    std::vector<read_to_ask> reads_to_ask_;               ///< those that nobody was told of yet
     std::deque<sequence> outbox_;
     std::vector<finished_call> finished_;
     instant earliest_ = instant::max(); ///< no deadline is earlier
@@ -6796,7 +6953,8 @@ private:
 
 namespace openreplica::inline v0::runtime {
 
-/// Work for the thread that runs user code, in this order: install, entries, snapshot, completions.
+/// Work for the thread that runs user code, in this order: install, entries, snapshot, completions of reads. A read's
+/// outcome carries its read point in `at`.
 struct apply_batch {
     std::optional<paxos::snapshot> install;
     std::vector<paxos::entry> entries;
@@ -6815,8 +6973,12 @@ struct apply_report {
     std::uint64_t digest = 0;
     std::optional<log_time> next_deadline;
     std::vector<std::pair<std::uint64_t, session_id>> opened; ///< opener's number, session
+    bool session_used = false;          ///< a command of this process's session was applied
     bool session_gone = false;          ///< a command of this process's session was refused as expired
+    bool calls_can_go = false;          ///< this process's calls wait for the strand only
+    bool snapshot_tried = false;        ///< the batch asked for a snapshot and had its turn
     std::optional<paxos::snapshot> snapshot;
+    std::string log_kept_by;            ///< the object that could not be written as JSON at the last attempt; or empty
     bool install_ended = false;               ///< the batch that brought a snapshot has had its turn
     std::optional<paxos::snapshot> installed; ///< that snapshot without its state, if it was taken
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
@@ -6835,7 +6997,15 @@ public:
         for (paxos::entry const& e : work.entries) apply(e, now, report);
         if (!work.entries.empty()) calls_.clock(stamp_, now);
         if (work.take_snapshot) take_snapshot(report);
-        for (finished_call& f : work.finished) f.done(std::move(f.outcome));
+        for (finished_call& f : work.finished) {
+            if (f.outcome.ok() && (!problem_.empty() || applied_ < f.outcome.at))
+                f.outcome = failed(problem_code_, "this replica does not hold the read point: " + problem_);
+            f.done(std::move(f.outcome));
+        }
+        // What waited for an object that could not be made.
+        for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
+        report.calls_can_go = calls_.has_work();
+        report.log_kept_by = log_kept_by_;
         report.applied = applied_;
         report.stamp = stamp_;
         report.digest = machine_.digest();
@@ -6863,31 +7033,33 @@ private:
         std::optional<applied_command> did;
         if (command) did = machine_.apply(e.at, std::max(stamp_, e.what.stamp), *command);
         if (!did) {
+            if (command) problem_code_ = machine_.stop_reason().code;
             problem_ = command ? machine_.stop_reason().text
                                : "slot " + std::to_string(e.at.value) + " holds a command of a format that this program "
                                  "does not know; it has stopped applying and must be replaced by a newer version";
             return false;
         }
-        if (did->opener != 0) report.opened.emplace_back(did->opener, did->session);
-        if (did->outcome.code == errc::session_expired && did->session == calls_.session()) report.session_gone = true;
-        if (auto done = calls_.complete(did->session, did->seq, std::move(did->outcome), now))
+        if (did->opener != 0 && did->outcome.ok()) report.opened.emplace_back(did->opener, did->session);
+        if (did->session == calls_.session())
+            (did->outcome.code == errc::session_expired ? report.session_gone : report.session_used) = true;
+        if (auto done = calls_.complete(did->session, did->seq, std::move(did->outcome), now, did->stored))
             done->done(std::move(done->outcome));
         return true;
     }
 
+    /// A replica with a problem may have stopped within a slot: its state is nobody's.
     void take_snapshot(apply_report& report) {
+        report.snapshot_tried = true;
+        if (!problem_.empty()) return;
         auto text = machine_.snapshot();
+        log_kept_by_ = text ? std::string() : machine_.snapshot_obstacle();
         if (text) report.snapshot = paxos::snapshot{applied_, behind_, stamp_, {}, shared_bytes(std::move(*text))};
     }
 
     void install(paxos::snapshot s, apply_report& report) {
         report.install_ended = true;
         if (s.at <= applied_) return;
-        if (!machine_.restore(s.state.view())) {
-            problem_ = "the snapshot of slot " + std::to_string(s.at.value) + " cannot be read by this program; it must be "
-                       "replaced by a version that knows the group's types";
-            return;
-        }
+        if (!restore(s)) return;
         applied_ = s.at;
         stamp_ = s.stamp;
         behind_ = s.behind;
@@ -6896,12 +7068,26 @@ private:
         report.installed = std::move(s);
     }
 
+    [[nodiscard]] bool restore(paxos::snapshot const& s) {
+        std::string const which = "the snapshot of slot " + std::to_string(s.at.value);
+        try {
+            if (machine_.restore(s.state.view())) return true;
+            problem_ = which + " cannot be read by this program; it must be replaced by a version that knows the group's "
+                               "types";
+        } catch (std::bad_alloc const&) {
+            problem_ = "out of memory while taking up " + which + "; give this replica more memory and restart it";
+        }
+        return false;
+    }
+
     state_machine& machine_;
     calls& calls_;
     slot applied_;
     log_time stamp_;
     ballot behind_; ///< the highest ballot of an applied entry
     std::string problem_;
+    errc problem_code_ = errc::needs_upgrade;
+    std::string log_kept_by_;
 };
 
 } // namespace openreplica::inline v0::runtime
@@ -6911,13 +7097,15 @@ namespace openreplica::inline v0::runtime {
 /// Works through batches in order, away from the strand: a slow method delays other methods, never a heartbeat.
 ///
 /// A caller that blocks lends its thread: it is woken in the worker's place, works, and finds its own outcome without a
-/// second wake-up. One thread works at any time.
+/// second wake-up. Who is inside a method cannot leave it at its deadline, so a caller lends its thread only while its
+/// deadline is far: a second away, and a hundred times as far as the slowest recent batch took. One thread works at any
+/// time.
 ///
 /// What came of the batches is merged into one report that the strand takes when it likes; it is woken only for news
 /// that cannot wait for its next tick.
 ///
 /// @par Thread safety
-/// Safe from any thread, except that `stop` is called once.
+/// Safe from any thread; `stop` by one at a time.
 class apply_thread {
 public:
     /// @param clock the node's steady clock
@@ -6936,22 +7124,26 @@ public:
         if (idle) call_somebody();
     }
 
-    /// Blocks until `w` is finished. One of those who wait at a time works in this thread's place.
-    void wait(waiter& w) {
+    /// Blocks until `w` is finished or `deadline` has come; says whether `w` is finished. One of those who wait at a time
+    /// works in this thread's place.
+    [[nodiscard]] bool wait(waiter& w, instant deadline) {
         {
             std::lock_guard const lock(mutex_);
-            if (helper_ == nullptr && !stopping_) helper_ = &w;
+            if (helper_ == nullptr && !stopping_ && has_time(deadline)) {
+                helper_ = &w;
+                helper_deadline_ = deadline;
+            }
         }
-        while (!w.sleep()) {
+        auto woken = waiter::cause::asked;
+        while ((woken = w.sleep(deadline - clock_())) == waiter::cause::asked) {
             std::unique_lock lock(mutex_);
-            while (!is_busy() && !queue_.empty() && !w.is_finished()) run_one(lock);
+            while (!is_busy() && !queue_.empty() && !w.is_finished() && has_time(deadline)) run_one(lock);
+            if (!has_time(deadline)) retire(w);
             if (stopping_) ready_.notify_one(); // The thread waits for the last work to end.
         }
         std::lock_guard const lock(mutex_);
-        if (helper_ != &w) return;
-        helper_ = nullptr;
-        // What it was asked to do, and did not, is for the next one.
-        if (!is_busy() && (!queue_.empty() || stopping_)) call_somebody();
+        retire(w);
+        return woken == waiter::cause::finished;
     }
 
     /// What was applied since the last call, if anything was.
@@ -6963,10 +7155,9 @@ public:
     /// True while this thread runs methods or completions.
     [[nodiscard]] bool is_this_thread() const { return std::this_thread::get_id() == worker_.load(std::memory_order_relaxed); }
 
-    /// Finishes what is queued and ends the thread. Called by a completion (it destroys the node), it lets the thread end
-    /// by itself.
+    /// Finishes what is queued and ends the thread; may be called again. Called by a method, it lets the thread end behind
+    /// it, and a later call waits for that.
     void stop() {
-        bool const from_within = is_this_thread();
         {
             std::unique_lock lock(mutex_);
             stopping_ = true;
@@ -6974,11 +7165,7 @@ public:
             helper_ = nullptr;
         }
         ready_.notify_one();
-        if (!thread_.joinable()) return;
-        if (from_within)
-            thread_.detach();
-        else
-            thread_.join();
+        if (thread_.joinable() && !is_this_thread()) thread_.join();
     }
 
 private:
@@ -6993,8 +7180,21 @@ private:
 
     [[nodiscard]] bool is_busy() const { return worker_.load(std::memory_order_relaxed) != std::thread::id(); }
 
+    /// Whether who must leave at `deadline` may run methods of unknown length.
+    [[nodiscard]] bool has_time(instant deadline) const {
+        duration const left = deadline - clock_();
+        return left >= std::chrono::seconds(1) && left / 100 >= slowest_;
+    }
+
+    /// Whoever was asked to help, and did not, leaves the work to the next one.
+    void retire(waiter const& w) {
+        if (helper_ != &w) return;
+        helper_ = nullptr;
+        if (!is_busy() && (!queue_.empty() || stopping_)) call_somebody();
+    }
+
     void call_somebody() {
-        if (helper_ != nullptr)
+        if (helper_ != nullptr && has_time(helper_deadline_))
             helper_->ask();
         else
             ready_.notify_one();
@@ -7006,8 +7206,11 @@ private:
         queue_.pop_front();
         worker_.store(std::this_thread::get_id(), std::memory_order_relaxed);
         lock.unlock();
-        apply_report report = applier_.run(std::move(work), clock_());
+        instant const begun = clock_();
+        apply_report report = applier_.run(std::move(work), begun);
+        duration const took = clock_() - begun;
         lock.lock();
+        slowest_ = std::max(took, slowest_ - slowest_ / 16);
         worker_.store(std::thread::id(), std::memory_order_relaxed);
         if (merge(std::move(report))) {
             lock.unlock();
@@ -7018,10 +7221,13 @@ private:
 
     /// True when the strand should look at once.
     bool merge(apply_report&& r) {
-        bool const news = !r.opened.empty() || r.session_gone || r.snapshot || r.install_ended || !r.problem.empty();
+        bool const news = !r.opened.empty() || r.session_gone || r.calls_can_go || r.snapshot_tried || r.install_ended ||
+                          !r.problem.empty();
         if (report_) {
             r.opened.insert(r.opened.begin(), report_->opened.begin(), report_->opened.end());
+            r.session_used = r.session_used || report_->session_used;
             r.session_gone = r.session_gone || report_->session_gone;
+            r.snapshot_tried = r.snapshot_tried || report_->snapshot_tried;
             r.install_ended = r.install_ended || report_->install_ended;
             if (!r.snapshot) r.snapshot = std::move(report_->snapshot);
             if (!r.installed) r.installed = std::move(report_->installed);
@@ -7039,6 +7245,8 @@ private:
     std::optional<apply_report> report_;
     bool stopping_ = false;
     waiter* helper_ = nullptr;            ///< the blocked caller that works first
+    instant helper_deadline_{};
+    duration slowest_{};                  ///< what the slowest batch took; it fades as quicker ones follow
     std::atomic<std::thread::id> worker_; ///< who runs methods just now; nobody: no id
     std::thread thread_; // Last: it uses everything above.
 };
@@ -8157,7 +8365,10 @@ struct candidate {
         if (r.complete) return;
         if (m.chunk == 0) r = report{0, false, m.chosen, {}};
         slot const end = r.entries.empty() ? r.chosen : r.entries.back().at;
-        bool const continues = m.entries.empty() || m.entries.front().at == end.next();
+        slot expected = end.next();
+        bool const continues = std::all_of(m.entries.begin(), m.entries.end(), [&](entry const& e) {
+            return e.at == std::exchange(expected, expected.next()); // A hole would be filled in `merge`, however wide.
+        });
         if (m.chunk != r.next_chunk || m.chosen != r.chosen || !continues) return;
         r.entries.insert(r.entries.end(), m.entries.begin(), m.entries.end());
         ++r.next_chunk;
@@ -9224,7 +9435,8 @@ struct engine_options {
     std::uint64_t keep_entries = 16384;              ///< entries that stay behind a snapshot for peers that lag a little
 };
 
-/// A linearizable read on its way.
+/// A linearizable read on its way. `done` runs where the strand runs when the read fails, and where entries are applied
+/// when it may be made.
 struct pending_read {
     gateway::completion done;
     call_ticket ticket;
@@ -9245,6 +9457,7 @@ struct engine_status {
     std::uint64_t digest = 0;
     session_id session;
     std::string problem; ///< why the node does not serve; empty when it does
+    std::string log_kept_by; ///< the object without a JSON form that stands in the way of snapshots; empty: none
 };
 
 /// Founding, the protocol, storage order, calls, sessions, reads and snapshots of one node.
@@ -9366,13 +9579,15 @@ private:
 
     std::uint64_t opener_ = 0; ///< this process's number in its `open_session`
     instant opened_at_{};
-    instant session_used_{};
+    instant session_used_{};  ///< when a command of the session was last seen applied
+    instant kept_alive_at_{};
     instant ticked_at_{};
     bool ready_ = false;
 
     apply_report report_; ///< the last one
     snapshot_transfer snapshots_;
     bool snapshotting_ = false;
+    slot snapshot_tried_; ///< what was applied when the last attempt had ended
     std::optional<paxos::snapshot> install_; ///< to be handed to the applier
     bool installing_ = false;
     bool stopped_ = false;
@@ -9532,8 +9747,9 @@ inline void engine::keep_session(instant now) {
         opened_at_ = now;
         std::string const body = "[" + std::to_string(options_.session_timeout.count()) + "]";
         send_command(encode(envelope{command_kind::open_session, object_id{opener_}, {}, {}, {}, {}, body}));
-    } else if (now - session_used_ >= options_.session_timeout / 3) {
-        session_used_ = now;
+    } else if (now - session_used_ >= options_.session_timeout / 3 &&
+               now - kept_alive_at_ >= std::min(options_.retry, options_.session_timeout / 3)) {
+        kept_alive_at_ = now;
         send_command(encode(envelope{command_kind::keep_alive, {}, calls_.session(), {}, {}, {}, "[]"}));
     }
 }
@@ -9569,6 +9785,7 @@ inline engine_status engine::status() const {
     s.applied = report_.applied;
     s.digest = report_.digest;
     s.problem = report_.problem;
+    s.log_kept_by = report_.log_kept_by;
     if (!replica_) {
         s.problem = founding_ ? founding_->explain() : "not started";
         return s;
@@ -9609,12 +9826,10 @@ inline void engine::flush() {
         installing_ = true;
     }
     if (replica_) serve_reads(work);
-    auto due = calls_.take_finished();
-    work.finished.insert(work.finished.end(), std::make_move_iterator(due.begin()), std::make_move_iterator(due.end()));
-    work.finished.insert(work.finished.end(), std::make_move_iterator(finished_.begin()),
-                         std::make_move_iterator(finished_.end()));
-    finished_.clear();
     if (!work.empty()) env_.apply(std::move(work));
+    // Nothing of this depends on what is applied: no slow method delays it.
+    for (finished_call& f : std::exchange(finished_, {})) f.done(std::move(f.outcome));
+    for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
 }
 
 // ---- calls
@@ -9626,7 +9841,6 @@ inline void engine::send_calls() {
         if (!replica_->is_leader() && forwards_.size() >= 1024) forwards_.erase(forwards_.begin());
         calls::batch b = calls_.take_outbox(now);
         if (b.numbers.empty()) return;
-        session_used_ = now; // Any command of the session keeps it alive.
         if (replica_->is_leader()) {
             propose_own(std::move(b));
         } else {
@@ -9719,17 +9933,24 @@ inline void engine::on(node_id from, paxos::forward& m) {
     env_.send(std::span(&*to, 1), paxos::message(paxos::forward{0, 1, std::move(m.commands)}));
 }
 
-inline void engine::on(node_id, paxos::forward_refused const& m) {
+/// The codes with which a peer may say that it proposed nothing.
+[[nodiscard]] constexpr bool is_refusal(errc code) {
+    return (code >= errc::not_executed && code <= errc::no_such_method) || code == errc::malformed;
+}
+
+/// Only who was given a forward can refuse it, each command once: a refusal is the proof that an attempt had no effect.
+inline void engine::on(node_id from, paxos::forward_refused const& m) {
     auto const it = forwards_.find(m.number);
-    if (it == forwards_.end()) return;
-    instant const now = env_.now();
     auto const code = static_cast<errc>(m.reason);
+    if (it == forwards_.end() || it->second.to != from || !is_refusal(code)) return;
+    instant const now = env_.now();
     // Nobody leads there: look again in a heartbeat.
     instant const sent_at = code == errc::not_executed ? now - options_.retry + options_.protocol.heartbeat : now;
     std::vector<sequence> refused;
     for (std::uint32_t i : m.which)
-        if (i < it->second.numbers.size()) refused.push_back(it->second.numbers[i]);
+        if (i < it->second.numbers.size()) refused.push_back(std::exchange(it->second.numbers[i], sequence{}));
     if (m.which.empty()) refused = std::move(it->second.numbers);
+    std::erase(refused, sequence{}); // Refused before.
     calls_.refused(refused, failed(code, m.text), sent_at);
     if (m.which.empty()) forwards_.erase(it);
 }
@@ -9754,8 +9975,8 @@ inline void engine::take_core_output(apply_batch& work) {
     for (node_id peer : out.snapshot_from)
         if (auto const m = installing_ ? std::nullopt : snapshots_.begin(env_.now(), options_.retry))
             env_.send(std::span(&peer, 1), paxos::message(*m));
-    bool const due = replica_->entries().chosen().since(snapshots_.newest() ? snapshots_.newest()->at : slot{}) >=
-                     options_.snapshot_every;
+    slot const last = std::max(snapshot_tried_, snapshots_.newest() ? snapshots_.newest()->at : slot{});
+    bool const due = replica_->entries().chosen().since(last) >= options_.snapshot_every;
     if (due && !snapshotting_ && !work.entries.empty()) snapshotting_ = work.take_snapshot = true;
 }
 
@@ -9859,15 +10080,23 @@ inline void engine::on_applied(apply_report&& report) {
             session_used_ = now;
             ready_ = true;
         }
+    if (report.session_used) session_used_ = now;
     if (report.session_gone && calls_.session() != session_id{}) {
         calls_.session_lost();
+        forwards_.clear(); // Their numbers are another session's now.
         opener_ = env_.random() | 1;
         opened_at_ = {};
         env_.log(log_level::warning, "this node's session expired: it was cut off for longer than session_timeout; "
                                      "calls that were under way end with outcome_unknown");
     }
-    if (report.snapshot && replica_) {
+    if (report.snapshot_tried) {
         snapshotting_ = false;
+        snapshot_tried_ = report.applied;
+    }
+    if (!report.log_kept_by.empty() && report.log_kept_by != report_.log_kept_by)
+        env_.log(log_level::warning, "there is no snapshot, and the log is kept: \"" + report.log_kept_by +
+                                         "\" cannot be written as JSON");
+    if (report.snapshot && replica_) {
         report.snapshot->governing = replica_->governing();
         keep_snapshot(*report.snapshot);
         slot const at = report.snapshot->at;
@@ -11584,8 +11813,8 @@ namespace openreplica::inline v0::runtime {
 /// Runs one engine on one strand of a given executor.
 ///
 /// @par Threads
-/// The strand runs the protocol, sockets and timers. The apply thread runs methods and completions. Handles call from
-/// any thread.
+/// The strand runs the protocol, sockets and timers. The apply thread runs methods, and the completions of what they
+/// decide. Handles call from any thread; a blocked one may do the work of either.
 class service final : public gateway, private environment, public std::enable_shared_from_this<service> {
 public:
     /// What lies outside: where handlers run and which threads must not block.
@@ -11602,8 +11831,8 @@ public:
     ~service() override { apply_.stop(); }
 
     void start();
-    /// Ends every pending call with an outcome and closes all sockets; may be called again. Does not wait for the strand:
-    /// `done`, if given, runs on it.
+    /// Ends every pending call with an outcome and closes all sockets; may be called again. It needs nobody to run the
+    /// executor, except when somebody is inside the strand: then the rest, and `done`, wait for that thread.
     void stop(std::function<void()> done = {});
     /// Waits for the apply thread to finish what it has. Call after `stop`.
     void join() { apply_.stop(); }
@@ -11617,8 +11846,10 @@ public:
     // gateway
     call_ticket submit(command_request request, completion done) override;
     call_ticket read(read_request request, completion done) override;
-    void wait(waiter& w) override { apply_.wait(w); }
+    void wait(waiter& w, std::chrono::nanoseconds timeout) override;
     void cancel(call_ticket ticket) override;
+    [[nodiscard]] std::shared_lock<std::shared_mutex> hold_open() const override { return std::shared_lock(open_); }
+    [[nodiscard]] bool is_stopped() const override { return stopped_; }
     [[nodiscard]] asio::any_io_executor get_executor() const override {
         return stopped_ ? around_.afterwards : around_.handlers;
     }
@@ -11647,11 +11878,13 @@ private:
         if (timeout.count() <= 0) timeout = options_.call_timeout;
         return now() + std::chrono::ceil<duration>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365)));
     }
-    void add_read(pending_read r, bool caller_waits);
-    void finish_late_calls();
+    [[nodiscard]] call_outcome check_size(std::string const& body, char const* what) const;
+    void run_finished();
+    void called(bool caller_waits);
     void wake();
-    void wake_for(bool caller_waits);
     void on_wake();
+    void take_news();
+    void shut_down();
     void arm_tick();
     void on_tick();
     void publish();
@@ -11667,14 +11900,14 @@ private:
     openreplica::endpoint advertised_;
     engine engine_;
     std::shared_ptr<seed_watch> seeds_;
-    asio::steady_timer ticker_;
+    std::optional<asio::steady_timer> ticker_;
 
     std::atomic<std::uint64_t> next_ticket_{1};
     std::atomic<bool> wake_pending_{false};
+    mutable std::shared_mutex open_; ///< held while an asynchronous call is made, and to stop
+    std::mutex finishing_;
     std::atomic<bool> stopped_{false};
-    std::mutex reads_mutex_;
-    std::vector<pending_read> new_reads_;
-    bool reads_closed_ = false; ///< the strand takes no more of them: it has stopped
+    bool shut_down_ = false; ///< the strand's: it has no sockets and no timers any more
 
     mutable std::mutex status_mutex_;
     std::condition_variable ready_changed_;
@@ -11717,6 +11950,7 @@ inline engine_options service::make_engine_options() const {
 
 inline void service::start() {
     asio::dispatch(strand_, [self = shared_from_this()] {
+        if (self->shut_down_) return;
         self->transport_->set_identity(self->engine_.status().self, {}, self->advertised_);
         self->transport_->start();
         self->engine_.start(self->store_.recover());
@@ -11726,94 +11960,99 @@ inline void service::start() {
 }
 
 inline void service::stop(std::function<void()> done) {
-    stopped_ = true;
     {
-        std::lock_guard const lock(reads_mutex_);
-        reads_closed_ = true;
+        std::lock_guard const lock(open_); // Who is making a call has made it, or finds that the node has stopped.
+        stopped_ = true;
     }
     calls_.stop();
-    // What is over can be told at once, even if nobody runs the executor any more.
-    apply_.post(apply_batch{{}, {}, false, calls_.take_finished()});
-    asio::dispatch(strand_, [self = shared_from_this(), done = std::move(done)] {
-        self->ticker_.cancel();
-        self->seeds_->stop();
-        self->on_wake();
-        self->engine_.stop();
-        self->transport_->stop();
-        self->publish();
+    run_finished();
+    auto end = [self = shared_from_this(), done = std::move(done)] {
+        self->shut_down();
         if (done) done();
-    });
+    };
+    if (!strand_.try_run(end)) asio::post(strand_, std::move(end));
+}
+
+/// Nothing of the executor's context is held any more: handles may outlive it.
+inline void service::shut_down() {
+    if (std::exchange(shut_down_, true)) return;
+    ticker_.reset();
+    seeds_->stop();
+    engine_.stop();
+    transport_->stop();
+    publish();
+    seeds_.reset();
+    transport_.reset();
 }
 
 // ---- calls
+
+inline call_outcome service::check_size(std::string const& body, char const* what) const {
+    if (body.size() <= options_.limits.max_command_bytes) return {};
+    return failed(errc::too_large, std::string(what) + " has " + std::to_string(body.size()) +
+                                       " bytes; limits.max_command_bytes is " +
+                                       std::to_string(options_.limits.max_command_bytes));
+}
 
 inline call_ticket service::submit(command_request request, completion done) {
     call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
     bool const caller_waits = request.caller_waits;
     instant const at = now();
     instant const deadline = deadline_for(request.timeout);
-    if (request.body.size() > options_.limits.max_command_bytes)
-        calls_.reject(std::move(done), failed(errc::too_large, "the command has " + std::to_string(request.body.size()) +
-                                                                   " bytes; limits.max_command_bytes is " +
-                                                                   std::to_string(options_.limits.max_command_bytes)));
+    call_outcome why = check_size(request.body, "the command");
+    bool const creates = request.birth && (request.kind == command_kind::call || request.kind == command_kind::create);
+    if (why.ok() && creates) why = check_size(request.birth->body, "the command that creates the object");
+    if (!why.ok())
+        calls_.reject(std::move(done), std::move(why));
     else
         calls_.submit(ticket, std::move(request), std::move(done), at, deadline);
-    finish_late_calls();
-    wake_for(caller_waits);
+    called(caller_waits);
     return ticket;
 }
 
 inline call_ticket service::read(read_request request, completion done) {
     call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
-    instant const deadline = deadline_for(request.timeout);
-    if (request.birth && !calls_.is_created(*request.birth)) {
-        // The object is created first, so that a read finds what its handle promises.
-        command_request creation{command_kind::create, request.birth, {}, {}};
-        auto then = [self = shared_from_this(), ticket, deadline, done = std::move(done)](call_outcome&& outcome) mutable {
-            if (!outcome.ok()) return done(std::move(outcome));
-            self->add_read({std::move(done), ticket, deadline}, false);
-        };
-        calls_.submit(ticket, std::move(creation), std::move(then), now(), deadline);
-        finish_late_calls();
-        wake();
-    } else {
-        add_read({std::move(done), ticket, deadline}, request.caller_waits);
-    }
+    call_outcome why;
+    if (request.birth) why = check_size(request.birth->body, "the command that creates the object");
+    if (!why.ok())
+        calls_.reject(std::move(done), std::move(why));
+    else
+        calls_.read(ticket, std::move(request.birth), std::move(done), now(), deadline_for(request.timeout));
+    called(request.caller_waits);
     return ticket;
 }
 
-inline void service::add_read(pending_read r, bool caller_waits) {
-    {
-        std::unique_lock lock(reads_mutex_);
-        if (reads_closed_) {
-            lock.unlock();
-            return r.done(failed(errc::stopped, "the node was stopped before the read was made"));
-        }
-        caller_waits = caller_waits && new_reads_.empty();
-        new_reads_.push_back(std::move(r));
-    }
-    wake_for(caller_waits);
-}
-
-/// After `stop` nobody may run the strand or the apply thread, so whoever comes late ends its call here.
-inline void service::finish_late_calls() {
-    if (!stopped_) return;
+/// One at a time, so that `stop` ends after every completion that was there before: nobody may run the handlers' executor
+/// behind it.
+inline void service::run_finished() {
+    std::lock_guard const lock(finishing_);
     for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
 }
 
+inline void service::wait(waiter& w, std::chrono::nanoseconds timeout) {
+    if (apply_.wait(w, deadline_for(timeout))) return;
+    // Perhaps nobody runs the strand, which looks after deadlines otherwise.
+    calls_.expire(now());
+    run_finished();
+    w.sleep(); // It has its outcome, or is being given it.
+}
+
 inline void service::cancel(call_ticket ticket) {
-    if (calls_.cancel(ticket)) return wake();
+    bool const found = calls_.cancel(ticket);
+    run_finished();
+    if (!found || stopped_) return;
     asio::post(strand_, [weak = weak_from_this(), ticket] {
         auto const self = weak.lock();
-        if (!self) return;
-        self->on_wake(); // The read may not have been taken in yet.
-        if (self->engine_.cancel_read(ticket)) self->engine_.flush();
+        if (!self || self->shut_down_) return;
+        self->take_news(); // The read may not have been taken in yet.
+        (void)self->engine_.cancel_read(ticket);
+        self->engine_.flush();
     });
 }
 
 /// However many calls arrive before the strand looks, it is woken once: they leave together.
 inline void service::wake() {
-    if (wake_pending_.exchange(true)) return;
+    if (stopped_ || wake_pending_.exchange(true)) return;
     auto weak = weak_from_this();
     asio::post(strand_, [weak] {
         if (auto const self = weak.lock()) self->on_wake();
@@ -11822,39 +12061,49 @@ inline void service::wake() {
 
 /// A caller that waits, and waits alone, does the strand's work itself if it can: one wake-up less on its way. With
 /// others under way it is better to gather.
-inline void service::wake_for(bool caller_waits) {
+inline void service::called(bool caller_waits) {
+    if (stopped_ || caller_waits) run_finished(); // Refused; and after `stop` nobody else may be left to say so.
     bool const alone = caller_waits && calls_.pending_count() <= 1 && !stopped_;
-    if (!alone || !strand_.try_run([this] { on_wake(); })) wake();
+    if (!alone || !strand_.try_run([this] { on_wake(); })) return wake();
+    if (stopped_) (void)strand_.try_run([this] { shut_down(); }); // Perhaps `stop` found this thread inside.
 }
 
 inline void service::on_wake() {
     wake_pending_ = false;
+    if (shut_down_) return;
+    take_news();
+    engine_.flush();
+    run_finished();
+}
+
+/// Tells the engine what others have left for it.
+inline void service::take_news() {
     std::vector<pending_read> reads;
-    {
-        std::lock_guard const lock(reads_mutex_);
-        reads.swap(new_reads_);
-    }
+    for (auto const& r : calls_.take_reads())
+        reads.push_back({[this, ticket = r.ticket](call_outcome&& outcome) {
+                             if (auto f = calls_.end_read(ticket, std::move(outcome))) f->done(std::move(f->outcome));
+                         },
+                         r.ticket, r.deadline});
     if (!reads.empty()) engine_.add_reads(std::move(reads));
     if (auto report = apply_.take_report()) {
         engine_.on_applied(std::move(*report));
         publish();
     }
-    engine_.flush();
 }
 
 // ---- time
 
 inline void service::arm_tick() {
-    ticker_.expires_after(std::max<std::chrono::milliseconds>(options_.heartbeat / 5, std::chrono::milliseconds(1)));
-    ticker_.async_wait([weak = weak_from_this()](asio::error_code failure) {
+    ticker_->expires_after(std::max<std::chrono::milliseconds>(options_.heartbeat / 5, std::chrono::milliseconds(1)));
+    ticker_->async_wait([weak = weak_from_this()](asio::error_code failure) {
         auto const self = weak.lock();
         if (self && !failure) self->on_tick();
     });
 }
 
 inline void service::on_tick() {
-    if (stopped_) return;
-    if (auto report = apply_.take_report()) engine_.on_applied(std::move(*report));
+    if (stopped_ || shut_down_) return;
+    take_news();
     engine_.tick();
     engine_.flush();
     publish();
@@ -11886,7 +12135,9 @@ inline bool service::wait_ready(std::chrono::nanoseconds timeout) {
         throw error(errc::would_deadlock, "wait_ready() on a thread that the node needs would wait for ever; call it from "
                                           "another thread");
     std::unique_lock lock(status_mutex_);
-    ready_changed_.wait_for(lock, timeout, [this] { return ready_ || stopped_.load(); });
+    // Bounded, because the largest durations would overflow the clock.
+    auto const patience = std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365));
+    ready_changed_.wait_for(lock, patience, [this] { return ready_ || stopped_.load(); });
     return ready_ && !stopped_;
 }
 
@@ -11958,7 +12209,7 @@ struct voter_status {
     bool connected = false;
 };
 
-/// A picture of one node at one moment. `to_json` writes it for tools and logs.
+/// A picture of one node at one moment. `to_json` writes it for tools and logs, as a member and for nlohmann/json.
 struct node_status {
     std::string id;             ///< 32 hexadecimal digits
     std::string cluster;        ///< 32 hexadecimal digits; empty: belongs to no group yet
@@ -11974,8 +12225,14 @@ struct node_status {
     std::uint64_t applied = 0;  ///< highest slot applied to this replica's objects
     std::uint64_t log_start = 0; ///< lowest slot still in the log
     std::uint64_t digest = 0;   ///< hash chain over what was applied
-    std::uint64_t pending_calls = 0;
+    std::uint64_t pending_calls = 0; ///< calls and reads of this process without an outcome
     std::string problem;        ///< why the node does not serve, and what to do; empty when it does
+    /// The object that could not be written as JSON at the last attempt: there is no new snapshot, so the log is kept.
+    /// Empty when nothing stands in the way.
+    std::string log_kept_by;
+
+    /// The same as a JSON object with these names.
+    [[nodiscard]] nlohmann::json to_json() const;
 };
 
 inline void to_json(nlohmann::json& j, voter_status const& v) {
@@ -11987,8 +12244,10 @@ inline void to_json(nlohmann::json& j, node_status const& s) {
          {"role", s.role},       {"leader", s.leader},       {"epoch", s.epoch},   {"voters", s.voters},
          {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
          {"log_start", s.log_start}, {"digest", s.digest},   {"pending_calls", s.pending_calls},
-         {"problem", s.problem}};
+         {"problem", s.problem}, {"log_kept_by", s.log_kept_by}};
 }
+
+inline nlohmann::json node_status::to_json() const { return *this; }
 
 } // namespace openreplica::inline v0
 
@@ -12066,10 +12325,13 @@ public:
 /// @par Threads
 /// `node(options)` runs threads of its own; handlers without an executor of their own run on one that runs nothing
 /// else. `node(executor, options)` runs the protocol on the caller's executor: whoever runs it must not block in it.
-/// Either way the objects' methods run on a thread of the node's. All members are safe from any thread.
+/// Either way the objects' methods run one at a time, on a thread of the node's own or on one that waits in a blocking
+/// call. All members are safe from any thread; moving a node is not.
 ///
 /// @par Lifetime
 /// The destructor stops. Handles (`replicated<T>`) may outlive the node; their calls then end with `errc::stopped`.
+/// The context of a caller's executor must live until `stop()` has returned, and as long as asynchronous calls are made:
+/// their handlers run there. Handles that make none may outlive it.
 /// Movable: a moved-from node has no seat, and its members throw `errc::stopped`.
 class node {
 public:
@@ -12107,7 +12369,7 @@ public:
     node(node&& other) noexcept
         : group_(std::move(other.group_)), threads_(std::exchange(other.threads_, std::nullopt)),
           host_(std::exchange(other.host_, {})), service_(std::exchange(other.service_, nullptr)),
-          stopped_(std::exchange(other.stopped_, false)) {}
+          stopped_(other.stopped_.exchange(false)) {}
     node& operator=(node&& other) noexcept {
         if (this != &other) {
             stop();
@@ -12115,16 +12377,18 @@ public:
             threads_ = std::exchange(other.threads_, std::nullopt);
             host_ = std::exchange(other.host_, {});
             service_ = std::exchange(other.service_, nullptr);
-            stopped_ = std::exchange(other.stopped_, false);
+            stopped_ = other.stopped_.exchange(false);
         }
         return *this;
     }
     ~node() { stop(); }
 
     /// Leaves the group's service: every pending call ends with an outcome, all connections are closed, the node's own
-    /// threads end. On a caller's executor it returns at once and the rest happens there. May be called again.
+    /// threads end. On a caller's executor it returns at once; whether somebody runs it makes no difference, unless one
+    /// of its threads is at work for the node just now: then the connections are closed there. May be called again, also
+    /// by several threads; the first one does it.
     void stop() noexcept {
-        if (!service_ || std::exchange(stopped_, true)) return;
+        if (!service_ || stopped_.exchange(true)) return;
         if (!threads_) return service_->stop();
         std::promise<void> closed;
         service_->stop([&closed] { closed.set_value(); });
@@ -12169,7 +12433,7 @@ private:
     std::optional<detail::own_threads> threads_;
     object::host host_;
     std::shared_ptr<runtime::service> service_;
-    bool stopped_ = false;
+    std::atomic<bool> stopped_ = false;
 };
 
 inline node_status node::status() const {
@@ -12195,6 +12459,7 @@ inline node_status node::status() const {
     out.digest = s.digest;
     out.pending_calls = service().pending_calls();
     out.problem = s.problem;
+    out.log_kept_by = s.log_kept_by;
     return out;
 }
 
@@ -12328,7 +12593,7 @@ inline runtime::call_ticket start(target const& t, call_plan plan, runtime::gate
         outcome = std::move(o);
         waiter.finish();
     });
-    t.gateway().wait(waiter);
+    t.gateway().wait(waiter, t.options.timeout);
     if (!outcome.ok()) throw error(outcome.code, outcome.text);
     return outcome;
 }
@@ -12361,6 +12626,7 @@ struct initiation {
 
     template <class Handler>
     void operator()(Handler&& handler, call_plan plan) {
+        auto const open = aim.gateway().hold_open();
         auto const own = asio::get_associated_executor(handler, get_executor());
         auto slot = asio::get_associated_cancellation_slot(handler);
         std::shared_ptr<cancellation> cancel;
@@ -12519,7 +12785,8 @@ struct local_caller {
         static_assert(Method::is_read, "openreplica: local() offers const methods only: a change must go through the log; "
                                        "call it with ->");
         if constexpr (Method::is_read && check_call<Method, A...>()) {
-            (void)aim.gateway();
+            if (aim.gateway().is_stopped())
+                throw error(errc::stopped, "the node was stopped; its replica is no longer kept up to date");
             auto owned = own_arguments<Method>(std::forward<A>(args)...);
             return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
         }
