@@ -125,6 +125,8 @@ export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tests/tools/tsan.supp
 export CTEST_OUTPUT_ON_FAILURE=1
+# setup.sh installed them: a DNS server that is missing is a failure here, and not a test less.
+export OPENREPLICA_REQUIRE_DNS_SERVERS=1
 
 # configuration NAME COMPILER CMAKE-ARGUMENT…: configures build/NAME.
 configure() {

@@ -18,6 +18,8 @@
 #include <asio/system_executor.hpp>
 #include <asio/thread_pool.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <future>
@@ -93,10 +95,13 @@ public:
 /// @par Threads
 /// `node(options)` runs threads of its own; handlers without an executor of their own run on one that runs nothing
 /// else. `node(executor, options)` runs the protocol on the caller's executor: whoever runs it must not block in it.
-/// Either way the objects' methods run on a thread of the node's. All members are safe from any thread.
+/// Either way the objects' methods run one at a time, on a thread of the node's own or on one that waits in a blocking
+/// call. All members are safe from any thread; moving a node is not.
 ///
 /// @par Lifetime
 /// The destructor stops. Handles (`replicated<T>`) may outlive the node; their calls then end with `errc::stopped`.
+/// The context of a caller's executor must live until `stop()` has returned, and as long as asynchronous calls are made:
+/// their handlers run there. Handles that make none may outlive it.
 /// Movable: a moved-from node has no seat, and its members throw `errc::stopped`.
 class node {
 public:
@@ -134,7 +139,7 @@ public:
     node(node&& other) noexcept
         : group_(std::move(other.group_)), threads_(std::exchange(other.threads_, std::nullopt)),
           host_(std::exchange(other.host_, {})), service_(std::exchange(other.service_, nullptr)),
-          stopped_(std::exchange(other.stopped_, false)) {}
+          stopped_(other.stopped_.exchange(false)) {}
     node& operator=(node&& other) noexcept {
         if (this != &other) {
             stop();
@@ -142,16 +147,18 @@ public:
             threads_ = std::exchange(other.threads_, std::nullopt);
             host_ = std::exchange(other.host_, {});
             service_ = std::exchange(other.service_, nullptr);
-            stopped_ = std::exchange(other.stopped_, false);
+            stopped_ = other.stopped_.exchange(false);
         }
         return *this;
     }
     ~node() { stop(); }
 
     /// Leaves the group's service: every pending call ends with an outcome, all connections are closed, the node's own
-    /// threads end. On a caller's executor it returns at once and the rest happens there. May be called again.
+    /// threads end. On a caller's executor it returns at once; whether somebody runs it makes no difference, unless one
+    /// of its threads is at work for the node just now: then the connections are closed there. May be called again, also
+    /// by several threads; the first one does it.
     void stop() noexcept {
-        if (!service_ || std::exchange(stopped_, true)) return;
+        if (!service_ || stopped_.exchange(true)) return;
         if (!threads_) return service_->stop();
         std::promise<void> closed;
         service_->stop([&closed] { closed.set_value(); });
@@ -196,7 +203,7 @@ private:
     std::optional<detail::own_threads> threads_;
     object::host host_;
     std::shared_ptr<runtime::service> service_;
-    bool stopped_ = false;
+    std::atomic<bool> stopped_ = false;
 };
 
 inline node_status node::status() const {
@@ -226,6 +233,7 @@ inline node_status node::status() const {
     out.disk = {disk.directory, states[static_cast<std::size_t>(disk.state)], disk.log_bytes, disk.snapshot.value,
                 disk.last_sync.count(), disk.slowest_sync.count()};
     out.problem = s.problem.empty() ? disk.problem : s.problem;
+    out.log_kept_by = s.log_kept_by;
     return out;
 }
 

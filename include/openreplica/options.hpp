@@ -20,7 +20,8 @@ enum class log_level : std::uint8_t { debug, info, warning, error };
 /// Bounds of one node. Each is enforced before anything is proposed; none influences how the log is applied.
 struct limits {
     std::size_t max_command_bytes = 1u << 20;    ///< an encoded command; a larger one ends with `errc::too_large`
-    std::size_t max_pending_calls = 65536;       ///< calls of this process without an outcome; past it `overloaded`
+    /// Calls and reads of this process without an outcome; past it `overloaded`. At most 1,048,576.
+    std::size_t max_pending_calls = 65536;
     std::size_t window_entries = 4096;           ///< proposed but not chosen entries at the leader
     std::size_t window_bytes = 8u << 20;         ///< the same in bytes
     std::size_t link_queue_bytes = 64u << 20;    ///< bytes that wait for one peer's connection; beyond, messages are lost
@@ -33,7 +34,8 @@ struct limits {
 struct node_options {
     std::string group{};                ///< the group's name; nodes of other groups are refused
     std::string listen = "127.0.0.1:0"; ///< `host:port`; port 0 takes a free one
-    std::string advertise{};            ///< `host:port` that others reach this node at; empty: the bound address
+    /// `host:port` that others reach this node at; empty: the bound address, which must then be a real one.
+    std::string advertise{};
     std::vector<std::string> seeds{};   ///< `host:port` or `srv:NAME`: where to look for the group
     /// How many members the group starts with; all of them say the same number. 0 only joins. The default is 1 without
     /// seeds (stands alone) and 0 with seeds.
@@ -85,6 +87,11 @@ inline bool is_loopback(std::string const& host) {
     return host == "localhost" || host == "::1" || (numeric && host.starts_with("127."));
 }
 
+/// `0.0.0.0`, `::` and their other spellings: an address to listen on that nobody can be reached at.
+inline bool is_wildcard(std::string const& host) { return host.find_first_not_of("0.:") == std::string::npos; }
+
+inline constexpr std::size_t most_pending_calls = std::size_t{1} << 20;
+
 inline void check_seed(std::string const& seed) {
     bool const srv = seed.starts_with("srv:");
     auto const where = parse_endpoint(seed);
@@ -122,6 +129,8 @@ inline void node_options::validate() const {
     };
     positive(limits.max_command_bytes, "max_command_bytes");
     positive(limits.max_pending_calls, "max_pending_calls");
+    require(limits.max_pending_calls <= detail::most_pending_calls,
+            "limits.max_pending_calls must be at most " + std::to_string(detail::most_pending_calls));
     positive(limits.window_entries, "window_entries");
     positive(limits.window_bytes, "window_bytes");
     positive(limits.max_connections, "max_connections");
@@ -139,6 +148,9 @@ inline void node_options::validate() const {
     require(allow_plaintext || detail::is_loopback(where->host),
             "listen \"" + listen + "\" is not a loopback address and there is no TLS: anyone who reaches the port could "
             "take part; set allow_plaintext if the network is trusted");
+    require(!advertise.empty() || !detail::is_wildcard(where->host),
+            "listen \"" + listen + "\" names every address of this machine, and others must be told one; set advertise to "
+            "the host:port at which they reach this node");
     auto const implemented = [](bool unset, char const* name) {
         if (!unset) throw error(errc::not_supported, std::string("node_options: ") + name +
                                                          " is not supported by this version; leave it unset");

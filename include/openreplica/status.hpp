@@ -29,7 +29,7 @@ struct disk_status {
     std::int64_t slowest_sync_us = 0; ///< of all groups since the node was opened
 };
 
-/// A picture of one node at one moment. `to_json` writes it for tools and logs.
+/// A picture of one node at one moment. `to_json` writes it for tools and logs, as a member and for nlohmann/json.
 struct node_status {
     std::string id;             ///< 32 hexadecimal digits
     std::string cluster;        ///< 32 hexadecimal digits; empty: belongs to no group yet
@@ -45,9 +45,15 @@ struct node_status {
     std::uint64_t applied = 0;  ///< highest slot applied to this replica's objects
     std::uint64_t log_start = 0; ///< lowest slot still in the log
     std::uint64_t digest = 0;   ///< hash chain over what was applied
-    std::uint64_t pending_calls = 0;
+    std::uint64_t pending_calls = 0; ///< calls and reads of this process without an outcome
     disk_status disk;
     std::string problem;        ///< why the node does not serve, and what to do; empty when it does
+    /// The object that could not be written as JSON at the last attempt: there is no new snapshot, so the log is kept.
+    /// Empty when nothing stands in the way.
+    std::string log_kept_by;
+
+    /// The same as a JSON object with these names.
+    [[nodiscard]] nlohmann::json to_json() const;
 };
 
 inline void to_json(nlohmann::json& j, voter_status const& v) {
@@ -65,7 +71,9 @@ inline void to_json(nlohmann::json& j, node_status const& s) {
          {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
          {"log_start", s.log_start}, {"digest", s.digest},   {"pending_calls", s.pending_calls},
          {"disk", s.disk},
-         {"problem", s.problem}};
+         {"problem", s.problem}, {"log_kept_by", s.log_kept_by}};
 }
+
+inline nlohmann::json node_status::to_json() const { return *this; }
 
 } // namespace openreplica::inline v0

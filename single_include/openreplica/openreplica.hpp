@@ -2606,214 +2606,6 @@ template <class R>
 // <openreplica/object/sessions.hpp>
 // The replicated table of sessions: what makes a call run at most once.
 
-// <openreplica/types/mutation.hpp>
-// Deliberately broken rules, for the test that proves that the simulator would notice.
-
-namespace openreplica::inline v0 {
-
-/// One rule of the protocol each. A build with `OPENREPLICA_MUTATION_TESTING` breaks the active one at run time; every
-/// other build contains no trace of them.
-enum class mutant : std::uint8_t {
-    none,
-    accept_below_promise,      ///< an acceptor takes an accept of a ballot below its promise
-    promise_goes_back,         ///< an acceptor grants a prepare below its promise
-    promise_reports_nothing,   ///< an acceptor hides what it has accepted
-    ack_over_hole,             ///< an acceptor takes and acknowledges an accept that leaves a hole behind it
-    chosen_from_other_ballot,  ///< rule 2: a chosen index chooses entries that were accepted under another ballot
-    vote_counted_twice,        ///< the leader's own vote counts twice
-    vote_before_durable,       ///< a promise or an acknowledgement leaves before it is durable
-    ask_before_durable,        ///< a candidate asks for promises before its own is durable
-    skip_reproposal,           ///< a new leader proposes no-ops where values were accepted
-    lowest_ballot_wins,        ///< a new leader takes the value of the lowest ballot
-    read_without_quorum,       ///< a leader answers reads without asking whether it still leads
-    read_before_no_op,         ///< a new leader answers reads before an entry of its own ballot is chosen
-    apply_out_of_order,        ///< a replica applies a batch from its end
-    forget_session_result,     ///< a retry does not find the stored outcome and runs again
-    retry_under_new_session,   ///< a call that was sent is sent again under another session
-    failure_means_not_executed ///< a call whose outcome is unknown is reported as not executed
-};
-
-#if defined(OPENREPLICA_MUTATION_TESTING)
-inline mutant active_mutant = mutant::none; // Set once, before the simulation starts, by the test that breaks it.
-#define OPENREPLICA_MUTANT(name) (::openreplica::active_mutant == ::openreplica::mutant::name)
-#else
-#define OPENREPLICA_MUTANT(name) false
-#endif
-
-} // namespace openreplica::inline v0
-
-namespace openreplica::inline v0::object {
-
-// Format constants: every replica must decide alike.
-
-/// A session's calls are numbered within this distance of the lowest one that is not acknowledged. A caller that
-/// refuses further calls by itself never meets the limit here.
-inline constexpr std::uint64_t session_window = 65536;
-/// Bytes of stored results at which a session's calls are refused until some are acknowledged.
-inline constexpr std::size_t session_bytes = std::size_t{8} << 20;
-/// Sessions open at one time.
-inline constexpr std::size_t max_sessions = 65536;
-/// Log time without any command after which a session may be expired; the opener can choose another within the bounds.
-inline constexpr log_time default_session_timeout{10'000'000};
-inline constexpr log_time min_session_timeout{100'000};
-inline constexpr log_time max_session_timeout{86'400'000'000};
-
-/// One session: the outcomes that its caller has not acknowledged, by number.
-///
-/// @par Invariants
-/// @li `acked_below()` never decreases.
-/// @li An outcome is stored at most once per number, and dropped only when `acked_below()` passes it.
-class session {
-    struct cell {
-        bool used = false;
-        call_outcome outcome;
-    };
-    std::vector<cell> ring_; // Indexed by the number modulo its size, a power of two.
-    sequence acked_below_{1};
-    std::size_t bytes_ = 0;
-
-public:
-    log_time timeout;
-    log_time last_activity;
-
-    [[nodiscard]] sequence acked_below() const { return acked_below_; }
-    [[nodiscard]] std::size_t bytes() const { return bytes_; }
-    [[nodiscard]] log_time deadline() const {
-        return log_time{std::max(last_activity.value, last_activity.value + timeout.value)};
-    }
-    /// Whether a number can be stored at all.
-    [[nodiscard]] bool holds(sequence seq) const {
-        return seq >= acked_below_ && seq.since(acked_below_) < session_window;
-    }
-
-    [[nodiscard]] call_outcome const* find(sequence seq) const {
-        if (OPENREPLICA_MUTANT(forget_session_result)) return nullptr;
-        if (seq < acked_below_ || seq.since(acked_below_) >= ring_.size()) return nullptr;
-        cell const& c = ring_[seq.value & (ring_.size() - 1)];
-        return c.used ? &c.outcome : nullptr;
-    }
-
-    /// @pre `holds(seq)` and no outcome is stored.
-    call_outcome const& store(sequence seq, call_outcome outcome) {
-        if (seq.since(acked_below_) >= ring_.size()) grow(seq.since(acked_below_) + 1);
-        cell& c = ring_[seq.value & (ring_.size() - 1)];
-        bytes_ += outcome.text.size() + outcome.result.size();
-        c.used = true;
-        c.outcome = std::move(outcome);
-        return c.outcome;
-    }
-
-    /// Drops the outcomes below `below`, each once: the cost is spread over the calls that stored them.
-    void acknowledge(sequence below) {
-        if (below <= acked_below_) return;
-        std::uint64_t const passed = std::min<std::uint64_t>(below.since(acked_below_), ring_.size());
-        for (std::uint64_t i = 0; i < passed; ++i) {
-            cell& c = ring_[(acked_below_.value + i) & (ring_.size() - 1)];
-            if (!c.used) continue;
-            bytes_ -= c.outcome.text.size() + c.outcome.result.size();
-            c = cell{};
-        }
-        acked_below_ = below;
-    }
-
-    /// Calls `f(sequence, call_outcome const&)` in the order of the numbers.
-    template <class F>
-    void for_each(F&& f) const {
-        for (std::uint64_t i = 0; i < ring_.size(); ++i)
-            if (auto const* outcome = find(acked_below_.plus(i))) f(acked_below_.plus(i), *outcome);
-    }
-
-private:
-    void grow(std::uint64_t needed) {
-        std::size_t size = std::max<std::size_t>(ring_.size(), 16);
-        while (size < needed) size *= 2;
-        std::vector<cell> wider(size);
-        for (std::uint64_t i = 0; i < ring_.size(); ++i) {
-            std::uint64_t const number = acked_below_.value + i;
-            wider[number & (size - 1)] = std::move(ring_[number & (ring_.size() - 1)]);
-        }
-        ring_ = std::move(wider);
-    }
-};
-
-/// All open sessions.
-///
-/// @par Thread safety
-/// Unsafe: it belongs to the thread that applies.
-class session_table {
-    std::unordered_map<session_id, session> open_;
-    // Not later than the earliest deadline: a session in use moves its own without telling. A tick finds the truth.
-    std::optional<log_time> earliest_;
-
-public:
-    [[nodiscard]] std::size_t size() const { return open_.size(); }
-    [[nodiscard]] session* find(session_id id) {
-        auto const at = open_.find(id);
-        return at == open_.end() ? nullptr : &at->second;
-    }
-
-    [[nodiscard]] session const* find(session_id id) const {
-        auto const at = open_.find(id);
-        return at == open_.end() ? nullptr : &at->second;
-    }
-
-    /// Opens a session named after the slot of its opening entry. False when there are too many.
-    [[nodiscard]] bool open(slot at, log_time now, log_time timeout) {
-        if (open_.size() >= max_sessions) return false;
-        session s;
-        s.timeout = timeout;
-        s.last_activity = now;
-        return insert(session_id{at.value}, std::move(s));
-    }
-    /// Puts a session of a snapshot in place. False when its id is taken.
-    [[nodiscard]] bool insert(session_id id, session s) {
-        auto const deadline = s.deadline();
-        if (!open_.emplace(id, std::move(s)).second) return false;
-        earliest_ = std::min(earliest_.value_or(deadline), deadline);
-        return true;
-    }
-    [[nodiscard]] bool close(session_id id) {
-        bool const was_open = open_.erase(id) > 0;
-        if (open_.empty()) earliest_.reset();
-        return was_open;
-    }
-
-    /// Ends the sessions that are due at `now`; returns them in the order of their ids.
-    std::vector<session_id> expire(log_time now) {
-        std::vector<session_id> ended;
-        earliest_.reset();
-        for (auto const& [id, s] : open_) {
-            if (s.deadline() <= now)
-                ended.push_back(id);
-            else
-                earliest_ = std::min(earliest_.value_or(s.deadline()), s.deadline());
-        }
-        std::ranges::sort(ended);
-        for (session_id const id : ended) open_.erase(id);
-        return ended;
-    }
-
-    /// When a tick may find something to expire; never later than the truth.
-    [[nodiscard]] std::optional<log_time> next_deadline() const { return open_.empty() ? std::nullopt : earliest_; }
-
-    /// The ids in ascending order: hash tables must not decide the order of a snapshot.
-    [[nodiscard]] std::vector<session_id> ids() const {
-        std::vector<session_id> out;
-        out.reserve(open_.size());
-        for (auto const& [id, s] : open_) out.push_back(id);
-        std::ranges::sort(out);
-        return out;
-    }
-};
-
-} // namespace openreplica::inline v0::object
-
-// <openreplica/object/type_registry.hpp>
-// The types that this program can replicate, by their names on the wire.
-
-// <openreplica/runtime/state_machine.hpp>
-// What the runtime asks of the replicated state. The object layer implements it; the runtime knows no JSON.
-
 // <openreplica/types/envelope.hpp>
 // The binary frame around a JSON command in the log. Its layout is frozen: logs of older versions are read by newer.
 
@@ -2981,6 +2773,10 @@ struct envelope {
     std::string_view body;
 };
 
+/// A session's calls are numbered within this distance of the lowest one that is not acknowledged. A format constant:
+/// every replica decides alike.
+inline constexpr std::uint64_t session_window = 65536;
+
 /// Version 1 of the layout: format u8, kind u8, object u64, session u64, seq u64, acked_below u64, deadline u64, body.
 inline constexpr std::uint8_t envelope_format = 1;
 
@@ -3019,6 +2815,212 @@ inline constexpr std::uint8_t envelope_format = 1;
 
 } // namespace openreplica::inline v0
 
+// <openreplica/types/mutation.hpp>
+// Deliberately broken rules, for the test that proves that the simulator would notice.
+
+namespace openreplica::inline v0 {
+
+/// One rule of the protocol each. A build with `OPENREPLICA_MUTATION_TESTING` breaks the active one at run time; every
+/// other build contains no trace of them.
+enum class mutant : std::uint8_t {
+    none,
+    accept_below_promise,      ///< an acceptor takes an accept of a ballot below its promise
+    promise_goes_back,         ///< an acceptor grants a prepare below its promise
+    promise_reports_nothing,   ///< an acceptor hides what it has accepted
+    ack_over_hole,             ///< an acceptor takes and acknowledges an accept that leaves a hole behind it
+    chosen_from_other_ballot,  ///< rule 2: a chosen index chooses entries that were accepted under another ballot
+    vote_counted_twice,        ///< the leader's own vote counts twice
+    vote_before_durable,       ///< a promise or an acknowledgement leaves before it is durable
+    ask_before_durable,        ///< a candidate asks for promises before its own is durable
+    skip_reproposal,           ///< a new leader proposes no-ops where values were accepted
+    lowest_ballot_wins,        ///< a new leader takes the value of the lowest ballot
+    read_without_quorum,       ///< a leader answers reads without asking whether it still leads
+    read_before_no_op,         ///< a new leader answers reads before an entry of its own ballot is chosen
+    apply_out_of_order,        ///< a replica applies a batch from its end
+    forget_session_result,     ///< a retry does not find the stored outcome and runs again
+    retry_under_new_session,   ///< a call that was sent is sent again under another session
+    failure_means_not_executed ///< a call whose outcome is unknown is reported as not executed
+};
+
+#if defined(OPENREPLICA_MUTATION_TESTING)
+inline mutant active_mutant = mutant::none; // Set once, before the simulation starts, by the test that breaks it.
+#define OPENREPLICA_MUTANT(name) (::openreplica::active_mutant == ::openreplica::mutant::name)
+#else
+#define OPENREPLICA_MUTANT(name) false
+#endif
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0::object {
+
+// Format constants: every replica must decide alike.
+
+using v0::session_window; // A caller that holds further calls back by itself never meets it here.
+/// Bytes of stored results at which a session's calls are refused until some are acknowledged.
+inline constexpr std::size_t session_bytes = std::size_t{8} << 20;
+/// Sessions open at one time.
+inline constexpr std::size_t max_sessions = 65536;
+/// Log time without any command after which a session may be expired; the opener can choose another within the bounds.
+inline constexpr log_time default_session_timeout{10'000'000};
+inline constexpr log_time min_session_timeout{100'000};
+inline constexpr log_time max_session_timeout{86'400'000'000};
+
+/// One session: the outcomes that its caller has not acknowledged, by number.
+///
+/// @par Invariants
+/// @li `acked_below()` never decreases.
+/// @li An outcome is stored at most once per number, and dropped only when `acked_below()` passes it.
+class session {
+    struct cell {
+        bool used = false;
+        call_outcome outcome;
+    };
+    std::vector<cell> ring_; // Indexed by the number modulo its size, a power of two.
+    sequence acked_below_{1};
+    std::size_t bytes_ = 0;
+
+public:
+    log_time timeout;
+    log_time last_activity;
+
+    [[nodiscard]] sequence acked_below() const { return acked_below_; }
+    [[nodiscard]] std::size_t bytes() const { return bytes_; }
+    [[nodiscard]] log_time deadline() const {
+        return log_time{std::max(last_activity.value, last_activity.value + timeout.value)};
+    }
+    /// Whether a number can be stored at all.
+    [[nodiscard]] bool holds(sequence seq) const {
+        return seq >= acked_below_ && seq.since(acked_below_) < session_window;
+    }
+
+    [[nodiscard]] call_outcome const* find(sequence seq) const {
+        if (OPENREPLICA_MUTANT(forget_session_result)) return nullptr;
+        if (seq < acked_below_ || seq.since(acked_below_) >= ring_.size()) return nullptr;
+        cell const& c = ring_[seq.value & (ring_.size() - 1)];
+        return c.used ? &c.outcome : nullptr;
+    }
+
+    /// @pre `holds(seq)` and no outcome is stored.
+    call_outcome const& store(sequence seq, call_outcome outcome) {
+        if (seq.since(acked_below_) >= ring_.size()) grow(seq.since(acked_below_) + 1);
+        cell& c = ring_[seq.value & (ring_.size() - 1)];
+        bytes_ += outcome.text.size() + outcome.result.size();
+        c.used = true;
+        c.outcome = std::move(outcome);
+        return c.outcome;
+    }
+
+    /// Drops the outcomes below `below`, each once: the cost is spread over the calls that stored them.
+    void acknowledge(sequence below) {
+        if (below <= acked_below_) return;
+        std::uint64_t const passed = std::min<std::uint64_t>(below.since(acked_below_), ring_.size());
+        for (std::uint64_t i = 0; i < passed; ++i) {
+            cell& c = ring_[(acked_below_.value + i) & (ring_.size() - 1)];
+            if (!c.used) continue;
+            bytes_ -= c.outcome.text.size() + c.outcome.result.size();
+            c = cell{};
+        }
+        acked_below_ = below;
+    }
+
+    /// Calls `f(sequence, call_outcome const&)` in the order of the numbers.
+    template <class F>
+    void for_each(F&& f) const {
+        for (std::uint64_t i = 0; i < ring_.size(); ++i)
+            if (auto const* outcome = find(acked_below_.plus(i))) f(acked_below_.plus(i), *outcome);
+    }
+
+private:
+    void grow(std::uint64_t needed) {
+        std::size_t size = std::max<std::size_t>(ring_.size(), 16);
+        while (size < needed) size *= 2;
+        std::vector<cell> wider(size);
+        for (std::uint64_t i = 0; i < ring_.size(); ++i) {
+            std::uint64_t const number = acked_below_.value + i;
+            wider[number & (size - 1)] = std::move(ring_[number & (ring_.size() - 1)]);
+        }
+        ring_ = std::move(wider);
+    }
+};
+
+/// All open sessions.
+///
+/// @par Thread safety
+/// Unsafe: it belongs to the thread that applies.
+class session_table {
+    std::unordered_map<session_id, session> open_;
+    // Not later than the earliest deadline: a session in use moves its own without telling. A tick finds the truth.
+    std::optional<log_time> earliest_;
+
+public:
+    [[nodiscard]] std::size_t size() const { return open_.size(); }
+    [[nodiscard]] session* find(session_id id) {
+        auto const at = open_.find(id);
+        return at == open_.end() ? nullptr : &at->second;
+    }
+
+    [[nodiscard]] session const* find(session_id id) const {
+        auto const at = open_.find(id);
+        return at == open_.end() ? nullptr : &at->second;
+    }
+
+    /// Opens a session named after the slot of its opening entry. False when there are too many.
+    [[nodiscard]] bool open(slot at, log_time now, log_time timeout) {
+        if (open_.size() >= max_sessions) return false;
+        session s;
+        s.timeout = timeout;
+        s.last_activity = now;
+        return insert(session_id{at.value}, std::move(s));
+    }
+    /// Puts a session of a snapshot in place. False when its id is taken.
+    [[nodiscard]] bool insert(session_id id, session s) {
+        auto const deadline = s.deadline();
+        if (!open_.emplace(id, std::move(s)).second) return false;
+        earliest_ = std::min(earliest_.value_or(deadline), deadline);
+        return true;
+    }
+    [[nodiscard]] bool close(session_id id) {
+        bool const was_open = open_.erase(id) > 0;
+        if (open_.empty()) earliest_.reset();
+        return was_open;
+    }
+
+    /// Ends the sessions that are due at `now`; returns them in the order of their ids.
+    std::vector<session_id> expire(log_time now) {
+        std::vector<session_id> ended;
+        earliest_.reset();
+        for (auto const& [id, s] : open_) {
+            if (s.deadline() <= now)
+                ended.push_back(id);
+            else
+                earliest_ = std::min(earliest_.value_or(s.deadline()), s.deadline());
+        }
+        std::ranges::sort(ended);
+        for (session_id const id : ended) open_.erase(id);
+        return ended;
+    }
+
+    /// When a tick may find something to expire; never later than the truth.
+    [[nodiscard]] std::optional<log_time> next_deadline() const { return open_.empty() ? std::nullopt : earliest_; }
+
+    /// The ids in ascending order: hash tables must not decide the order of a snapshot.
+    [[nodiscard]] std::vector<session_id> ids() const {
+        std::vector<session_id> out;
+        out.reserve(open_.size());
+        for (auto const& [id, s] : open_) out.push_back(id);
+        std::ranges::sort(out);
+        return out;
+    }
+};
+
+} // namespace openreplica::inline v0::object
+
+// <openreplica/object/type_registry.hpp>
+// The types that this program can replicate, by their names on the wire.
+
+// <openreplica/runtime/state_machine.hpp>
+// What the runtime asks of the replicated state. The object layer implements it; the runtime knows no JSON.
+
 namespace openreplica::inline v0::runtime {
 
 /// What applying one command gave.
@@ -3026,6 +3028,7 @@ struct applied_command {
     session_id session;       ///< whose call it was; for `open_session` the new session
     sequence seq;             ///< which one
     std::uint64_t opener = 0; ///< for `open_session`: the opener's random number; otherwise 0
+    bool stored = true;       ///< the session keeps the outcome: every other attempt of the call has the same
     call_outcome outcome;
 };
 
@@ -3047,8 +3050,11 @@ public:
     /// Why `apply` gave nothing, for the thread that applies; a zero code when it never did.
     [[nodiscard]] virtual call_outcome const& stop_reason() const = 0;
 
-    /// The whole state after the last applied slot, as JSON text; nothing when an object has no JSON form.
+    /// The whole state after the last applied slot, as JSON text; nothing when an object has no JSON form. Never throws.
     [[nodiscard]] virtual std::optional<std::string> snapshot() const = 0;
+
+    /// What stood in the way of the last `snapshot` that gave nothing: an object's name. For the thread that applies.
+    [[nodiscard]] virtual std::string snapshot_obstacle() const = 0;
 
     /// Replaces the whole state. False, and nothing changed, when `text` is no snapshot of this version's types.
     [[nodiscard]] virtual bool restore(std::string_view text) = 0;
@@ -3202,6 +3208,7 @@ class object_space final : public runtime::state_machine {
     slot applied_;
     std::uint64_t digest_ = 0;
     call_outcome stop_reason_;
+    mutable std::string obstacle_; ///< of the last snapshot
     // For readers on other threads.
     std::atomic<std::uint64_t> read_slot_ = 0;
     std::atomic<std::uint64_t> read_clock_ = 0;
@@ -3215,7 +3222,7 @@ public:
     std::optional<runtime::applied_command> apply(slot at, log_time stamp, envelope const& command) override {
         // Stamps of different leaders may overlap; the log's clock does not go back.
         clock_ = std::max(clock_, stamp);
-        runtime::applied_command done{command.session, command.seq, 0, {}};
+        runtime::applied_command done{command.session, command.seq, 0, true, {}};
         try {
             if (!run(at, command, done)) return std::nullopt;
         } catch (std::bad_alloc const&) {
@@ -3231,6 +3238,7 @@ public:
     }
 
     [[nodiscard]] std::optional<std::string> snapshot() const override;
+    [[nodiscard]] std::string snapshot_obstacle() const override { return obstacle_; }
     [[nodiscard]] bool restore(std::string_view text) override;
 
     [[nodiscard]] std::uint64_t digest() const override { return digest_; }
@@ -3330,6 +3338,7 @@ inline bool object_space::run(slot at, envelope const& command, runtime::applied
         return true;
     }
     if (!s->holds(command.seq)) {
+        done.stored = false;
         done.outcome =
             failed(errc::overloaded, "too many calls of the session are not acknowledged; take outcomes first");
         return true;
@@ -3625,13 +3634,15 @@ struct object_space::snapshot_access {
         ((out += std::exchange(separator, ','), codec<V>::write(out, v)), ...);
     }
 
-    static void write_objects(std::string& out, directory const& objects) {
+    /// `at` names the object that is being written, for when that fails.
+    static void write_objects(std::string& out, directory const& objects, std::string& at) {
         std::vector<instance_base const*> sorted;
         for (auto const& [id, object] : objects) sorted.push_back(object.get());
         std::ranges::sort(sorted, {}, [](auto const* o) -> std::string const& { return o->name(); });
         out += '[';
         for (auto const* object : sorted) {
             if (out.back() != '[') out += ',';
+            at = object->name();
             write_list(out, object->name(), object->type().name);
             out += ',';
             object->type().write_state(*object, out);
@@ -3715,21 +3726,25 @@ struct object_space::snapshot_access {
 };
 
 inline std::optional<std::string> object_space::snapshot() const {
-    for (auto const& [id, object] : objects_)
-        if (object->type().write_state == nullptr) return std::nullopt;
     try {
+        for (auto const& [id, object] : objects_)
+            if (object->type().write_state == nullptr) {
+                obstacle_ = object->name();
+                return std::nullopt;
+            }
+        obstacle_ = "the table of sessions";
         std::string out;
         snapshot_access::write_list(out, snapshot_format, applied_, clock_, digest_);
         out += ',';
-        snapshot_access::write_objects(out, objects_);
+        snapshot_access::write_objects(out, objects_, obstacle_);
         out += ',';
         snapshot_access::write_sessions(out, sessions_);
         out += ']';
+        obstacle_.clear();
         return out;
-    } catch (std::bad_alloc const&) {
-        throw;
-    } catch (std::exception const&) {
-        return std::nullopt; // An object holds what JSON cannot: a NaN, or text that is no UTF-8.
+    } catch (...) {
+        // An object holds what JSON cannot (a NaN, text that is no UTF-8), its `to_json` threw, or memory is short.
+        return std::nullopt;
     }
 }
 
@@ -3759,7 +3774,7 @@ inline bool object_space::restore(std::string_view text) {
         return true;
     } catch (std::bad_alloc const&) {
         throw;
-    } catch (std::exception const&) {
+    } catch (...) { // `from_json` is user code and may throw anything.
         return false;
     }
 }
@@ -3772,9 +3787,31 @@ inline bool object_space::restore(std::string_view text) {
 // <openreplica/runtime/waiter.hpp>
 // A caller that blocks, and may lend a hand meanwhile.
 
+// <openreplica/types/instant.hpp>
+// Local time as the pure layers see it: a number that somebody else read from a clock.
+
+namespace openreplica::inline v0 {
+
+/// Marks time points of a node's own steady clock. It has no `now()`: who needs the time is told it.
+struct local_clock {
+    using rep = std::int64_t;
+    using period = std::micro;
+    using duration = std::chrono::duration<rep, period>;
+    using time_point = std::chrono::time_point<local_clock>;
+    static constexpr bool is_steady = true;
+};
+
+/// A moment on one node's steady clock. Moments of different nodes do not compare.
+using instant = local_clock::time_point;
+/// Microseconds.
+using duration = local_clock::duration;
+
+} // namespace openreplica::inline v0
+
 namespace openreplica::inline v0::runtime {
 
-/// One blocked caller, on its own stack: it sleeps until its call has its outcome, or until it is asked to help.
+/// One blocked caller, on its own stack: it sleeps until its call has its outcome, until it is asked to help, or until its
+/// deadline.
 ///
 /// @par Thread safety
 /// Safe from any thread. `finish` is the last touch: the waiter may be gone right after it.
@@ -3797,12 +3834,22 @@ public:
         asked_ = true;
         changed_.notify_one();
     }
-    /// Sleeps. True when the call has its outcome, false when the waiter is asked to help.
-    [[nodiscard]] bool sleep() {
+    /// What ended a sleep.
+    enum class cause : std::uint8_t { finished, asked, late };
+
+    /// Sleeps until the call has its outcome, the waiter is asked to help, or `patience` has passed.
+    [[nodiscard]] cause sleep(duration patience) {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return finished_ || asked_; });
+        // Bounded, because the largest durations would overflow the clock.
+        bool const called = changed_.wait_for(lock, std::min<duration>(patience, std::chrono::hours(24 * 365)),
+                                              [this] { return finished_ || asked_; });
         asked_ = false;
-        return finished_;
+        return finished_ ? cause::finished : called ? cause::asked : cause::late;
+    }
+    /// Sleeps until the call has its outcome.
+    void sleep() {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return finished_; });
     }
     [[nodiscard]] bool is_finished() {
         std::lock_guard const lock(mutex_);
@@ -3887,18 +3934,18 @@ public:
 
     virtual ~gateway() = default;
 
-    /// Sends a command through the log. `done` runs once, on a thread of the node that runs user code. It must not block.
-    /// Before the node stops it never runs inside this call; afterwards the node has no thread, and it does.
+    /// Sends a command through the log. `done` runs once, on any thread; it must neither block nor run user code.
+    /// Inside this call it runs only for a caller that waits, or after the node has stopped.
     virtual call_ticket submit(command_request request, completion done) = 0;
 
     /// Waits for a linearizable read point: `done` runs once the local objects hold everything that completed before
-    /// this call, on a thread of the node that runs user code and while nothing is being applied. `outcome.at` is the
-    /// read point.
+    /// this call. `outcome.at` is the read point.
     virtual call_ticket read(read_request request, completion done) = 0;
 
-    /// Blocks until `w` is finished. Meanwhile this thread may run methods and completions in place of a thread of the
-    /// node: the caller has to wake up anyway, and one thread less has to.
-    virtual void wait(waiter& w) = 0;
+    /// Blocks until `w` is finished, which `done` of a call with this `timeout` does; at its deadline it ends the call
+    /// itself. Meanwhile this thread may run methods and completions in place of a thread of the node: the caller has to
+    /// wake up anyway, and one thread less has to.
+    virtual void wait(waiter& w, std::chrono::nanoseconds timeout) = 0;
 
     /// Gives up on a call: `cancelled` when nothing was sent, `outcome_unknown` when it was. A finished call is left
     /// as it is.
@@ -3906,6 +3953,13 @@ public:
 
     /// The executor of handlers that have none of their own.
     [[nodiscard]] virtual asio::any_io_executor get_executor() const = 0;
+
+    /// While the result is held, the executor stays what it is: `stop` comes before or after, and a completion that was
+    /// bound to the executor of a running node is not lost.
+    [[nodiscard]] virtual std::shared_lock<std::shared_mutex> hold_open() const = 0;
+
+    /// The node was stopped: it serves nobody any more.
+    [[nodiscard]] virtual bool is_stopped() const = 0;
 
     /// True on a thread that the node needs to make progress: blocking here would wait for ever.
     [[nodiscard]] virtual bool would_deadlock() const = 0;
@@ -3972,7 +4026,8 @@ enum class log_level : std::uint8_t { debug, info, warning, error };
 /// Bounds of one node. Each is enforced before anything is proposed; none influences how the log is applied.
 struct limits {
     std::size_t max_command_bytes = 1u << 20;    ///< an encoded command; a larger one ends with `errc::too_large`
-    std::size_t max_pending_calls = 65536;       ///< calls of this process without an outcome; past it `overloaded`
+    /// Calls and reads of this process without an outcome; past it `overloaded`. At most 1,048,576.
+    std::size_t max_pending_calls = 65536;
     std::size_t window_entries = 4096;           ///< proposed but not chosen entries at the leader
     std::size_t window_bytes = 8u << 20;         ///< the same in bytes
     std::size_t link_queue_bytes = 64u << 20;    ///< bytes that wait for one peer's connection; beyond, messages are lost
@@ -3985,7 +4040,8 @@ struct limits {
 struct node_options {
     std::string group{};                ///< the group's name; nodes of other groups are refused
     std::string listen = "127.0.0.1:0"; ///< `host:port`; port 0 takes a free one
-    std::string advertise{};            ///< `host:port` that others reach this node at; empty: the bound address
+    /// `host:port` that others reach this node at; empty: the bound address, which must then be a real one.
+    std::string advertise{};
     std::vector<std::string> seeds{};   ///< `host:port` or `srv:NAME`: where to look for the group
     /// How many members the group starts with; all of them say the same number. 0 only joins. The default is 1 without
     /// seeds (stands alone) and 0 with seeds.
@@ -4037,6 +4093,11 @@ inline bool is_loopback(std::string const& host) {
     return host == "localhost" || host == "::1" || (numeric && host.starts_with("127."));
 }
 
+/// `0.0.0.0`, `::` and their other spellings: an address to listen on that nobody can be reached at.
+inline bool is_wildcard(std::string const& host) { return host.find_first_not_of("0.:") == std::string::npos; }
+
+inline constexpr std::size_t most_pending_calls = std::size_t{1} << 20;
+
 inline void check_seed(std::string const& seed) {
     bool const srv = seed.starts_with("srv:");
     auto const where = parse_endpoint(seed);
@@ -4074,6 +4135,8 @@ inline void node_options::validate() const {
     };
     positive(limits.max_command_bytes, "max_command_bytes");
     positive(limits.max_pending_calls, "max_pending_calls");
+    require(limits.max_pending_calls <= detail::most_pending_calls,
+            "limits.max_pending_calls must be at most " + std::to_string(detail::most_pending_calls));
     positive(limits.window_entries, "window_entries");
     positive(limits.window_bytes, "window_bytes");
     positive(limits.max_connections, "max_connections");
@@ -4091,6 +4154,9 @@ inline void node_options::validate() const {
     require(allow_plaintext || detail::is_loopback(where->host),
             "listen \"" + listen + "\" is not a loopback address and there is no TLS: anyone who reaches the port could "
             "take part; set allow_plaintext if the network is trusted");
+    require(!advertise.empty() || !detail::is_wildcard(where->host),
+            "listen \"" + listen + "\" names every address of this machine, and others must be told one; set advertise to "
+            "the host:port at which they reach this node");
     auto const implemented = [](bool unset, char const* name) {
         if (!unset) throw error(errc::not_supported, std::string("node_options: ") + name +
                                                          " is not supported by this version; leave it unset");
@@ -5064,7 +5130,7 @@ template <class Entropy>
 struct reply_verdict {
     enum kind {
         foreign,   ///< not an answer to this query: a forgery, a late answer to another one; wait for a better packet
-        broken,    ///< carries the right id but is no message; wait for a better packet, but remember why
+        broken,    ///< carries the right id but is no message, or asks in other letter case: wait, but remember why
         truncated, ///< the answer, cut to fit UDP: ask again over TCP
         accepted,  ///< the answer
         no_edns,   ///< the server does not understand EDNS: ask again without
@@ -5075,8 +5141,9 @@ struct reply_verdict {
 
 namespace detail {
 
+/// The reply repeats the question; its letter case is another matter.
 [[nodiscard]] inline bool echoes(message const& reply, query const& q) {
-    return reply.questions.size() == 1 && reply.questions.front().qname.identical(q.asked.qname) &&
+    return reply.questions.size() == 1 && reply.questions.front().qname == q.asked.qname &&
            reply.questions.front().type == q.asked.type && reply.questions.front().klass == q.asked.klass;
 }
 
@@ -5096,6 +5163,9 @@ namespace detail {
     // query without EDNS, which is judged as strictly as any other.
     bool const bare = start.value->questions.empty() && complains;
     if (!bare && !detail::echoes(*start.value, q)) return {};
+    if (!bare && !start.value->questions.front().qname.identical(q.asked.qname))
+        return {
+            reply_verdict::broken, {}, "reply in other letter case: a DNS server or middlebox changes the question"};
     if (complains && q.with_edns) return {reply_verdict::no_edns, {}, {}};
     if (h->truncated) return {reply_verdict::truncated, {}, {}};
     auto whole = decode(bytes);
@@ -5242,11 +5312,22 @@ struct exchange_result {
 ///
 /// The kernel gives every socket a random port and drops packets that do not come from the server. Packets that do not
 /// fit the query are ignored until the timeout. A truncated reply is asked for again over TCP, with a timeout of its
-/// own.
+/// own. Of a server that is given by name, every address is asked in turn, each with timeouts of its own, until one
+/// gives a reply; the failure reported is that of the last one.
 ///
 /// The pending operations keep the object alive. The handler is called once, on the executor, unless `cancel()` came
 /// first.
 class exchange : public std::enable_shared_from_this<exchange> {
+    using names = asio::ip::udp::resolver;
+
+    /// Wraps a handler: it runs only while the exchange waits, and waits for the address that was asked then.
+    template <class F>
+    auto guarded(F f) {
+        return [self = shared_from_this(), turn = next_address_, f](asio::error_code e, auto&&... rest) {
+            if (!self->done() && turn == self->next_address_) f(*self, e, std::forward<decltype(rest)>(rest)...);
+        };
+    }
+
 public:
     using handler = unique_function<void(exchange_result)>;
 
@@ -5257,20 +5338,23 @@ public:
 
     /// Starts; the handler is not called from inside.
     void start() {
-        arm_timer();
         asio::error_code failure;
         auto const address = asio::ip::make_address(server_.host, failure);
-        if (!failure) {
-            asio::post(udp_.get_executor(), [self = shared_from_this(), address] { self->ask(address); });
-            return;
-        }
-        names_.async_resolve(
-            server_.host, "", asio::ip::resolver_base::flags(),
-            [self = shared_from_this()](asio::error_code e, asio::ip::udp::resolver::results_type found) {
-                if (self->done()) return;
-                if (e || found.empty()) return self->fail(lookup_error::unreachable, "its host name has no address");
-                self->ask(found.begin()->endpoint().address());
-            });
+        if (!failure) return start_at({address});
+        arm_timer();
+        names_.async_resolve(server_.host, "", asio::ip::resolver_base::flags(),
+                             guarded([](exchange& x, asio::error_code e, names::results_type found) {
+                                 for (auto const& entry : found) x.add(entry.endpoint().address());
+                                 if (e || x.addresses_.empty())
+                                     return x.fail(lookup_error::unreachable, "its host name has no address");
+                                 x.ask();
+                             }));
+    }
+
+    /// The same with the server's addresses, where they are known already; at least one.
+    void start_at(std::vector<asio::ip::address> addresses) {
+        addresses_ = std::move(addresses);
+        asio::post(udp_.get_executor(), [self = shared_from_this()] { self->ask(); });
     }
 
     /// Ends the exchange without a call of the handler.
@@ -5296,41 +5380,53 @@ private:
         close();
         h(std::move(r));
     }
-    void fail(lookup_error e, std::string detail = {}) { finish({std::nullopt, false, e, std::move(detail)}); }
+    void fail(lookup_error e, std::string detail = {}) {
+        if (next_address_ < addresses_.size()) return ask();
+        finish({std::nullopt, false, e, std::move(detail)});
+    }
+
+    void add(asio::ip::address const& a) {
+        if (std::find(addresses_.begin(), addresses_.end(), a) == addresses_.end()) addresses_.push_back(a);
+    }
 
     void arm_timer() {
         timer_.expires_after(timeout_);
-        timer_.async_wait([self = shared_from_this()](asio::error_code e) {
+        timer_.async_wait(guarded([](exchange& x, asio::error_code e) {
             // A wait that was moved on completes with an error, or finds its successor's expiry in the future.
-            if (e || self->done() || self->timer_.expiry() > std::chrono::steady_clock::now()) return;
-            if (self->broken_.empty())
-                self->fail(lookup_error::timeout, self->over_tcp_ ? "over TCP, after a truncated answer over UDP" : "");
+            if (e || x.timer_.expiry() > std::chrono::steady_clock::now()) return;
+            if (x.broken_.empty())
+                x.fail(lookup_error::timeout, x.over_tcp_ ? "over TCP, after a truncated answer over UDP" : "");
             else
-                self->fail(lookup_error::malformed, std::string(self->broken_));
-        });
+                x.fail(lookup_error::malformed, std::string(x.broken_));
+        }));
     }
 
-    void ask(asio::ip::address const& address) {
+    /// Asks the next address, with fresh sockets.
+    void ask() {
         if (done()) return;
         asio::error_code e;
-        asio::ip::udp::endpoint const to(address, server_.port);
+        udp_.close(e);
+        tcp_.close(e);
+        over_tcp_ = false;
+        broken_ = {};
+        asio::ip::udp::endpoint const to(addresses_[next_address_++], server_.port);
+        arm_timer();
+        e = {};
         udp_.open(to.protocol(), e);
         if (!e) udp_.connect(to, e);
         if (e) return fail(lookup_error::unreachable, e.message());
-        udp_.async_send(asio::buffer(query_.bytes), [self = shared_from_this()](asio::error_code failure, std::size_t) {
-            if (self->done()) return;
-            if (failure) return self->fail(lookup_error::unreachable, failure.message());
-            self->receive();
-        });
+        udp_.async_send(asio::buffer(query_.bytes), guarded([](exchange& x, asio::error_code failure, std::size_t) {
+                            if (failure) return x.fail(lookup_error::unreachable, failure.message());
+                            x.receive();
+                        }));
     }
 
     void receive() {
-        udp_.async_receive(asio::buffer(packet_), [self = shared_from_this()](asio::error_code e, std::size_t size) {
-            if (self->done()) return;
-            // The error of a connected socket is the ICMP answer to our own packet: nobody listens there.
-            if (e) return self->fail(lookup_error::unreachable, e.message());
-            self->on_packet({self->packet_.data(), size});
-        });
+        udp_.async_receive(asio::buffer(packet_), guarded([](exchange& x, asio::error_code e, std::size_t size) {
+                               // The error of a connected socket is the ICMP answer to our own packet: nobody listens.
+                               if (e) return x.fail(lookup_error::unreachable, e.message());
+                               x.on_packet({x.packet_.data(), size});
+                           }));
     }
 
     void on_packet(std::string_view packet) {
@@ -5361,37 +5457,34 @@ private:
         framed_.assign(
             {static_cast<char>(query_.bytes.size() >> 8 & 0xff), static_cast<char>(query_.bytes.size() & 0xff)});
         framed_ += query_.bytes;
-        tcp_.async_connect({peer.address(), peer.port()}, [self = shared_from_this()](asio::error_code failure) {
-            if (self->done()) return;
-            if (failure)
-                return self->fail(lookup_error::unreachable,
-                                  "the answer is too long for UDP, and over TCP: " + failure.message());
-            asio::async_write(self->tcp_, asio::buffer(self->framed_),
-                              [self](asio::error_code f, std::size_t) { self->on_written(f); });
-        });
+        tcp_.async_connect({peer.address(), peer.port()}, guarded([](exchange& x, asio::error_code failure) {
+                               if (failure)
+                                   return x.fail(lookup_error::unreachable,
+                                                 "the answer is too long for UDP, and over TCP: " + failure.message());
+                               asio::async_write(
+                                   x.tcp_, asio::buffer(x.framed_),
+                                   x.guarded([](exchange& y, asio::error_code f, std::size_t) { y.on_written(f); }));
+                           }));
     }
 
     void on_written(asio::error_code e) {
-        if (done()) return;
         if (e) return fail_closed(e);
-        asio::async_read(tcp_, asio::buffer(length_), [self = shared_from_this()](asio::error_code f, std::size_t) {
-            if (self->done()) return;
-            if (f) return self->fail_closed(f);
-            auto const byte = [&](std::size_t i) {
-                return static_cast<std::size_t>(static_cast<unsigned char>(self->length_[i]));
-            };
-            self->read_body(byte(0) << 8 | byte(1));
-        });
+        asio::async_read(tcp_, asio::buffer(length_), guarded([](exchange& x, asio::error_code f, std::size_t) {
+                             if (f) return x.fail_closed(f);
+                             auto const byte = [&](std::size_t i) {
+                                 return static_cast<std::size_t>(static_cast<unsigned char>(x.length_[i]));
+                             };
+                             x.read_body(byte(0) << 8 | byte(1));
+                         }));
     }
 
     void read_body(std::size_t size) {
         if (size < 12) return fail(lookup_error::malformed, "over TCP, an answer shorter than a header");
         framed_.assign(size, '\0');
-        asio::async_read(tcp_, asio::buffer(framed_), [self = shared_from_this()](asio::error_code f, std::size_t) {
-            if (self->done()) return;
-            if (f) return self->fail_closed(f);
-            self->on_body();
-        });
+        asio::async_read(tcp_, asio::buffer(framed_), guarded([](exchange& x, asio::error_code f, std::size_t) {
+                             if (f) return x.fail_closed(f);
+                             x.on_body();
+                         }));
     }
 
     void on_body() {
@@ -5418,14 +5511,16 @@ private:
     query query_;
     std::chrono::milliseconds timeout_;
     handler handler_;
-    asio::ip::udp::resolver names_;
+    names names_;
     asio::ip::udp::socket udp_;
     asio::ip::tcp::socket tcp_;
     asio::steady_timer timer_;
     std::array<char, 4096> packet_{}; // More than is offered: a server that sends more than it may is still understood.
     std::array<char, 2> length_{};
     std::string framed_;
-    std::string_view broken_; // why the last packet with the right id was no message
+    std::vector<asio::ip::address> addresses_;
+    std::size_t next_address_ = 0;
+    std::string_view broken_; // why the last packet with the right id was no answer
     bool over_tcp_ = false;
 };
 
@@ -5540,6 +5635,8 @@ namespace openreplica::inline v0::dns {
 
 /// The most targets that one answer may bring in.
 inline constexpr std::size_t max_targets = 64;
+/// The most addresses that one target may bring in; the first ones count.
+inline constexpr std::size_t max_addresses_per_target = 8;
 inline constexpr std::chrono::seconds min_ttl{1};
 inline constexpr std::chrono::seconds max_ttl{300};
 
@@ -5566,11 +5663,16 @@ inline constexpr std::chrono::seconds max_ttl{300};
     return srv_name;
 }
 
-/// True when `target` shares the parent domain of the service: for `bank.example.org` that is `example.org`, for a
-/// domain of one or two labels it is the domain itself (the rule of the MongoDB specification).
-[[nodiscard]] inline bool in_same_domain(name const& srv_name, name const& target) {
+/// Where the hosts of a service must lie: for `bank.example.org` that is `example.org`, for a domain of one or two
+/// labels it is the domain itself (the rule of the MongoDB specification).
+[[nodiscard]] inline name trusted_domain(name const& srv_name) {
     name const domain = served_domain(srv_name);
-    return target.is_within(domain.label_count() >= 3 ? domain.parent() : domain);
+    return domain.label_count() >= 3 ? domain.parent() : domain;
+}
+
+/// True when `target` lies in the trusted domain of the service.
+[[nodiscard]] inline bool in_same_domain(name const& srv_name, name const& target) {
+    return target.is_within(trusted_domain(srv_name));
 }
 
 namespace detail {
@@ -5626,7 +5728,7 @@ template <class Entropy>
 struct target_selection {
     std::vector<srv_data> targets;
     std::optional<lookup_error> failure;
-    std::string_view reason; ///< with `failure`: what was wrong with every record
+    std::string reason; ///< with `failure`: what was wrong with a record
 };
 
 /// Drops what must not be used: port 0, the target ".", a target that is an address, duplicates, and, when asked,
@@ -5647,7 +5749,9 @@ struct target_selection {
         } else if (detail::looks_like_address(srv->target)) {
             out.reason = "an SRV target must be a host name with an A or AAAA record, not an IP address";
         } else if (require_same_domain && !in_same_domain(srv_name, srv->target)) {
-            out.reason = "an SRV target lies outside the service's domain, which require_same_domain forbids";
+            out.reason = "the SRV target " + srv->target.to_string() +
+                         " lies outside the domain of the service; name a host in " +
+                         trusted_domain(srv_name).to_string() + " there";
         } else if (std::none_of(out.targets.begin(), out.targets.end(), same)) {
             out.targets.push_back(*srv);
         }
@@ -5954,8 +6058,13 @@ private:
             }
     }
     static void add_address(target_state& t, record const& rr) {
-        if (auto const* v4 = std::get_if<a_data>(&rr.data)) t.addresses[0].push_back(address_text(*v4));
-        if (auto const* v6 = std::get_if<aaaa_data>(&rr.data)) t.addresses[1].push_back(address_text(*v6));
+        if (auto const* v4 = std::get_if<a_data>(&rr.data)) add_address(t, 0, address_text(*v4));
+        if (auto const* v6 = std::get_if<aaaa_data>(&rr.data)) add_address(t, 1, address_text(*v6));
+    }
+    static void add_address(target_state& t, std::size_t family, std::string text) {
+        auto& list = t.addresses[family];
+        if (t.addresses[0].size() + t.addresses[1].size() == max_addresses_per_target) return;
+        if (std::find(list.begin(), list.end(), text) == list.end()) list.push_back(std::move(text));
     }
     [[nodiscard]] static bool has_address(target_state const& t) {
         return !t.addresses[0].empty() || !t.addresses[1].empty();
@@ -6003,9 +6112,7 @@ private:
             }
             for (auto const& entry : found) {
                 auto const address = entry.endpoint().address();
-                auto& list = t.addresses[address.is_v6() ? 1 : 0];
-                std::string text = address.to_string();
-                if (std::find(list.begin(), list.end(), text) == list.end()) list.push_back(std::move(text));
+                add_address(t, address.is_v6() ? 1 : 0, address.to_string());
             }
             self->on_target_part(t);
         };
@@ -6088,7 +6195,8 @@ private:
 ///
 /// Addresses come from the additional section when the server sent them for a target, otherwise from a query: to the
 /// configured `dns_server`, or without one to the system's resolver. IPv4 addresses of a target stand before its IPv6
-/// ones. Targets that have no address are left out while another has one. At most 64 targets are used.
+/// ones. Targets that have no address are left out while another has one. At most 64 targets with 8
+/// addresses each are used.
 ///
 /// What it finds is a hint whom to ask to join, never proof of membership, and no failure permits founding a group.
 ///
@@ -6385,27 +6493,6 @@ struct durable_state {
 // <openreplica/runtime/calls.hpp>
 // The calls of this process that have no outcome yet: exactly-once, retried, each with one honest end.
 
-// <openreplica/types/instant.hpp>
-// Local time as the pure layers see it: a number that somebody else read from a clock.
-
-namespace openreplica::inline v0 {
-
-/// Marks time points of a node's own steady clock. It has no `now()`: who needs the time is told it.
-struct local_clock {
-    using rep = std::int64_t;
-    using period = std::micro;
-    using duration = std::chrono::duration<rep, period>;
-    using time_point = std::chrono::time_point<local_clock>;
-    static constexpr bool is_steady = true;
-};
-
-/// A moment on one node's steady clock. Moments of different nodes do not compare.
-using instant = local_clock::time_point;
-/// Microseconds.
-using duration = local_clock::duration;
-
-} // namespace openreplica::inline v0
-
 namespace openreplica::inline v0::runtime {
 
 /// A completion and what it completes with.
@@ -6424,9 +6511,12 @@ struct finished_call {
 /// A code that says "no effect" is given only when every attempt was refused or none was made. A call that was sent and
 /// has neither a result nor that proof at its deadline ends with `outcome_unknown`.
 ///
+/// Linearizable reads are calls too: they wait for their object, count against the limit and end at their deadline. What
+/// differs is where they go: `take_reads` hands them to whoever asks the group for a read point.
+///
 /// @par Thread safety
-/// Safe from any thread. Completions are not run here: `take_finished` hands them out, and `complete` gives back the one
-/// to run.
+/// Safe from any thread. Completions are not run here: `take_finished` hands them out, and `complete` and `end_read` give
+/// back the one to run.
 class calls {
 public:
     explicit calls(std::size_t max_pending) : max_pending_(max_pending) {}
@@ -6441,16 +6531,36 @@ public:
     /// every call that waits for the same.
     void submit(call_ticket ticket, command_request request, gateway::completion done, instant now, instant deadline) {
         std::lock_guard const lock(mutex_);
-        pending c{std::move(request), std::move(done), ticket, deadline};
-        if (stopped_) {
-            finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
-        } else if (waiting_.size() + open_count_ >= max_pending_) {
-            finish(std::move(c), failed(errc::overloaded, "too many calls are pending on this node (limits.max_pending_calls); "
-                                                          "wait for some to finish"));
-        } else {
-            earliest_ = std::min(earliest_, deadline);
-            admit(std::move(c), now);
-        }
+        take_in({std::move(request), std::move(done), ticket, deadline}, now);
+    }
+
+    /// Takes a read. With a birth that is not known to have happened the object is made first, so that the read finds
+    /// what its handle promises.
+    void read(call_ticket ticket, std::shared_ptr<object_birth> birth, gateway::completion done, instant now,
+              instant deadline) {
+        std::lock_guard const lock(mutex_);
+        pending c{{command_kind::create, std::move(birth), {}, {}}, std::move(done), ticket, deadline};
+        c.reads = true;
+        take_in(std::move(c), now);
+    }
+
+    /// A read that may ask for its read point.
+    struct read_to_ask {
+        call_ticket ticket;
+        instant deadline;
+    };
+    [[nodiscard]] std::vector<read_to_ask> take_reads() {
+        std::lock_guard const lock(mutex_);
+        return std::exchange(reads_to_ask_, {});
+    }
+    /// The read has its outcome. The completion to run, if it is still wanted.
+    [[nodiscard]] std::optional<finished_call> end_read(call_ticket ticket, call_outcome&& outcome) {
+        std::lock_guard const lock(mutex_);
+        auto const at = reads_.find(ticket);
+        if (at == reads_.end()) return std::nullopt;
+        finished_call f{std::move(at->second.done), std::move(outcome)};
+        reads_.erase(at);
+        return f;
     }
 
     /// Ends a call that was never taken in.
@@ -6459,6 +6569,7 @@ public:
         finished_.push_back({std::move(done), std::move(why)});
     }
 
+    /// The object is known to have been created or adopted.
     [[nodiscard]] bool is_created(object_birth const& birth) const {
         std::lock_guard const lock(mutex_);
         return birth.created;
@@ -6471,6 +6582,7 @@ public:
     /// Takes the commands whose turn it is to be sent, and counts the attempt.
     [[nodiscard]] batch take_outbox(instant now) {
         std::lock_guard const lock(mutex_);
+        admit_held(now);
         batch b;
         std::size_t bytes = 0;
         while (!outbox_.empty() && b.numbers.size() < batch_commands && bytes < batch_bytes) {
@@ -6514,18 +6626,24 @@ public:
     }
 
     /// The log decided a call of this session. The completion to run, if it is still wanted.
-    [[nodiscard]] std::optional<finished_call> complete(session_id session, sequence n, call_outcome&& outcome,
-                                                        instant now) {
+    ///
+    /// @param stored the session keeps this outcome, so that every other attempt has the same
+    [[nodiscard]] std::optional<finished_call> complete(session_id session, sequence n, call_outcome&& outcome, instant now,
+                                                        bool stored = true) {
         std::lock_guard const lock(mutex_);
         if (session != session_) return std::nullopt;
         pending* c = find(n);
         if (c == nullptr) return std::nullopt;
         bool const gone = outcome.code == errc::session_expired;
-        if (gone && c->attempts > c->refusals + 1)
-            outcome = failed(errc::outcome_unknown, "the session expired while the call was being retried");
+        if ((gone || !stored) && c->attempts > c->refusals + 1)
+            outcome = failed(errc::outcome_unknown, gone ? "the session expired while the call was being retried"
+                                                         : "one attempt was refused, but another may have been executed");
         pending taken = take(n);
         if (taken.internal) {
-            born(taken.request.birth, outcome, now);
+            if (gone)
+                taken.request.birth->creating = false; // What waits for the object goes under the next session.
+            else
+                born(taken.request.birth, outcome, now);
             return std::nullopt;
         }
         return finished_call{std::move(taken.done), std::move(outcome)};
@@ -6584,13 +6702,16 @@ public:
                 earliest_ = std::min(earliest_, open_[i]->deadline);
         }
         for (sequence n : due) end(n, give_up(*find(n), "its deadline passed"));
+        expire_reads(now);
         auto const late = std::stable_partition(waiting_.begin(), waiting_.end(),
                                                 [&](pending const& c) { return c.deadline > now; });
+        bool const some_waited = late != waiting_.end();
         for (auto it = late; it != waiting_.end(); ++it)
             finish(std::move(*it), failed(errc::not_executed, "no leader could be reached before the call's deadline; "
                                                               "nothing was sent"));
         waiting_.erase(late, waiting_.end());
         for (pending const& c : waiting_) earliest_ = std::min(earliest_, c.deadline);
+        if (some_waited) drop_unwanted_creations();
     }
 
     /// The caller gave up. True when the call was found here.
@@ -6600,8 +6721,14 @@ public:
             if (it->ticket == ticket) {
                 finish(std::move(*it), failed(errc::cancelled, "cancelled before anything was sent"));
                 waiting_.erase(it);
+                drop_unwanted_creations();
                 return true;
             }
+        if (auto const it = reads_.find(ticket); it != reads_.end()) {
+            finished_.push_back({std::move(it->second.done), failed(errc::cancelled, "the read was cancelled")});
+            reads_.erase(it);
+            return true;
+        }
         for (std::size_t i = 0; i < open_.size(); ++i)
             if (open_[i] && open_[i]->ticket == ticket) {
                 bool const unsent = open_[i]->attempts == open_[i]->refusals;
@@ -6626,6 +6753,10 @@ public:
                                       : give_up(*c, "the node was stopped");
                 finish(std::move(*c), std::move(outcome));
             }
+        for (auto& [ticket, r] : reads_)
+            finished_.push_back({std::move(r.done), failed(errc::stopped, "the node was stopped before the read was made")});
+        reads_.clear();
+        reads_to_ask_.clear();
         open_.clear();
         outbox_.clear();
         open_count_ = 0;
@@ -6638,7 +6769,12 @@ public:
     }
     [[nodiscard]] std::size_t pending_count() const {
         std::lock_guard const lock(mutex_);
-        return waiting_.size() + open_count_;
+        return waiting_.size() + open_count_ + reads_.size();
+    }
+    /// Something can be sent or asked now.
+    [[nodiscard]] bool has_work() const {
+        std::lock_guard const lock(mutex_);
+        return !outbox_.empty() || !reads_to_ask_.empty() || (held_ > 0 && has_room());
     }
 
 private:
@@ -6648,6 +6784,7 @@ private:
         call_ticket ticket;
         instant deadline;
         bool internal = false;   ///< the `create` command that others wait for
+        bool reads = false;      ///< a read that waits for its object
         bool queued = false;     ///< in the outbox
         unsigned attempts = 0;   ///< how often it was sent
         unsigned refusals = 0;   ///< how many attempts were refused for certain
@@ -6663,6 +6800,48 @@ private:
                                              "have been executed");
     }
 
+    struct waiting_read {
+        gateway::completion done;
+        instant deadline;
+    };
+
+    void take_in(pending c, instant now) {
+        if (stopped_)
+            return finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
+        if (waiting_.size() + open_count_ + reads_.size() >= max_pending_)
+            return finish(std::move(c), failed(errc::overloaded, "too many calls are pending on this node "
+                                                                 "(limits.max_pending_calls); wait for some to finish"));
+        earliest_ = std::min(earliest_, c.deadline);
+        if (c.reads && (!c.request.birth || c.request.birth->created)) return finish(std::move(c), {});
+        admit(std::move(c), now);
+    }
+
+    void expire_reads(instant now) {
+        for (auto it = reads_.begin(); it != reads_.end();) {
+            auto& [done, deadline] = it->second;
+            bool const due = deadline <= now;
+            if (due)
+                finished_.push_back({std::move(done), failed(errc::not_executed, "the read was not made before its deadline: "
+                                                                                 "no leader confirmed a read point, or this "
+                                                                                 "replica lags")});
+            else
+                earliest_ = std::min(earliest_, deadline);
+            it = due ? reads_.erase(it) : std::next(it);
+        }
+    }
+
+    /// A creation that nobody waits for any more would be sent for ever where it cannot be executed.
+    void drop_unwanted_creations() {
+        std::vector<sequence> unwanted;
+        for (std::size_t i = 0; i < open_.size(); ++i) {
+            if (!open_[i] || !open_[i]->internal) continue;
+            auto const& birth = open_[i]->request.birth;
+            if (std::none_of(waiting_.begin(), waiting_.end(), [&](auto const& c) { return c.request.birth == birth; }))
+                unwanted.push_back(first_.plus(i));
+        }
+        for (sequence n : unwanted) take(n).request.birth->creating = false;
+    }
+
     static pending renewed(pending c) {
         c.attempts = c.refusals = 0;
         c.queued = false;
@@ -6675,6 +6854,11 @@ private:
         bool const create = c.request.kind == command_kind::create && !c.internal;
         bool const needs_object = birth && !birth->created && (create || c.request.kind == command_kind::call);
         if (session_ == session_id{}) {
+            waiting_.push_back(std::move(c));
+        } else if ((!create || needs_object) && !has_room()) {
+            // The session's results are kept within a window of numbers: past it an outcome could not be stored, and
+            // a retry could run a second time.
+            ++held_;
             waiting_.push_back(std::move(c));
         } else if (needs_object) {
             waiting_.push_back(std::move(c));
@@ -6690,7 +6874,14 @@ private:
         }
     }
 
+    [[nodiscard]] bool has_room() const { return next_.since(first_) < session_window; }
+
+    void admit_held(instant now) {
+        if (held_ > 0 && has_room() && session_ != session_id{}) admit_waiting(now);
+    }
+
     void admit_waiting(instant now) {
+        held_ = 0;
         auto all = std::exchange(waiting_, {});
         for (pending& c : all) admit(std::move(c), now);
     }
@@ -6744,7 +6935,12 @@ private:
             finish(std::move(c), std::move(outcome));
     }
 
-    void finish(pending c, call_outcome outcome) { finished_.push_back({std::move(c.done), std::move(outcome)}); }
+    void finish(pending c, call_outcome outcome) {
+        if (!c.reads || !outcome.ok()) return finished_.push_back({std::move(c.done), std::move(outcome)});
+        // Its object is there.
+        reads_.emplace(c.ticket, waiting_read{std::move(c.done), c.deadline});
+        reads_to_ask_.push_back({c.ticket, c.deadline});
+    }
 
     /// A `create` command was decided: what waited for the object goes on, or fails as the creation failed.
     void born(std::shared_ptr<object_birth> const& birth, call_outcome const& outcome, instant now) {
@@ -6776,7 +6972,10 @@ private:
     sequence first_{1};                       ///< number of `open_.front()`: everything below has its outcome
     std::deque<std::optional<pending>> open_; ///< numbered calls, by number
     std::size_t open_count_ = 0;
-    std::deque<pending> waiting_; ///< calls without a number: no session yet, or no object
+    std::deque<pending> waiting_; ///< calls without a number: no session yet, no object, or no room in the session
+    std::size_t held_ = 0;        ///< how many of them wait for room at least
+    std::unordered_map<call_ticket, waiting_read> reads_; ///< reads whose object is there
+    std::vector<read_to_ask> reads_to_ask_;               ///< those that nobody was told of yet
     std::deque<sequence> outbox_;
     std::vector<finished_call> finished_;
     instant earliest_ = instant::max(); ///< no deadline is earlier
@@ -6788,7 +6987,8 @@ private:
 
 namespace openreplica::inline v0::runtime {
 
-/// Work for the thread that runs user code, in this order: install, entries, snapshot, completions.
+/// Work for the thread that runs user code, in this order: install, entries, snapshot, completions of reads. A read's
+/// outcome carries its read point in `at`.
 struct apply_batch {
     std::optional<paxos::snapshot> install;
     std::vector<paxos::entry> entries;
@@ -6807,8 +7007,12 @@ struct apply_report {
     std::uint64_t digest = 0;
     std::optional<log_time> next_deadline;
     std::vector<std::pair<std::uint64_t, session_id>> opened; ///< opener's number, session
+    bool session_used = false;          ///< a command of this process's session was applied
     bool session_gone = false;          ///< a command of this process's session was refused as expired
+    bool calls_can_go = false;          ///< this process's calls wait for the strand only
+    bool snapshot_tried = false;        ///< the batch asked for a snapshot and had its turn
     std::optional<paxos::snapshot> snapshot;
+    std::string log_kept_by;            ///< the object that could not be written as JSON at the last attempt; or empty
     bool install_ended = false;               ///< the batch that brought a snapshot has had its turn
     std::optional<paxos::snapshot> installed; ///< that snapshot, if it was taken
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
@@ -6827,7 +7031,15 @@ public:
         for (paxos::entry const& e : work.entries) apply(e, now, report);
         if (!work.entries.empty()) calls_.clock(stamp_, now);
         if (work.take_snapshot) take_snapshot(report);
-        for (finished_call& f : work.finished) f.done(std::move(f.outcome));
+        for (finished_call& f : work.finished) {
+            if (f.outcome.ok() && (!problem_.empty() || applied_ < f.outcome.at))
+                f.outcome = failed(problem_code_, "this replica does not hold the read point: " + problem_);
+            f.done(std::move(f.outcome));
+        }
+        // What waited for an object that could not be made.
+        for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
+        report.calls_can_go = calls_.has_work();
+        report.log_kept_by = log_kept_by_;
         report.applied = applied_;
         report.stamp = stamp_;
         report.digest = machine_.digest();
@@ -6855,36 +7067,50 @@ private:
         std::optional<applied_command> did;
         if (command) did = machine_.apply(e.at, std::max(stamp_, e.what.stamp), *command);
         if (!did) {
+            if (command) problem_code_ = machine_.stop_reason().code;
             problem_ = command ? machine_.stop_reason().text
                                : "slot " + std::to_string(e.at.value) + " holds a command of a format that this program "
                                  "does not know; it has stopped applying and must be replaced by a newer version";
             return false;
         }
-        if (did->opener != 0) report.opened.emplace_back(did->opener, did->session);
-        if (did->outcome.code == errc::session_expired && did->session == calls_.session()) report.session_gone = true;
-        if (auto done = calls_.complete(did->session, did->seq, std::move(did->outcome), now))
+        if (did->opener != 0 && did->outcome.ok()) report.opened.emplace_back(did->opener, did->session);
+        if (did->session == calls_.session())
+            (did->outcome.code == errc::session_expired ? report.session_gone : report.session_used) = true;
+        if (auto done = calls_.complete(did->session, did->seq, std::move(did->outcome), now, did->stored))
             done->done(std::move(done->outcome));
         return true;
     }
 
+    /// A replica with a problem may have stopped within a slot: its state is nobody's.
     void take_snapshot(apply_report& report) {
+        report.snapshot_tried = true;
+        if (!problem_.empty()) return;
         auto text = machine_.snapshot();
+        log_kept_by_ = text ? std::string() : machine_.snapshot_obstacle();
         if (text) report.snapshot = paxos::snapshot{applied_, behind_, stamp_, {}, shared_bytes(std::move(*text))};
     }
 
     void install(paxos::snapshot s, apply_report& report) {
         report.install_ended = true;
         if (s.at <= applied_) return;
-        if (!machine_.restore(s.state.view())) {
-            problem_ = "the snapshot of slot " + std::to_string(s.at.value) + " cannot be read by this program; it must be "
-                       "replaced by a version that knows the group's types";
-            return;
-        }
+        if (!restore(s)) return;
         applied_ = s.at;
         stamp_ = s.stamp;
         behind_ = s.behind;
         problem_.clear();
         report.installed = std::move(s);
+    }
+
+    [[nodiscard]] bool restore(paxos::snapshot const& s) {
+        std::string const which = "the snapshot of slot " + std::to_string(s.at.value);
+        try {
+            if (machine_.restore(s.state.view())) return true;
+            problem_ = which + " cannot be read by this program; it must be replaced by a version that knows the group's "
+                               "types";
+        } catch (std::bad_alloc const&) {
+            problem_ = "out of memory while taking up " + which + "; give this replica more memory and restart it";
+        }
+        return false;
     }
 
     state_machine& machine_;
@@ -6893,6 +7119,8 @@ private:
     log_time stamp_;
     ballot behind_; ///< the highest ballot of an applied entry
     std::string problem_;
+    errc problem_code_ = errc::needs_upgrade;
+    std::string log_kept_by_;
 };
 
 } // namespace openreplica::inline v0::runtime
@@ -6902,13 +7130,15 @@ namespace openreplica::inline v0::runtime {
 /// Works through batches in order, away from the strand: a slow method delays other methods, never a heartbeat.
 ///
 /// A caller that blocks lends its thread: it is woken in the worker's place, works, and finds its own outcome without a
-/// second wake-up. One thread works at any time.
+/// second wake-up. Who is inside a method cannot leave it at its deadline, so a caller lends its thread only while its
+/// deadline is far: a second away, and a hundred times as far as the slowest recent batch took. One thread works at any
+/// time.
 ///
 /// What came of the batches is merged into one report that the strand takes when it likes; it is woken only for news
 /// that cannot wait for its next tick.
 ///
 /// @par Thread safety
-/// Safe from any thread, except that `stop` is called once.
+/// Safe from any thread; `stop` by one at a time.
 class apply_thread {
 public:
     /// @param clock the node's steady clock
@@ -6927,22 +7157,26 @@ public:
         if (idle) call_somebody();
     }
 
-    /// Blocks until `w` is finished. One of those who wait at a time works in this thread's place.
-    void wait(waiter& w) {
+    /// Blocks until `w` is finished or `deadline` has come; says whether `w` is finished. One of those who wait at a time
+    /// works in this thread's place.
+    [[nodiscard]] bool wait(waiter& w, instant deadline) {
         {
             std::lock_guard const lock(mutex_);
-            if (helper_ == nullptr && !stopping_) helper_ = &w;
+            if (helper_ == nullptr && !stopping_ && has_time(deadline)) {
+                helper_ = &w;
+                helper_deadline_ = deadline;
+            }
         }
-        while (!w.sleep()) {
+        auto woken = waiter::cause::asked;
+        while ((woken = w.sleep(deadline - clock_())) == waiter::cause::asked) {
             std::unique_lock lock(mutex_);
-            while (!is_busy() && !queue_.empty() && !w.is_finished()) run_one(lock);
+            while (!is_busy() && !queue_.empty() && !w.is_finished() && has_time(deadline)) run_one(lock);
+            if (!has_time(deadline)) retire(w);
             if (stopping_) ready_.notify_one(); // The thread waits for the last work to end.
         }
         std::lock_guard const lock(mutex_);
-        if (helper_ != &w) return;
-        helper_ = nullptr;
-        // What it was asked to do, and did not, is for the next one.
-        if (!is_busy() && (!queue_.empty() || stopping_)) call_somebody();
+        retire(w);
+        return woken == waiter::cause::finished;
     }
 
     /// What was applied since the last call, if anything was.
@@ -6954,10 +7188,9 @@ public:
     /// True while this thread runs methods or completions.
     [[nodiscard]] bool is_this_thread() const { return std::this_thread::get_id() == worker_.load(std::memory_order_relaxed); }
 
-    /// Finishes what is queued and ends the thread. Called by a completion (it destroys the node), it lets the thread end
-    /// by itself.
+    /// Finishes what is queued and ends the thread; may be called again. Called by a method, it lets the thread end behind
+    /// it, and a later call waits for that.
     void stop() {
-        bool const from_within = is_this_thread();
         {
             std::unique_lock lock(mutex_);
             stopping_ = true;
@@ -6965,11 +7198,7 @@ public:
             helper_ = nullptr;
         }
         ready_.notify_one();
-        if (!thread_.joinable()) return;
-        if (from_within)
-            thread_.detach();
-        else
-            thread_.join();
+        if (thread_.joinable() && !is_this_thread()) thread_.join();
     }
 
 private:
@@ -6984,8 +7213,21 @@ private:
 
     [[nodiscard]] bool is_busy() const { return worker_.load(std::memory_order_relaxed) != std::thread::id(); }
 
+    /// Whether who must leave at `deadline` may run methods of unknown length.
+    [[nodiscard]] bool has_time(instant deadline) const {
+        duration const left = deadline - clock_();
+        return left >= std::chrono::seconds(1) && left / 100 >= slowest_;
+    }
+
+    /// Whoever was asked to help, and did not, leaves the work to the next one.
+    void retire(waiter const& w) {
+        if (helper_ != &w) return;
+        helper_ = nullptr;
+        if (!is_busy() && (!queue_.empty() || stopping_)) call_somebody();
+    }
+
     void call_somebody() {
-        if (helper_ != nullptr)
+        if (helper_ != nullptr && has_time(helper_deadline_))
             helper_->ask();
         else
             ready_.notify_one();
@@ -6997,8 +7239,11 @@ private:
         queue_.pop_front();
         worker_.store(std::this_thread::get_id(), std::memory_order_relaxed);
         lock.unlock();
-        apply_report report = applier_.run(std::move(work), clock_());
+        instant const begun = clock_();
+        apply_report report = applier_.run(std::move(work), begun);
+        duration const took = clock_() - begun;
         lock.lock();
+        slowest_ = std::max(took, slowest_ - slowest_ / 16);
         worker_.store(std::thread::id(), std::memory_order_relaxed);
         if (merge(std::move(report))) {
             lock.unlock();
@@ -7009,10 +7254,13 @@ private:
 
     /// True when the strand should look at once.
     bool merge(apply_report&& r) {
-        bool const news = !r.opened.empty() || r.session_gone || r.snapshot || r.install_ended || !r.problem.empty();
+        bool const news = !r.opened.empty() || r.session_gone || r.calls_can_go || r.snapshot_tried || r.install_ended ||
+                          !r.problem.empty();
         if (report_) {
             r.opened.insert(r.opened.begin(), report_->opened.begin(), report_->opened.end());
+            r.session_used = r.session_used || report_->session_used;
             r.session_gone = r.session_gone || report_->session_gone;
+            r.snapshot_tried = r.snapshot_tried || report_->snapshot_tried;
             r.install_ended = r.install_ended || report_->install_ended;
             if (!r.snapshot) r.snapshot = std::move(report_->snapshot);
             if (!r.installed) r.installed = std::move(report_->installed);
@@ -7030,6 +7278,8 @@ private:
     std::optional<apply_report> report_;
     bool stopping_ = false;
     waiter* helper_ = nullptr;            ///< the blocked caller that works first
+    instant helper_deadline_{};
+    duration slowest_{};                  ///< what the slowest batch took; it fades as quicker ones follow
     std::atomic<std::thread::id> worker_; ///< who runs methods just now; nobody: no id
     std::thread thread_; // Last: it uses everything above.
 };
@@ -7117,6 +7367,9 @@ public:
     void met_self(instant now) {
         if (!met_self_) met_self_ = now;
     }
+    /// Seeds that have not answered, as a person knows them. A lone founder waits for all of them: whoever is silent may
+    /// belong to the group that it would found a second time.
+    void seeds_silent(std::vector<std::string> silent) { silent_seeds_ = std::move(silent); }
     /// Everything written so far is durable.
     void persisted() { durable_ = true; }
     /// The group has chosen its first entry: this node's quest is over.
@@ -7156,6 +7409,12 @@ public:
         if (options_.founders == 1 && !met_self_)
             return "this node would found a group alone, but no seed has led back to it, so that nobody knows whether there "
                    "is a group already: check the seeds and DNS, or give the founder no seeds";
+        if (options_.founders == 1 && !silent_seeds_.empty()) {
+            std::string silent;
+            for (std::string const& s : silent_seeds_) silent += " " + s;
+            return "this node would found a group alone, but these seeds are silent and may belong to one:" + silent +
+                   "; start them, or take them out of the seeds or DNS";
+        }
         auto const met = 1 + std::count_if(heard_.begin(), heard_.end(), [&](auto const& i) { return is_candidate(i.second); });
         return "founding: " + std::to_string(met) + " of " + std::to_string(options_.founders) +
                " founders have met; check that the others run, and the seeds";
@@ -7207,8 +7466,10 @@ private:
     void consider_offering(instant now, cluster_id fresh_cluster) {
         if (options_.founders == 0 || options_.founders > max_voters) return;
         // Silence founds nothing: a lone founder must have been led to itself by its seeds, so that they are known to
-        // work, and have found nobody else there.
-        if (options_.founders == 1 && options_.has_seeds && (!met_self_ || now - *met_self_ < 2 * options_.fresh)) return;
+        // work, and everybody else there must have said that it has no group either, or another.
+        if (options_.founders == 1 && options_.has_seeds &&
+            (!met_self_ || now - *met_self_ < 2 * options_.fresh || !silent_seeds_.empty()))
+            return;
         if (hears_of_another({}, now)) return;
         auto members = agreed_members();
         if (!members || members->front().id != self_.id) return;
@@ -7370,6 +7631,7 @@ private:
     std::optional<welcome> joined_;
     bool durable_ = true;
     std::optional<instant> met_self_;
+    std::vector<std::string> silent_seeds_;
     instant next_try_;
     founding_output out_;
 };
@@ -8136,7 +8398,10 @@ struct candidate {
         if (r.complete) return;
         if (m.chunk == 0) r = report{0, false, m.chosen, {}};
         slot const end = r.entries.empty() ? r.chosen : r.entries.back().at;
-        bool const continues = m.entries.empty() || m.entries.front().at == end.next();
+        slot expected = end.next();
+        bool const continues = std::all_of(m.entries.begin(), m.entries.end(), [&](entry const& e) {
+            return e.at == std::exchange(expected, expected.next()); // A hole would be filled in `merge`, however wide.
+        });
         if (m.chunk != r.next_chunk || m.chosen != r.chosen || !continues) return;
         r.entries.insert(r.entries.end(), m.entries.begin(), m.entries.end());
         ++r.next_chunk;
@@ -9065,6 +9330,10 @@ public:
     /// This node now belongs to a group, or (with an empty cluster and a fresh id) starts over as an empty node.
     virtual void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) = 0;
 
+    /// Where this node was told to look for its group and has had no answer: endpoints at which nobody who belongs
+    /// elsewhere, and nobody without a group, has spoken; and seeds for which DNS has no answer.
+    [[nodiscard]] virtual std::vector<std::string> silent_seeds() const { return {}; }
+
     virtual void log(log_level level, std::string const& line) = 0;
 };
 
@@ -9224,7 +9493,8 @@ struct engine_options {
     std::uint64_t keep_entries = 16384;              ///< entries that stay behind a snapshot for peers that lag a little
 };
 
-/// A linearizable read on its way.
+/// A linearizable read on its way. `done` runs where the strand runs when the read fails, and where entries are applied
+/// when it may be made.
 struct pending_read {
     gateway::completion done;
     call_ticket ticket;
@@ -9245,6 +9515,7 @@ struct engine_status {
     std::uint64_t digest = 0;
     session_id session;
     std::string problem; ///< why the node does not serve; empty when it does
+    std::string log_kept_by; ///< the object without a JSON form that stands in the way of snapshots; empty: none
 };
 
 /// Founding, the protocol, storage order, calls, sessions, reads and snapshots of one node.
@@ -9370,13 +9641,15 @@ private:
 
     std::uint64_t opener_ = 0; ///< this process's number in its `open_session`
     instant opened_at_{};
-    instant session_used_{};
+    instant session_used_{};  ///< when a command of the session was last seen applied
+    instant kept_alive_at_{};
     instant ticked_at_{};
     bool ready_ = false;
 
     apply_report report_; ///< the last one
     snapshot_transfer snapshots_;
     bool snapshotting_ = false;              ///< the applier or the storage is at work on a snapshot of this node's
+    slot snapshot_tried_;                    ///< what was applied when the last attempt had ended
     std::optional<paxos::snapshot> install_; ///< to be handed to the applier
     bool installing_ = false;                ///< the applier or the storage is at work on one that was fetched
     struct kept_snapshot {
@@ -9521,6 +9794,7 @@ inline void engine::start_over() {
 inline void engine::tick() {
     if (stopped_) return;
     instant const now = env_.now();
+    if (!replica_ && options_.has_seeds) founding_->seeds_silent(env_.silent_seeds());
     founding_->tick(now, env_.random(), cluster_id{env_.random(), env_.random()});
     calls_.expire(now);
     expire_reads(now);
@@ -9552,8 +9826,9 @@ inline void engine::keep_session(instant now) {
         opened_at_ = now;
         std::string const body = "[" + std::to_string(options_.session_timeout.count()) + "]";
         send_command(encode(envelope{command_kind::open_session, object_id{opener_}, {}, {}, {}, {}, body}));
-    } else if (now - session_used_ >= options_.session_timeout / 3) {
-        session_used_ = now;
+    } else if (now - session_used_ >= options_.session_timeout / 3 &&
+               now - kept_alive_at_ >= std::min(options_.retry, options_.session_timeout / 3)) {
+        kept_alive_at_ = now;
         send_command(encode(envelope{command_kind::keep_alive, {}, calls_.session(), {}, {}, {}, "[]"}));
     }
 }
@@ -9589,6 +9864,7 @@ inline engine_status engine::status() const {
     s.applied = report_.applied;
     s.digest = report_.digest;
     s.problem = report_.problem;
+    s.log_kept_by = report_.log_kept_by;
     if (!replica_) {
         s.problem = founding_ ? founding_->explain() : "not started";
         return s;
@@ -9629,12 +9905,10 @@ inline void engine::flush() {
         installing_ = true;
     }
     if (replica_) serve_reads(work);
-    auto due = calls_.take_finished();
-    work.finished.insert(work.finished.end(), std::make_move_iterator(due.begin()), std::make_move_iterator(due.end()));
-    work.finished.insert(work.finished.end(), std::make_move_iterator(finished_.begin()),
-                         std::make_move_iterator(finished_.end()));
-    finished_.clear();
     if (!work.empty()) env_.apply(std::move(work));
+    // Nothing of this depends on what is applied: no slow method delays it.
+    for (finished_call& f : std::exchange(finished_, {})) f.done(std::move(f.outcome));
+    for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
 }
 
 // ---- calls
@@ -9646,7 +9920,6 @@ inline void engine::send_calls() {
         if (!replica_->is_leader() && forwards_.size() >= 1024) forwards_.erase(forwards_.begin());
         calls::batch b = calls_.take_outbox(now);
         if (b.numbers.empty()) return;
-        session_used_ = now; // Any command of the session keeps it alive.
         if (replica_->is_leader()) {
             propose_own(std::move(b));
         } else {
@@ -9739,17 +10012,24 @@ inline void engine::on(node_id from, paxos::forward& m) {
     env_.send(std::span(&*to, 1), paxos::message(paxos::forward{0, 1, std::move(m.commands)}));
 }
 
-inline void engine::on(node_id, paxos::forward_refused const& m) {
+/// The codes with which a peer may say that it proposed nothing.
+[[nodiscard]] constexpr bool is_refusal(errc code) {
+    return (code >= errc::not_executed && code <= errc::no_such_method) || code == errc::malformed;
+}
+
+/// Only who was given a forward can refuse it, each command once: a refusal is the proof that an attempt had no effect.
+inline void engine::on(node_id from, paxos::forward_refused const& m) {
     auto const it = forwards_.find(m.number);
-    if (it == forwards_.end()) return;
-    instant const now = env_.now();
     auto const code = static_cast<errc>(m.reason);
+    if (it == forwards_.end() || it->second.to != from || !is_refusal(code)) return;
+    instant const now = env_.now();
     // Nobody leads there: look again in a heartbeat.
     instant const sent_at = code == errc::not_executed ? now - options_.retry + options_.protocol.heartbeat : now;
     std::vector<sequence> refused;
     for (std::uint32_t i : m.which)
-        if (i < it->second.numbers.size()) refused.push_back(it->second.numbers[i]);
+        if (i < it->second.numbers.size()) refused.push_back(std::exchange(it->second.numbers[i], sequence{}));
     if (m.which.empty()) refused = std::move(it->second.numbers);
+    std::erase(refused, sequence{}); // Refused before.
     calls_.refused(refused, failed(code, m.text), sent_at);
     if (m.which.empty()) forwards_.erase(it);
 }
@@ -9774,8 +10054,8 @@ inline void engine::take_core_output(apply_batch& work) {
     for (node_id peer : out.snapshot_from)
         if (auto const m = installing_ ? std::nullopt : snapshots_.begin(env_.now(), options_.retry))
             env_.send(std::span(&peer, 1), paxos::message(*m));
-    bool const due = replica_->entries().chosen().since(snapshots_.newest() ? snapshots_.newest()->at : slot{}) >=
-                     options_.snapshot_every;
+    slot const last = std::max(snapshot_tried_, snapshots_.newest() ? snapshots_.newest()->at : slot{});
+    bool const due = replica_->entries().chosen().since(last) >= options_.snapshot_every;
     if (due && !snapshotting_ && !work.entries.empty()) snapshotting_ = work.take_snapshot = true;
 }
 
@@ -9892,14 +10172,24 @@ inline void engine::on_applied(apply_report&& report) {
             session_used_ = now;
             ready_ = true;
         }
+    if (report.session_used) session_used_ = now;
     if (report.session_gone && calls_.session() != session_id{}) {
         calls_.session_lost();
+        forwards_.clear(); // Their numbers are another session's now.
         opener_ = env_.random() | 1;
         opened_at_ = {};
         env_.log(log_level::warning, "this node's session expired: it was cut off for longer than session_timeout; "
                                      "calls that were under way end with outcome_unknown");
     }
+    if (report.snapshot_tried) {
+        snapshotting_ = false;
+        snapshot_tried_ = report.applied;
+    }
+    if (!report.log_kept_by.empty() && report.log_kept_by != report_.log_kept_by)
+        env_.log(log_level::warning, "there is no snapshot, and the log is kept: \"" + report.log_kept_by +
+                                         "\" cannot be written as JSON");
     if (report.snapshot && replica_ && !keeping_) {
+        snapshotting_ = true; // Until the storage has it.
         report.snapshot->governing = replica_->governing();
         keep_snapshot(std::move(*report.snapshot), false);
     }
@@ -9951,6 +10241,165 @@ public:
         state_ = mix64(state_ ^ ((static_cast<std::uint64_t>(device()) << 32) ^ device()));
     }
     [[nodiscard]] std::uint64_t operator()() { return mix64(state_ += 0x9E3779B97F4A7C15u); }
+};
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/seed_watch.hpp>
+// Where a node looks for its group: its seeds, and what DNS last told of them.
+
+// <openreplica/runtime/line_limiter.hpp>
+// Which of many like log lines a person should see.
+
+namespace openreplica::inline v0::runtime {
+
+/// Lets through the first line, every line with another reason than the one before, and otherwise one a minute.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: unsafe.
+class line_limiter {
+public:
+    static constexpr duration interval = std::chrono::minutes(1);
+
+    [[nodiscard]] bool lets_through(std::string_view reason, instant now) {
+        if (told_at_ && reason == reason_ && now - *told_at_ < interval) return false;
+        reason_ = reason;
+        told_at_ = now;
+        return true;
+    }
+
+private:
+    std::string reason_;
+    std::optional<instant> told_at_;
+};
+
+} // namespace openreplica::inline v0::runtime
+
+namespace openreplica::inline v0::runtime {
+
+/// How long a node waits between two lookups of a seed.
+struct lookup_pauses {
+    using milliseconds = std::chrono::milliseconds;
+    milliseconds founding{1000}; ///< while there is no group
+    milliseconds least{30000};   ///< afterwards the answer's own time to live, but not less than this
+    milliseconds most{300000};   ///< nor more than this
+    milliseconds spread{250};    ///< up to this much longer, at random, so that nodes do not ask in step
+
+    [[nodiscard]] milliseconds next(bool settled, std::chrono::seconds ttl, std::uint64_t random) const {
+        milliseconds const wait = settled ? std::min(std::max<milliseconds>(ttl, least), most) : founding;
+        return wait + milliseconds(random % (static_cast<std::uint64_t>(spread.count()) + 1));
+    }
+};
+
+/// Read whenever a node is opened. Tests shorten it; it is no option, because haste only loads DNS servers.
+inline lookup_pauses seed_lookup_pauses{};
+
+/// Looks up `srv:` seeds again and again, and tells which endpoints the seeds name.
+///
+/// A failed or empty answer takes no endpoint away. An endpoint is omitted when a later successful answer of the seed
+/// that named it lacks it, and no other seed names it.
+///
+/// @par Thread safety
+/// One strand, the one given at construction. Events are called on it, until `stop`.
+class seed_watch : public std::enable_shared_from_this<seed_watch> {
+public:
+    struct events {
+        std::function<void(endpoint const&)> named;   ///< by a seed; again with every answer that names it
+        std::function<void(endpoint const&)> omitted; ///< no seed names it any more
+        std::function<bool()> settled;                ///< the node belongs to a group that serves it
+        std::function<std::uint64_t()> random;
+        std::function<instant()> now;
+        std::function<void(log_level, std::string const&)> log;
+    };
+
+    seed_watch(asio::any_io_executor strand, std::vector<std::string> const& seeds, dns::discovery_options options,
+               lookup_pauses pauses, events e)
+        : strand_(strand), pauses_(pauses), events_(std::move(e)), discovery_(strand, std::move(options)) {
+        for (std::string const& text : seeds) seeds_.emplace_back(strand_, text);
+    }
+
+    void start() {
+        for (seed& s : seeds_) {
+            if (s.text.starts_with("srv:")) {
+                look_up(s);
+            } else {
+                s.named.push_back(*parse_endpoint(s.text));
+                s.answered = true;
+                events_.named(s.named.front());
+            }
+        }
+    }
+    void stop() {
+        stopped_ = true;
+        for (seed& s : seeds_) s.timer.cancel();
+        discovery_.cancel();
+    }
+
+    /// Seeds whose latest lookup failed, or has not ended yet.
+    [[nodiscard]] std::vector<std::string> unanswered() const {
+        std::vector<std::string> all;
+        for (seed const& s : seeds_)
+            if (!s.answered) all.push_back(s.text);
+        return all;
+    }
+
+private:
+    struct seed {
+        seed(asio::any_io_executor const& strand, std::string t) : text(std::move(t)), timer(strand) {}
+
+        std::string text;
+        asio::steady_timer timer;
+        std::vector<endpoint> named; ///< by the latest successful answer
+        bool answered = false;
+        line_limiter warnings;
+    };
+
+    [[nodiscard]] bool names(endpoint const& e) const {
+        return std::any_of(seeds_.begin(), seeds_.end(), [&](seed const& s) {
+            return std::find(s.named.begin(), s.named.end(), e) != s.named.end();
+        });
+    }
+
+    void look_up(seed& s) {
+        // The seeds stay where they are, and as long as this object.
+        discovery_.async_lookup_seeds(s.text, [weak = weak_from_this(), &s](dns::lookup_result found) {
+            if (auto const self = weak.lock(); self && !self->stopped_) self->on_answer(s, found);
+        });
+    }
+
+    void on_answer(seed& s, dns::lookup_result const& found) {
+        s.answered = !found.failure;
+        if (found.failure)
+            complain(s, found);
+        else
+            take(s, found);
+        s.timer.expires_after(pauses_.next(events_.settled(), found.ttl, events_.random()));
+        s.timer.async_wait([weak = weak_from_this(), &s](asio::error_code failure) {
+            auto const self = weak.lock();
+            if (!failure && self && !self->stopped_) self->look_up(s);
+        });
+    }
+
+    void take(seed& s, dns::lookup_result const& found) {
+        std::vector<endpoint> now;
+        for (auto const& e : found.endpoints) now.push_back(e.address);
+        std::vector<endpoint> const before = std::exchange(s.named, now);
+        for (endpoint const& e : now) events_.named(e);
+        for (endpoint const& e : before)
+            if (!names(e)) events_.omitted(e);
+    }
+
+    void complain(seed& s, dns::lookup_result const& found) {
+        if (!s.warnings.lets_through(dns::to_string(*found.failure), events_.now())) return;
+        events_.log(events_.settled() ? log_level::info : log_level::warning, s.text + ": " + found.text);
+    }
+
+    asio::any_io_executor strand_;
+    lookup_pauses pauses_;
+    events events_;
+    dns::discovery discovery_;
+    std::deque<seed> seeds_;
+    bool stopped_ = false;
 };
 
 } // namespace openreplica::inline v0::runtime
@@ -11105,10 +11554,17 @@ public:
     /// knows on whose behalf this node speaks.
     void set_identity(node_id self, cluster_id cluster, openreplica::endpoint const& advertised);
 
-    void connect_seed(openreplica::endpoint const& where) { connect(where, true); }
-    void connect_member(paxos::member const& m) {
-        if (m.id != self_.id) connect(m.address, true);
+    void connect_seed(openreplica::endpoint const& where) {
+        if (peer* p = connect(where)) p->seed = true;
     }
+    void connect_member(paxos::member const& m) {
+        if (m.id == self_.id) return;
+        if (peer* p = connect(m.address)) p->member = true;
+    }
+    /// No seed names the address any more: it is given up if nobody answers there, or once whoever does has gone.
+    void drop_seed(openreplica::endpoint const& where);
+    /// Addresses of seeds at which nobody of another group, and nobody without a group, has spoken.
+    [[nodiscard]] std::vector<openreplica::endpoint> silent_seeds() const;
 
     void send(std::span<node_id const> to, paxos::message const& what);
     /// To one node, or without `to` to everyone whom this node has a connection to.
@@ -11126,21 +11582,25 @@ private:
         std::shared_ptr<net::link> link;
         std::optional<node_id> id;    ///< who answered here last
         bool up = false;
-        bool kept = false;            ///< a seed or a voter: dialled for ever
+        bool elsewhere = false;       ///< whoever is there has said that it belongs to another group
+        bool seed = false;            ///< a seed names it: dialled until none does
+        bool member = false;          ///< a voter: dialled for ever
         std::chrono::steady_clock::time_point down_since = std::chrono::steady_clock::now();
     };
 
     struct introduction {
         cluster_id cluster;
         std::set<std::string> types; ///< names in its catalogue
+        bool seeks = false;          ///< it has said that it looks for a group
     };
 
-    void connect(openreplica::endpoint const& where, bool keep);
+    peer* connect(openreplica::endpoint const& where);
     void dial(openreplica::endpoint const& where, peer& p);
     void on_up(openreplica::endpoint const& where, net::hello_reply const& who);
     void on_down(openreplica::endpoint const& where, bool was_up);
     void on_refused(openreplica::endpoint const& where, net::hello_reply const& why);
     void forget_silent();
+    void give_up(peer& p);
     void forget(node_id id);
     [[nodiscard]] peer* link_to(node_id id);
     [[nodiscard]] net::hello make_hello() const;
@@ -11227,9 +11687,9 @@ inline net::listener::events transport::listener_events() {
                 [this](net::hello const& theirs) {
                     // Messages to it leave over a connection of this node's own.
                     introduction& met = met_[theirs.self.id];
-                    met = {theirs.cluster, {}};
+                    met = {theirs.cluster, {}, false};
                     for (auto const& t : theirs.catalogue) met.types.insert(t.name);
-                    connect(theirs.self.address, false);
+                    (void)connect(theirs.self.address);
                 },
             .message = [this](paxos::member const& from, net::any_message&& m) { deliver(from, std::move(m)); },
             .batch_end = [this] { events_.batch_end(); },
@@ -11237,9 +11697,12 @@ inline net::listener::events transport::listener_events() {
 }
 
 inline void transport::deliver(paxos::member const& from, net::any_message&& m) {
-    if (auto* founding = std::get_if<paxos::founding_message>(&m)) return events_.founding(from, *founding);
-    // A node that has not joined this group, as far as its handshake tells, has no say in it.
     auto const met = met_.find(from.id);
+    if (auto* founding = std::get_if<paxos::founding_message>(&m)) {
+        if (met != met_.end() && std::holds_alternative<paxos::discover>(*founding)) met->second.seeks = true;
+        return events_.founding(from, *founding);
+    }
+    // A node that has not joined this group, as far as its handshake tells, has no say in it.
     if (cluster_.empty() || met == met_.end() || met->second.cluster != cluster_) return;
     events_.message(from.id, std::move(std::get<paxos::message>(m)));
 }
@@ -11258,12 +11721,15 @@ inline void transport::complain(std::string const& reason) {
 
 // ---- outgoing
 
-inline void transport::connect(openreplica::endpoint const& where, bool keep) {
-    if (stopped_) return;
-    if (own_.contains(where)) return events_.met_self();
+inline transport::peer* transport::connect(openreplica::endpoint const& where) {
+    if (stopped_) return nullptr;
+    if (own_.contains(where)) {
+        events_.met_self();
+        return nullptr;
+    }
     auto const [it, added] = peers_.try_emplace(where);
-    it->second.kept = it->second.kept || keep;
     if (added) dial(where, it->second);
+    return &it->second;
 }
 
 inline void transport::dial(openreplica::endpoint const& where, peer& p) {
@@ -11291,6 +11757,7 @@ inline void transport::on_up(openreplica::endpoint const& where, net::hello_repl
     if (p.id && *p.id != who.self.id) forget(*p.id); // Another process took over the address.
     p.id = who.self.id;
     p.up = true;
+    p.elsewhere = false;
     auto const other = routes_.find(who.self.id);
     bool const second = other != routes_.end() && other->second != where && link_to(who.self.id) != nullptr;
     if (!second) {
@@ -11303,6 +11770,7 @@ inline void transport::on_down(openreplica::endpoint const& where, bool was_up) 
     auto const it = peers_.find(where);
     if (it == peers_.end()) return;
     peer& p = it->second;
+    p.elsewhere = false;
     if (std::exchange(p.up, false)) p.down_since = std::chrono::steady_clock::now();
     if (was_up && p.id && routes_.contains(*p.id) && routes_[*p.id] == where) {
         routes_.erase(*p.id);
@@ -11326,6 +11794,8 @@ inline void transport::on_refused(openreplica::endpoint const& where, net::hello
         });
         return;
     }
+    if (auto const it = peers_.find(where); it != peers_.end())
+        it->second.elsewhere = why.reason == net::refusal::wrong_group;
     events_.log(log_level::warning, to_string(where) + " refused this node: " + why.text);
 }
 
@@ -11339,11 +11809,34 @@ inline void transport::forget_silent() {
     auto const limit = std::chrono::steady_clock::now() - std::chrono::seconds(30);
     for (auto it = peers_.begin(); it != peers_.end();) {
         peer& p = it->second;
-        bool const gone = !p.kept && !p.up && p.down_since < limit;
-        if (gone && p.id) forget(*p.id);
-        if (gone) asio::post(strand_, [link = p.link] { link->stop(); });
+        bool const gone = !p.seed && !p.member && !p.up && p.down_since < limit;
+        if (gone) give_up(p);
         it = gone ? peers_.erase(it) : std::next(it);
     }
+}
+
+inline void transport::give_up(peer& p) {
+    if (p.id) forget(*p.id);
+    asio::post(strand_, [link = p.link] { link->stop(); }); // Not in a callback of its own.
+}
+
+inline void transport::drop_seed(openreplica::endpoint const& where) {
+    auto const it = peers_.find(where);
+    if (it == peers_.end()) return;
+    it->second.seed = false;
+    if (it->second.up || it->second.member) return;
+    give_up(it->second);
+    peers_.erase(it);
+}
+
+inline std::vector<openreplica::endpoint> transport::silent_seeds() const {
+    std::vector<openreplica::endpoint> silent;
+    for (auto const& [where, p] : peers_) {
+        auto const met = p.up && p.id ? met_.find(*p.id) : met_.end();
+        bool const seeks = met != met_.end() && met->second.seeks;
+        if (p.seed && !seeks && !p.elsewhere) silent.push_back(where);
+    }
+    return silent;
 }
 
 inline transport::peer* transport::link_to(node_id id) {
@@ -13569,8 +14062,8 @@ namespace openreplica::inline v0::runtime {
 /// Runs one engine on one strand of a given executor.
 ///
 /// @par Threads
-/// The strand runs the protocol, sockets and timers. The apply thread runs methods and completions. Handles call from
-/// any thread.
+/// The strand runs the protocol, sockets and timers. The apply thread runs methods, and the completions of what they
+/// decide. Handles call from any thread; a blocked one may do the work of either.
 class service final : public gateway, private environment, public std::enable_shared_from_this<service> {
 public:
     /// What lies outside: where handlers run and which threads must not block.
@@ -13587,8 +14080,8 @@ public:
     ~service() override { join(); }
 
     void start();
-    /// Ends every pending call with an outcome and closes all sockets; may be called again. Does not wait for the strand:
-    /// `done`, if given, runs on it.
+    /// Ends every pending call with an outcome and closes all sockets; may be called again. It needs nobody to run the
+    /// executor, except when somebody is inside the strand: then the rest, and `done`, wait for that thread.
     void stop(std::function<void()> done = {});
     /// Waits for the apply thread to finish what it has, and lets go of the data directory. Call after `stop`.
     void join() {
@@ -13608,8 +14101,10 @@ public:
     // gateway
     call_ticket submit(command_request request, completion done) override;
     call_ticket read(read_request request, completion done) override;
-    void wait(waiter& w) override { apply_.wait(w); }
+    void wait(waiter& w, std::chrono::nanoseconds timeout) override;
     void cancel(call_ticket ticket) override;
+    [[nodiscard]] std::shared_lock<std::shared_mutex> hold_open() const override { return std::shared_lock(open_); }
+    [[nodiscard]] bool is_stopped() const override { return stopped_; }
     [[nodiscard]] asio::any_io_executor get_executor() const override {
         return stopped_ ? around_.afterwards : around_.handlers;
     }
@@ -13629,26 +14124,28 @@ private:
     void apply(apply_batch&& work) override { apply_.post(std::move(work)); }
     void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) override;
     void log(log_level level, std::string const& line) override;
+    [[nodiscard]] std::vector<std::string> silent_seeds() const override;
 
     [[nodiscard]] transport::events transport_events();
     [[nodiscard]] std::unique_ptr<storage::data_directory> open_disk();
     [[nodiscard]] paxos::member myself();
+    [[nodiscard]] seed_watch::events seed_events();
     [[nodiscard]] engine_options make_engine_options() const;
     [[nodiscard]] instant deadline_for(std::chrono::nanoseconds timeout) const {
         if (timeout.count() <= 0) timeout = options_.call_timeout;
         return now() + std::chrono::ceil<duration>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365)));
     }
-    void add_read(pending_read r, bool caller_waits);
-    void finish_late_calls();
+    [[nodiscard]] call_outcome check_size(std::string const& body, char const* what) const;
+    void run_finished();
+    void called(bool caller_waits);
     void take_disk_reports();
     void wake();
-    void wake_for(bool caller_waits);
     void on_wake();
+    void take_news();
+    void shut_down();
     void arm_tick();
     void on_tick();
     void publish();
-    void look_up_seeds();
-    void schedule_lookup(std::string const& seed, std::chrono::milliseconds after);
 
     surroundings around_;
     node_options options_;
@@ -13661,19 +14158,18 @@ private:
     std::shared_ptr<transport> transport_;
     openreplica::endpoint advertised_;
     engine engine_;
-    dns::discovery discovery_;
-    asio::steady_timer ticker_;
-    std::vector<std::unique_ptr<asio::steady_timer>> lookups_;
+    std::shared_ptr<seed_watch> seeds_;
+    std::optional<asio::steady_timer> ticker_;
 
     std::atomic<std::uint64_t> next_ticket_{1};
     std::atomic<bool> wake_pending_{false};
-    std::atomic<std::uint64_t> durable_{0};              ///< as the disk reported
+    mutable std::shared_mutex open_; ///< held while an asynchronous call is made, and to stop
+    std::mutex finishing_;
+    std::atomic<std::uint64_t> durable_{0};   ///< as the disk reported
     std::mutex kept_mutex_;
-    std::vector<std::pair<slot, bool>> kept_;            ///< the disk's reports of snapshots
+    std::vector<std::pair<slot, bool>> kept_; ///< the disk's reports of snapshots
     std::atomic<bool> stopped_{false};
-    std::mutex reads_mutex_;
-    std::vector<pending_read> new_reads_;
-    bool reads_closed_ = false; ///< the strand takes no more of them: it has stopped
+    bool shut_down_ = false; ///< the strand's: it has no sockets and no timers any more
 
     mutable std::mutex status_mutex_;
     std::condition_variable ready_changed_;
@@ -13692,7 +14188,10 @@ inline service::service(surroundings around, node_options options, std::shared_p
       transport_(std::make_shared<transport>(strand_, options_, transport_events())),
       advertised_(options_.advertise.empty() ? transport_->local_endpoint() : *parse_endpoint(options_.advertise)),
       engine_(myself(), make_engine_options(), *this, disk_ ? static_cast<storage::storage&>(*disk_) : memory_, calls_),
-      discovery_(strand_, dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}),
+      seeds_(std::make_shared<seed_watch>(
+          strand_, options_.seeds,
+          dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}, seed_lookup_pauses,
+          seed_events())),
       ticker_(strand_), apply_(*machine_, calls_, [this] { return now(); }, [this] { wake(); }) {
     transport_->set_catalogue([this] { return machine_->catalogue(); });
 }
@@ -13745,106 +14244,109 @@ inline engine_options service::make_engine_options() const {
 
 inline void service::start() {
     asio::dispatch(strand_, [self = shared_from_this()] {
+        if (self->shut_down_) return;
         self->transport_->set_identity(self->engine_.status().self, {}, self->advertised_);
         self->transport_->start();
-        for (std::string const& seed : self->options_.seeds)
-            if (!seed.starts_with("srv:")) self->transport_->connect_seed(*parse_endpoint(seed));
         self->engine_.start(self->disk_ ? self->disk_->recover() : self->memory_.recover());
-        self->look_up_seeds();
+        self->seeds_->start();
         self->on_tick();
     });
 }
 
 inline void service::stop(std::function<void()> done) {
-    stopped_ = true;
     {
-        std::lock_guard const lock(reads_mutex_);
-        reads_closed_ = true;
+        std::lock_guard const lock(open_); // Who is making a call has made it, or finds that the node has stopped.
+        stopped_ = true;
     }
     calls_.stop();
-    // What is over can be told at once, even if nobody runs the executor any more.
-    apply_.post(apply_batch{{}, {}, false, calls_.take_finished()});
-    asio::dispatch(strand_, [self = shared_from_this(), done = std::move(done)] {
-        self->ticker_.cancel();
-        self->lookups_.clear();
-        self->discovery_.cancel();
-        self->on_wake();
-        self->engine_.stop();
-        self->transport_->stop();
-        self->publish();
+    run_finished();
+    auto end = [self = shared_from_this(), done = std::move(done)] {
+        self->shut_down();
         if (done) done();
-    });
+    };
+    if (!strand_.try_run(end)) asio::post(strand_, std::move(end));
+}
+
+/// Nothing of the executor's context is held any more: handles may outlive it.
+inline void service::shut_down() {
+    if (std::exchange(shut_down_, true)) return;
+    ticker_.reset();
+    seeds_->stop();
+    engine_.stop();
+    transport_->stop();
+    publish();
+    seeds_.reset();
+    transport_.reset();
 }
 
 // ---- calls
+
+inline call_outcome service::check_size(std::string const& body, char const* what) const {
+    if (body.size() <= options_.limits.max_command_bytes) return {};
+    return failed(errc::too_large, std::string(what) + " has " + std::to_string(body.size()) +
+                                       " bytes; limits.max_command_bytes is " +
+                                       std::to_string(options_.limits.max_command_bytes));
+}
 
 inline call_ticket service::submit(command_request request, completion done) {
     call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
     bool const caller_waits = request.caller_waits;
     instant const at = now();
     instant const deadline = deadline_for(request.timeout);
-    if (request.body.size() > options_.limits.max_command_bytes)
-        calls_.reject(std::move(done), failed(errc::too_large, "the command has " + std::to_string(request.body.size()) +
-                                                                   " bytes; limits.max_command_bytes is " +
-                                                                   std::to_string(options_.limits.max_command_bytes)));
+    call_outcome why = check_size(request.body, "the command");
+    bool const creates = request.birth && (request.kind == command_kind::call || request.kind == command_kind::create);
+    if (why.ok() && creates) why = check_size(request.birth->body, "the command that creates the object");
+    if (!why.ok())
+        calls_.reject(std::move(done), std::move(why));
     else
         calls_.submit(ticket, std::move(request), std::move(done), at, deadline);
-    finish_late_calls();
-    wake_for(caller_waits);
+    called(caller_waits);
     return ticket;
 }
 
 inline call_ticket service::read(read_request request, completion done) {
     call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
-    instant const deadline = deadline_for(request.timeout);
-    if (request.birth && !calls_.is_created(*request.birth)) {
-        // The object is created first, so that a read finds what its handle promises.
-        command_request creation{command_kind::create, request.birth, {}, {}};
-        auto then = [self = shared_from_this(), ticket, deadline, done = std::move(done)](call_outcome&& outcome) mutable {
-            if (!outcome.ok()) return done(std::move(outcome));
-            self->add_read({std::move(done), ticket, deadline}, false);
-        };
-        calls_.submit(ticket, std::move(creation), std::move(then), now(), deadline);
-        finish_late_calls();
-        wake();
-    } else {
-        add_read({std::move(done), ticket, deadline}, request.caller_waits);
-    }
+    call_outcome why;
+    if (request.birth) why = check_size(request.birth->body, "the command that creates the object");
+    if (!why.ok())
+        calls_.reject(std::move(done), std::move(why));
+    else
+        calls_.read(ticket, std::move(request.birth), std::move(done), now(), deadline_for(request.timeout));
+    called(request.caller_waits);
     return ticket;
 }
 
-inline void service::add_read(pending_read r, bool caller_waits) {
-    {
-        std::unique_lock lock(reads_mutex_);
-        if (reads_closed_) {
-            lock.unlock();
-            return r.done(failed(errc::stopped, "the node was stopped before the read was made"));
-        }
-        caller_waits = caller_waits && new_reads_.empty();
-        new_reads_.push_back(std::move(r));
-    }
-    wake_for(caller_waits);
-}
-
-/// After `stop` nobody may run the strand or the apply thread, so whoever comes late ends its call here.
-inline void service::finish_late_calls() {
-    if (!stopped_) return;
+/// One at a time, so that `stop` ends after every completion that was there before: nobody may run the handlers' executor
+/// behind it.
+inline void service::run_finished() {
+    std::lock_guard const lock(finishing_);
     for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
 }
 
+inline void service::wait(waiter& w, std::chrono::nanoseconds timeout) {
+    if (apply_.wait(w, deadline_for(timeout))) return;
+    // Perhaps nobody runs the strand, which looks after deadlines otherwise.
+    calls_.expire(now());
+    run_finished();
+    w.sleep(); // It has its outcome, or is being given it.
+}
+
 inline void service::cancel(call_ticket ticket) {
-    if (calls_.cancel(ticket)) return wake();
+    bool const found = calls_.cancel(ticket);
+    run_finished();
+    if (!found || stopped_) return;
     asio::post(strand_, [weak = weak_from_this(), ticket] {
         auto const self = weak.lock();
-        if (!self) return;
-        self->on_wake(); // The read may not have been taken in yet.
-        if (self->engine_.cancel_read(ticket)) self->engine_.flush();
+        if (!self || self->shut_down_) return;
+        self->take_news(); // The read may not have been taken in yet.
+        (void)self->engine_.cancel_read(ticket);
+        self->engine_.flush();
     });
 }
 
 /// However many calls arrive before the strand looks, it is woken once: they leave together.
 inline void service::wake() {
-    if (wake_pending_.exchange(true)) return;
+    if (stopped_ || wake_pending_.exchange(true)) return;
     auto weak = weak_from_this();
     asio::post(strand_, [weak] {
         if (auto const self = weak.lock()) self->on_wake();
@@ -13853,25 +14355,35 @@ inline void service::wake() {
 
 /// A caller that waits, and waits alone, does the strand's work itself if it can: one wake-up less on its way. With
 /// others under way it is better to gather.
-inline void service::wake_for(bool caller_waits) {
+inline void service::called(bool caller_waits) {
+    if (stopped_ || caller_waits) run_finished(); // Refused; and after `stop` nobody else may be left to say so.
     bool const alone = caller_waits && calls_.pending_count() <= 1 && !stopped_;
-    if (!alone || !strand_.try_run([this] { on_wake(); })) wake();
+    if (!alone || !strand_.try_run([this] { on_wake(); })) return wake();
+    if (stopped_) (void)strand_.try_run([this] { shut_down(); }); // Perhaps `stop` found this thread inside.
 }
 
 inline void service::on_wake() {
     wake_pending_ = false;
+    if (shut_down_) return;
+    take_news();
+    engine_.flush();
+    run_finished();
+}
+
+/// Tells the engine what others have left for it.
+inline void service::take_news() {
     std::vector<pending_read> reads;
-    {
-        std::lock_guard const lock(reads_mutex_);
-        reads.swap(new_reads_);
-    }
+    for (auto const& r : calls_.take_reads())
+        reads.push_back({[this, ticket = r.ticket](call_outcome&& outcome) {
+                             if (auto f = calls_.end_read(ticket, std::move(outcome))) f->done(std::move(f->outcome));
+                         },
+                         r.ticket, r.deadline});
     if (!reads.empty()) engine_.add_reads(std::move(reads));
     if (disk_) take_disk_reports();
     if (auto report = apply_.take_report()) {
         engine_.on_applied(std::move(*report));
         publish();
     }
-    engine_.flush();
 }
 
 inline void service::take_disk_reports() {
@@ -13887,16 +14399,16 @@ inline void service::take_disk_reports() {
 // ---- time
 
 inline void service::arm_tick() {
-    ticker_.expires_after(std::max<std::chrono::milliseconds>(options_.heartbeat / 5, std::chrono::milliseconds(1)));
-    ticker_.async_wait([weak = weak_from_this()](asio::error_code failure) {
+    ticker_->expires_after(std::max<std::chrono::milliseconds>(options_.heartbeat / 5, std::chrono::milliseconds(1)));
+    ticker_->async_wait([weak = weak_from_this()](asio::error_code failure) {
         auto const self = weak.lock();
         if (self && !failure) self->on_tick();
     });
 }
 
 inline void service::on_tick() {
-    if (stopped_) return;
-    if (auto report = apply_.take_report()) engine_.on_applied(std::move(*report));
+    if (stopped_ || shut_down_) return;
+    take_news();
     engine_.tick();
     engine_.flush();
     publish();
@@ -13928,7 +14440,9 @@ inline bool service::wait_ready(std::chrono::nanoseconds timeout) {
         throw error(errc::would_deadlock, "wait_ready() on a thread that the node needs would wait for ever; call it from "
                                           "another thread");
     std::unique_lock lock(status_mutex_);
-    ready_changed_.wait_for(lock, timeout, [this] { return ready_ || stopped_.load(); });
+    // Bounded, because the largest durations would overflow the clock.
+    auto const patience = std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365));
+    ready_changed_.wait_for(lock, patience, [this] { return ready_ || stopped_.load(); });
     return ready_ && !stopped_;
 }
 
@@ -13971,30 +14485,19 @@ inline transport::events service::transport_events() {
 
 // ---- discovery
 
-inline void service::look_up_seeds() {
-    for (std::string const& seed : options_.seeds)
-        if (seed.starts_with("srv:")) schedule_lookup(seed, std::chrono::milliseconds(0));
+inline seed_watch::events service::seed_events() {
+    return {.named = [this](openreplica::endpoint const& where) { transport_->connect_seed(where); },
+            .omitted = [this](openreplica::endpoint const& where) { transport_->drop_seed(where); },
+            .settled = [this] { return ready_; },
+            .random = [this] { return random_(); },
+            .now = [this] { return now(); },
+            .log = [this](log_level level, std::string const& line) { log(level, line); }};
 }
 
-/// Asks DNS where to look. Its answers only add addresses: a failure or an empty answer takes none away, and nothing
-/// that it says founds a group.
-inline void service::schedule_lookup(std::string const& seed, std::chrono::milliseconds after) {
-    auto& timer = lookups_.emplace_back(std::make_unique<asio::steady_timer>(strand_, after));
-    timer->async_wait([weak = weak_from_this(), seed, raw = timer.get()](asio::error_code failure) {
-        auto const self = weak.lock();
-        if (failure || !self || self->stopped_) return;
-        std::erase_if(self->lookups_, [&](auto const& t) { return t.get() == raw; });
-        self->discovery_.async_lookup_seeds(seed, [weak, seed](dns::lookup_result found) {
-            auto const me = weak.lock();
-            if (!me || me->stopped_) return;
-            for (auto const& e : found.endpoints) me->transport_->connect_seed(e.address);
-            if (found.failure && !me->ready_) me->log(log_level::warning, seed + ": " + found.text);
-            // Until there is a group the floor is one second; afterwards the answer's own time to live, at least 30 s.
-            auto wait = std::chrono::milliseconds(1000);
-            if (me->ready_) wait = std::max<std::chrono::milliseconds>(found.ttl, std::chrono::seconds(30));
-            me->schedule_lookup(seed, wait + std::chrono::milliseconds(me->random_() % 250));
-        });
-    });
+inline std::vector<std::string> service::silent_seeds() const {
+    std::vector<std::string> all = seeds_->unanswered();
+    for (openreplica::endpoint const& where : transport_->silent_seeds()) all.push_back(to_string(where));
+    return all;
 }
 
 } // namespace openreplica::inline v0::runtime
@@ -14021,7 +14524,7 @@ struct disk_status {
     std::int64_t slowest_sync_us = 0; ///< of all groups since the node was opened
 };
 
-/// A picture of one node at one moment. `to_json` writes it for tools and logs.
+/// A picture of one node at one moment. `to_json` writes it for tools and logs, as a member and for nlohmann/json.
 struct node_status {
     std::string id;             ///< 32 hexadecimal digits
     std::string cluster;        ///< 32 hexadecimal digits; empty: belongs to no group yet
@@ -14037,9 +14540,15 @@ struct node_status {
     std::uint64_t applied = 0;  ///< highest slot applied to this replica's objects
     std::uint64_t log_start = 0; ///< lowest slot still in the log
     std::uint64_t digest = 0;   ///< hash chain over what was applied
-    std::uint64_t pending_calls = 0;
+    std::uint64_t pending_calls = 0; ///< calls and reads of this process without an outcome
     disk_status disk;
     std::string problem;        ///< why the node does not serve, and what to do; empty when it does
+    /// The object that could not be written as JSON at the last attempt: there is no new snapshot, so the log is kept.
+    /// Empty when nothing stands in the way.
+    std::string log_kept_by;
+
+    /// The same as a JSON object with these names.
+    [[nodiscard]] nlohmann::json to_json() const;
 };
 
 inline void to_json(nlohmann::json& j, voter_status const& v) {
@@ -14057,8 +14566,10 @@ inline void to_json(nlohmann::json& j, node_status const& s) {
          {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
          {"log_start", s.log_start}, {"digest", s.digest},   {"pending_calls", s.pending_calls},
          {"disk", s.disk},
-         {"problem", s.problem}};
+         {"problem", s.problem}, {"log_kept_by", s.log_kept_by}};
 }
+
+inline nlohmann::json node_status::to_json() const { return *this; }
 
 } // namespace openreplica::inline v0
 
@@ -14136,10 +14647,13 @@ public:
 /// @par Threads
 /// `node(options)` runs threads of its own; handlers without an executor of their own run on one that runs nothing
 /// else. `node(executor, options)` runs the protocol on the caller's executor: whoever runs it must not block in it.
-/// Either way the objects' methods run on a thread of the node's. All members are safe from any thread.
+/// Either way the objects' methods run one at a time, on a thread of the node's own or on one that waits in a blocking
+/// call. All members are safe from any thread; moving a node is not.
 ///
 /// @par Lifetime
 /// The destructor stops. Handles (`replicated<T>`) may outlive the node; their calls then end with `errc::stopped`.
+/// The context of a caller's executor must live until `stop()` has returned, and as long as asynchronous calls are made:
+/// their handlers run there. Handles that make none may outlive it.
 /// Movable: a moved-from node has no seat, and its members throw `errc::stopped`.
 class node {
 public:
@@ -14177,7 +14691,7 @@ public:
     node(node&& other) noexcept
         : group_(std::move(other.group_)), threads_(std::exchange(other.threads_, std::nullopt)),
           host_(std::exchange(other.host_, {})), service_(std::exchange(other.service_, nullptr)),
-          stopped_(std::exchange(other.stopped_, false)) {}
+          stopped_(other.stopped_.exchange(false)) {}
     node& operator=(node&& other) noexcept {
         if (this != &other) {
             stop();
@@ -14185,16 +14699,18 @@ public:
             threads_ = std::exchange(other.threads_, std::nullopt);
             host_ = std::exchange(other.host_, {});
             service_ = std::exchange(other.service_, nullptr);
-            stopped_ = std::exchange(other.stopped_, false);
+            stopped_ = other.stopped_.exchange(false);
         }
         return *this;
     }
     ~node() { stop(); }
 
     /// Leaves the group's service: every pending call ends with an outcome, all connections are closed, the node's own
-    /// threads end. On a caller's executor it returns at once and the rest happens there. May be called again.
+    /// threads end. On a caller's executor it returns at once; whether somebody runs it makes no difference, unless one
+    /// of its threads is at work for the node just now: then the connections are closed there. May be called again, also
+    /// by several threads; the first one does it.
     void stop() noexcept {
-        if (!service_ || std::exchange(stopped_, true)) return;
+        if (!service_ || stopped_.exchange(true)) return;
         if (!threads_) return service_->stop();
         std::promise<void> closed;
         service_->stop([&closed] { closed.set_value(); });
@@ -14239,7 +14755,7 @@ private:
     std::optional<detail::own_threads> threads_;
     object::host host_;
     std::shared_ptr<runtime::service> service_;
-    bool stopped_ = false;
+    std::atomic<bool> stopped_ = false;
 };
 
 inline node_status node::status() const {
@@ -14269,6 +14785,7 @@ inline node_status node::status() const {
     out.disk = {disk.directory, states[static_cast<std::size_t>(disk.state)], disk.log_bytes, disk.snapshot.value,
                 disk.last_sync.count(), disk.slowest_sync.count()};
     out.problem = s.problem.empty() ? disk.problem : s.problem;
+    out.log_kept_by = s.log_kept_by;
     return out;
 }
 
@@ -14402,7 +14919,7 @@ inline runtime::call_ticket start(target const& t, call_plan plan, runtime::gate
         outcome = std::move(o);
         waiter.finish();
     });
-    t.gateway().wait(waiter);
+    t.gateway().wait(waiter, t.options.timeout);
     if (!outcome.ok()) throw error(outcome.code, outcome.text);
     return outcome;
 }
@@ -14435,6 +14952,7 @@ struct initiation {
 
     template <class Handler>
     void operator()(Handler&& handler, call_plan plan) {
+        auto const open = aim.gateway().hold_open();
         auto const own = asio::get_associated_executor(handler, get_executor());
         auto slot = asio::get_associated_cancellation_slot(handler);
         std::shared_ptr<cancellation> cancel;
@@ -14593,7 +15111,8 @@ struct local_caller {
         static_assert(Method::is_read, "openreplica: local() offers const methods only: a change must go through the log; "
                                        "call it with ->");
         if constexpr (Method::is_read && check_call<Method, A...>()) {
-            (void)aim.gateway();
+            if (aim.gateway().is_stopped())
+                throw error(errc::stopped, "the node was stopped; its replica is no longer kept up to date");
             auto owned = own_arguments<Method>(std::forward<A>(args)...);
             return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
         }

@@ -33,7 +33,7 @@ expect() { # PROGRAM: runs it and looks at what it says
 stage() { # BUILD SYSTEM: installs into $work/stage-SYSTEM, once
     [ ! -d "$work/stage-$1" ] || return 0
     if [ "$1" = cmake ]; then
-        cmake -S "$work/source" -B "$work/build-cmake" -DOPENREPLICA_BUILD_TESTS=OFF -DOPENREPLICA_BUILD_EXAMPLES=OFF \
+        cmake -G Ninja -S "$work/source" -B "$work/build-cmake" -DOPENREPLICA_BUILD_TESTS=OFF -DOPENREPLICA_BUILD_EXAMPLES=OFF \
             -DCMAKE_INSTALL_PREFIX="$work/stage-cmake"
         cmake --install "$work/build-cmake"
     else
@@ -44,7 +44,7 @@ stage() { # BUILD SYSTEM: installs into $work/stage-SYSTEM, once
 }
 build_with_cmake() { # NAME ARGUMENT…
     program "$1"
-    cmake -S . -B build "${launcher[@]}" "${@:2}"
+    cmake -G Ninja -S . -B build "${launcher[@]}" "${@:2}"
     cmake --build build
     expect build/outside
 }
@@ -65,7 +65,7 @@ route() {
             return 1
         fi
         program "$1"
-        cmake -S . -B build -DROUTE=package -DCMAKE_PREFIX_PATH="$work/elsewhere" ;;
+        cmake -G Ninja -S . -B build -DROUTE=package -DCMAKE_PREFIX_PATH="$work/elsewhere" ;;
     cmake-subdirectory)
         build_with_cmake "$1" -DROUTE=subdirectory -DOPENREPLICA_SOURCE="$work/source" ;;
     cmake-fetch)

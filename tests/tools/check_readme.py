@@ -3,7 +3,9 @@
 
 Every ```cpp and ```sh block of the README is preceded by a comment that says what happens to it:
 
-  <!-- build: NAME -->          a complete program: saved as NAME.cpp, compiled to NAME
+  <!-- build: NAME -->          a complete program: saved as NAME.cpp, compiled to NAME, and run: it ends by itself,
+                                soon and with status 0
+  <!-- build: NAME, prints: … --> the same, and it prints exactly this; ` | ` stands between two lines
   <!-- build: NAME              a fragment: the lines of this comment are the program around it,
   … @snippet@ …                 and the line @snippet@ is where the fragment goes
   -->
@@ -11,7 +13,7 @@ Every ```cpp and ```sh block of the README is preceded by a comment that says wh
                                 NAME.cpp and NAME of the blocks above
   <!-- not run: WHY -->         nothing
 
-A block (of any language) after <!-- output --> is compared with what the last commands printed: each of its lines must
+A block (of any language) after <!-- output --> is compared with what the last program or commands printed: each of its lines must
 occur, in this order; `…` in it stands for anything.
 
   check_readme.py [FILE]        README.md by default
@@ -24,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 
+PROGRAM_LIMIT_S = 20
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAGS = ["-std=c++20", "-O0", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror", "-pthread"]
 BLOCK = re.compile(r"(?:<!--[ ]*(?P<mark>(?:build|run|output|not run)\b.*?)-->\s*\n)?^```(?P<language>\w*)[^\n]*\n"
@@ -44,8 +47,10 @@ def run(command, folder, seconds, **more):
 
 
 def build(mark, text, folder, compiler):
+    """Compiles a program and runs it; returns what it printed."""
     first, _, around = mark.partition("\n")
-    name = first.split(":", 1)[1].strip()
+    name, _, prints = first.split(":", 1)[1].partition(", prints:")
+    name = name.strip()
     if not re.fullmatch(r"\w+", name):
         raise Failure(f"'{name}' is no name for a program")
     if around.strip():
@@ -56,6 +61,13 @@ def build(mark, text, folder, compiler):
     made = run([*compiler, *FLAGS, f"-I{ROOT}/include", f"{name}.cpp", "-o", name], folder, 120)
     if made.returncode:
         raise Failure(f"does not compile:\n{made.stdout[-4000:]}")
+    done = run([f"./{name}"], folder, PROGRAM_LIMIT_S)
+    if done.returncode:
+        raise Failure(f"ended with {done.returncode}:\n{done.stdout[-4000:]}")
+    expected = prints.strip().replace(" | ", "\n")
+    if expected and done.stdout.strip() != expected:
+        raise Failure(f"is said to print\n{expected}\nand printed\n{done.stdout[-4000:]}")
+    return done.stdout
 
 
 def compare(expected, printed):
@@ -73,7 +85,7 @@ def check(text, folder, compiler):
         what = f"line {text.count(chr(10), 0, block.start('text'))} ({mark.splitlines()[0] if mark else language})"
         try:
             if mark.startswith("build:"):
-                build(mark, block["text"], folder, compiler)
+                printed = build(mark, block["text"], folder, compiler)
             elif mark == "run":
                 done = run(["bash", "-euo", "pipefail", "-c", block["text"]], folder, 300)
                 printed = done.stdout
@@ -81,7 +93,7 @@ def check(text, folder, compiler):
                     raise Failure(f"ended with {done.returncode}:\n{printed[-4000:]}")
             elif mark == "output":
                 if printed is None:
-                    raise Failure("there were no commands before this output")
+                    raise Failure("nothing ran before this output")
                 compare(block["text"], printed)
             elif mark.startswith("not run:") or (not mark and language not in ("cpp", "sh")):
                 continue
@@ -101,12 +113,20 @@ def self_test():
     run_p = "<!-- run -->\n```sh\n./p\n```\n"
     cases = [
         (program + fragment + run_p + "<!-- output -->\n```\na … b\n```\n", 4, 0),
+        (program + "<!-- output -->\n```\na 7 b\n```\n", 2, 0),
+        (program.replace(": p", ": p, prints: a 7 b"), 1, 0),
+        (program.replace(": p", ": p, prints: a 7"), 0, 1),
+        (program.replace(": p", ": p, prints: 1 | 2").replace("a 7 b", "1\\n2"), 1, 0),
         ("<!-- build: p -->\n```cpp\nint main() { return x; }\n```\n", 0, 1),
+        ("<!-- build: p -->\n```cpp\nint main() { return 3; }\n```\n", 0, 1),
+        ("<!-- build: p -->\n```cpp\n#include <unistd.h>\nint main() { pause(); }\n```\n", 0, 1),
         (program + run_p + "<!-- output -->\n```\na 8 b\n```\n", 2, 1),
         ("<!-- run -->\n```sh\nfalse\ntrue\n```\n", 0, 1),
         ("```cpp\nint x;\n```\n", 0, 1),
         ("<!-- not run: needs a network -->\n```sh\nfalse\n```\n```text\nhello\n```\n", 0, 0),
     ]
+    global PROGRAM_LIMIT_S
+    PROGRAM_LIMIT_S = 3
     bad = 0
     for text, passed, failed in cases:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Lists test sources for meson.build, which has no glob: relative to tests/, by the rules of tests/CMakeLists.txt."""
+"""Lists test sources for meson.build, which has no glob: relative to tests/, by the rules of tests/CMakeLists.txt.
+
+`find_sources.py corpus NAME` lists the inputs that the fuzz target NAME begins with.
+"""
 import pathlib
 import re
 import sys
@@ -41,6 +44,8 @@ if what == "unit-core":
     print("\n".join(core))
 elif what == "unit-all":
     print("\n".join(name for name in glob("unit/**/*.cpp") if name not in core and name != MAIN))
+elif what == "corpus":
+    print("\n".join(str(TESTS / name) for name in glob(f"fuzz/corpus/{sys.argv[2]}/*")))
 else:
     for suite, name, sources in programs():
         print(suite, name, *sources)

@@ -6,12 +6,13 @@
 # build   g++, CMake, Asio, nlohmann/json, doctest: enough for `cmake --build` and the unit tests
 # dns     the DNS servers that the discovery tests and the demo talk to (they are started by the tests, never as services)
 # demo    build, and dnsmasq
-# full    build, dns, and what the whole suite uses besides: clang, Meson, iproute2, clang-format
+# full    build, dns, and what the whole suite uses besides: clang, its symbolizer (tsan.supp names functions), Meson,
+#         iproute2, clang-format
 set -eu
 
 build="g++ cmake ninja-build pkg-config python3 libasio-dev nlohmann-json3-dev doctest-dev ccache"
 dns="dnsmasq-base bind9 bind9-dnsutils knot unbound"
-full="$build $dns clang-16 libclang-rt-16-dev meson iproute2 clang-format procps"
+full="$build $dns clang-16 llvm-16 libclang-rt-16-dev meson iproute2 clang-format procps"
 
 wanted=
 [ $# -gt 0 ] || set -- build
@@ -41,8 +42,13 @@ done
 echo "setup.sh: installing$missing"
 as_root=
 if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || { echo "setup.sh: run me as root, or install sudo; missing:$missing" >&2; exit 1; }
-    as_root=sudo
+    # Never `sudo` alone: in the background nobody sees it ask for a password.
+    if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null; then
+        echo "setup.sh: this needs root, and sudo would ask for a password; run by hand, as root:" >&2
+        echo "    apt-get update && apt-get install --no-install-recommends$missing" >&2
+        exit 1
+    fi
+    as_root="sudo -n"
 fi
 
 # The DNS servers bring services that would start and take port 53; this file is how Debian is told not to.

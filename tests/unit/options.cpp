@@ -183,7 +183,27 @@ TEST_CASE("an address that others reach needs a clear word, because there is no 
             {"listen \"127.example.com:7000\"", [](auto& o) { o.listen = "127.example.com:7000"; }},
             {"listen \"example.com:7000\"", [](auto& o) { o.listen = "example.com:7000"; }}},
            errc::bad_option);
-    accept({{"plaintext", [](auto& o) { o.listen = "0.0.0.0:7000", o.allow_plaintext = true; }}});
+    accept({{"plaintext", [](auto& o) { o.listen = "10.0.0.1:7000", o.allow_plaintext = true; }}});
+}
+
+TEST_CASE("an address that names every interface needs one that others can be told") {
+    auto const open = [](std::string listen) {
+        return [listen](auto& o) { o.listen = listen, o.allow_plaintext = true; };
+    };
+    expect({{"set advertise", open("0.0.0.0:7000")},
+            {"listen \"[::]:0\" names every address", open("[::]:0")},
+            {"set advertise", open("[0:0:0:0:0:0:0:0]:7000")}},
+           errc::bad_option);
+    accept({{"told", [=](auto& o) { open("0.0.0.0:7000")(o), o.advertise = "a.example.com:7000"; }},
+            {"a real one", open("10.0.0.1:7000")},
+            {"IPv6", open("[fd00::1]:7000")}});
+}
+
+TEST_CASE("the number of pending calls has an upper bound") {
+    expect({{"limits.max_pending_calls must be at most 1048576",
+             [](auto& o) { o.limits.max_pending_calls = (1u << 20) + 1; }}},
+           errc::bad_option);
+    accept({{"at it", [](auto& o) { o.limits.max_pending_calls = 1u << 20; }}});
 }
 
 TEST_CASE("what this version does not implement is refused, not ignored") {

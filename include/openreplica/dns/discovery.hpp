@@ -6,6 +6,7 @@
 
 #include <asio/ip/tcp.hpp>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <optional>
@@ -116,8 +117,13 @@ private:
             }
     }
     static void add_address(target_state& t, record const& rr) {
-        if (auto const* v4 = std::get_if<a_data>(&rr.data)) t.addresses[0].push_back(address_text(*v4));
-        if (auto const* v6 = std::get_if<aaaa_data>(&rr.data)) t.addresses[1].push_back(address_text(*v6));
+        if (auto const* v4 = std::get_if<a_data>(&rr.data)) add_address(t, 0, address_text(*v4));
+        if (auto const* v6 = std::get_if<aaaa_data>(&rr.data)) add_address(t, 1, address_text(*v6));
+    }
+    static void add_address(target_state& t, std::size_t family, std::string text) {
+        auto& list = t.addresses[family];
+        if (t.addresses[0].size() + t.addresses[1].size() == max_addresses_per_target) return;
+        if (std::find(list.begin(), list.end(), text) == list.end()) list.push_back(std::move(text));
     }
     [[nodiscard]] static bool has_address(target_state const& t) {
         return !t.addresses[0].empty() || !t.addresses[1].empty();
@@ -165,9 +171,7 @@ private:
             }
             for (auto const& entry : found) {
                 auto const address = entry.endpoint().address();
-                auto& list = t.addresses[address.is_v6() ? 1 : 0];
-                std::string text = address.to_string();
-                if (std::find(list.begin(), list.end(), text) == list.end()) list.push_back(std::move(text));
+                add_address(t, address.is_v6() ? 1 : 0, address.to_string());
             }
             self->on_target_part(t);
         };
@@ -250,7 +254,8 @@ private:
 ///
 /// Addresses come from the additional section when the server sent them for a target, otherwise from a query: to the
 /// configured `dns_server`, or without one to the system's resolver. IPv4 addresses of a target stand before its IPv6
-/// ones. Targets that have no address are left out while another has one. At most 64 targets are used.
+/// ones. Targets that have no address are left out while another has one. At most 64 targets with 8
+/// addresses each are used.
 ///
 /// What it finds is a hint whom to ask to join, never proof of membership, and no failure permits founding a group.
 ///

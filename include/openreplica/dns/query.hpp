@@ -35,7 +35,7 @@ template <class Entropy>
 struct reply_verdict {
     enum kind {
         foreign,   ///< not an answer to this query: a forgery, a late answer to another one; wait for a better packet
-        broken,    ///< carries the right id but is no message; wait for a better packet, but remember why
+        broken,    ///< carries the right id but is no message, or asks in other letter case: wait, but remember why
         truncated, ///< the answer, cut to fit UDP: ask again over TCP
         accepted,  ///< the answer
         no_edns,   ///< the server does not understand EDNS: ask again without
@@ -46,8 +46,9 @@ struct reply_verdict {
 
 namespace detail {
 
+/// The reply repeats the question; its letter case is another matter.
 [[nodiscard]] inline bool echoes(message const& reply, query const& q) {
-    return reply.questions.size() == 1 && reply.questions.front().qname.identical(q.asked.qname) &&
+    return reply.questions.size() == 1 && reply.questions.front().qname == q.asked.qname &&
            reply.questions.front().type == q.asked.type && reply.questions.front().klass == q.asked.klass;
 }
 
@@ -67,6 +68,9 @@ namespace detail {
     // query without EDNS, which is judged as strictly as any other.
     bool const bare = start.value->questions.empty() && complains;
     if (!bare && !detail::echoes(*start.value, q)) return {};
+    if (!bare && !start.value->questions.front().qname.identical(q.asked.qname))
+        return {
+            reply_verdict::broken, {}, "reply in other letter case: a DNS server or middlebox changes the question"};
     if (complains && q.with_edns) return {reply_verdict::no_edns, {}, {}};
     if (h->truncated) return {reply_verdict::truncated, {}, {}};
     auto whole = decode(bytes);

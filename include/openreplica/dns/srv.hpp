@@ -18,6 +18,8 @@ namespace openreplica::inline v0::dns {
 
 /// The most targets that one answer may bring in.
 inline constexpr std::size_t max_targets = 64;
+/// The most addresses that one target may bring in; the first ones count.
+inline constexpr std::size_t max_addresses_per_target = 8;
 inline constexpr std::chrono::seconds min_ttl{1};
 inline constexpr std::chrono::seconds max_ttl{300};
 
@@ -44,11 +46,16 @@ inline constexpr std::chrono::seconds max_ttl{300};
     return srv_name;
 }
 
-/// True when `target` shares the parent domain of the service: for `bank.example.org` that is `example.org`, for a
-/// domain of one or two labels it is the domain itself (the rule of the MongoDB specification).
-[[nodiscard]] inline bool in_same_domain(name const& srv_name, name const& target) {
+/// Where the hosts of a service must lie: for `bank.example.org` that is `example.org`, for a domain of one or two
+/// labels it is the domain itself (the rule of the MongoDB specification).
+[[nodiscard]] inline name trusted_domain(name const& srv_name) {
     name const domain = served_domain(srv_name);
-    return target.is_within(domain.label_count() >= 3 ? domain.parent() : domain);
+    return domain.label_count() >= 3 ? domain.parent() : domain;
+}
+
+/// True when `target` lies in the trusted domain of the service.
+[[nodiscard]] inline bool in_same_domain(name const& srv_name, name const& target) {
+    return target.is_within(trusted_domain(srv_name));
 }
 
 namespace detail {
@@ -104,7 +111,7 @@ template <class Entropy>
 struct target_selection {
     std::vector<srv_data> targets;
     std::optional<lookup_error> failure;
-    std::string_view reason; ///< with `failure`: what was wrong with every record
+    std::string reason; ///< with `failure`: what was wrong with a record
 };
 
 /// Drops what must not be used: port 0, the target ".", a target that is an address, duplicates, and, when asked,
@@ -125,7 +132,9 @@ struct target_selection {
         } else if (detail::looks_like_address(srv->target)) {
             out.reason = "an SRV target must be a host name with an A or AAAA record, not an IP address";
         } else if (require_same_domain && !in_same_domain(srv_name, srv->target)) {
-            out.reason = "an SRV target lies outside the service's domain, which require_same_domain forbids";
+            out.reason = "the SRV target " + srv->target.to_string() +
+                         " lies outside the domain of the service; name a host in " +
+                         trusted_domain(srv_name).to_string() + " there";
         } else if (std::none_of(out.targets.begin(), out.targets.end(), same)) {
             out.targets.push_back(*srv);
         }

@@ -68,7 +68,7 @@ inline runtime::call_ticket start(target const& t, call_plan plan, runtime::gate
         outcome = std::move(o);
         waiter.finish();
     });
-    t.gateway().wait(waiter);
+    t.gateway().wait(waiter, t.options.timeout);
     if (!outcome.ok()) throw error(outcome.code, outcome.text);
     return outcome;
 }
@@ -101,6 +101,7 @@ struct initiation {
 
     template <class Handler>
     void operator()(Handler&& handler, call_plan plan) {
+        auto const open = aim.gateway().hold_open();
         auto const own = asio::get_associated_executor(handler, get_executor());
         auto slot = asio::get_associated_cancellation_slot(handler);
         std::shared_ptr<cancellation> cancel;
@@ -259,7 +260,8 @@ struct local_caller {
         static_assert(Method::is_read, "openreplica: local() offers const methods only: a change must go through the log; "
                                        "call it with ->");
         if constexpr (Method::is_read && check_call<Method, A...>()) {
-            (void)aim.gateway();
+            if (aim.gateway().is_stopped())
+                throw error(errc::stopped, "the node was stopped; its replica is no longer kept up to date");
             auto owned = own_arguments<Method>(std::forward<A>(args)...);
             return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
         }

@@ -52,6 +52,7 @@ class object_space final : public runtime::state_machine {
     slot applied_;
     std::uint64_t digest_ = 0;
     call_outcome stop_reason_;
+    mutable std::string obstacle_; ///< of the last snapshot
     // For readers on other threads.
     std::atomic<std::uint64_t> read_slot_ = 0;
     std::atomic<std::uint64_t> read_clock_ = 0;
@@ -65,7 +66,7 @@ public:
     std::optional<runtime::applied_command> apply(slot at, log_time stamp, envelope const& command) override {
         // Stamps of different leaders may overlap; the log's clock does not go back.
         clock_ = std::max(clock_, stamp);
-        runtime::applied_command done{command.session, command.seq, 0, {}};
+        runtime::applied_command done{command.session, command.seq, 0, true, {}};
         try {
             if (!run(at, command, done)) return std::nullopt;
         } catch (std::bad_alloc const&) {
@@ -81,6 +82,7 @@ public:
     }
 
     [[nodiscard]] std::optional<std::string> snapshot() const override;
+    [[nodiscard]] std::string snapshot_obstacle() const override { return obstacle_; }
     [[nodiscard]] bool restore(std::string_view text) override;
 
     [[nodiscard]] std::uint64_t digest() const override { return digest_; }

@@ -45,6 +45,7 @@ inline bool object_space::run(slot at, envelope const& command, runtime::applied
         return true;
     }
     if (!s->holds(command.seq)) {
+        done.stored = false;
         done.outcome =
             failed(errc::overloaded, "too many calls of the session are not acknowledged; take outcomes first");
         return true;

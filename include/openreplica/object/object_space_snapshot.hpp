@@ -31,13 +31,15 @@ struct object_space::snapshot_access {
         ((out += std::exchange(separator, ','), codec<V>::write(out, v)), ...);
     }
 
-    static void write_objects(std::string& out, directory const& objects) {
+    /// `at` names the object that is being written, for when that fails.
+    static void write_objects(std::string& out, directory const& objects, std::string& at) {
         std::vector<instance_base const*> sorted;
         for (auto const& [id, object] : objects) sorted.push_back(object.get());
         std::ranges::sort(sorted, {}, [](auto const* o) -> std::string const& { return o->name(); });
         out += '[';
         for (auto const* object : sorted) {
             if (out.back() != '[') out += ',';
+            at = object->name();
             write_list(out, object->name(), object->type().name);
             out += ',';
             object->type().write_state(*object, out);
@@ -121,21 +123,25 @@ struct object_space::snapshot_access {
 };
 
 inline std::optional<std::string> object_space::snapshot() const {
-    for (auto const& [id, object] : objects_)
-        if (object->type().write_state == nullptr) return std::nullopt;
     try {
+        for (auto const& [id, object] : objects_)
+            if (object->type().write_state == nullptr) {
+                obstacle_ = object->name();
+                return std::nullopt;
+            }
+        obstacle_ = "the table of sessions";
         std::string out;
         snapshot_access::write_list(out, snapshot_format, applied_, clock_, digest_);
         out += ',';
-        snapshot_access::write_objects(out, objects_);
+        snapshot_access::write_objects(out, objects_, obstacle_);
         out += ',';
         snapshot_access::write_sessions(out, sessions_);
         out += ']';
+        obstacle_.clear();
         return out;
-    } catch (std::bad_alloc const&) {
-        throw;
-    } catch (std::exception const&) {
-        return std::nullopt; // An object holds what JSON cannot: a NaN, or text that is no UTF-8.
+    } catch (...) {
+        // An object holds what JSON cannot (a NaN, text that is no UTF-8), its `to_json` threw, or memory is short.
+        return std::nullopt;
     }
 }
 
@@ -165,7 +171,7 @@ inline bool object_space::restore(std::string_view text) {
         return true;
     } catch (std::bad_alloc const&) {
         throw;
-    } catch (std::exception const&) {
+    } catch (...) { // `from_json` is user code and may throw anything.
         return false;
     }
 }

@@ -1,6 +1,7 @@
 // The replicated table of sessions: what makes a call run at most once.
 #pragma once
 
+#include <openreplica/types/envelope.hpp>
 #include <openreplica/types/ids.hpp>
 #include <openreplica/types/mutation.hpp>
 #include <openreplica/types/outcome.hpp>
@@ -18,9 +19,7 @@ namespace openreplica::inline v0::object {
 
 // Format constants: every replica must decide alike.
 
-/// A session's calls are numbered within this distance of the lowest one that is not acknowledged. A caller that
-/// refuses further calls by itself never meets the limit here.
-inline constexpr std::uint64_t session_window = 65536;
+using v0::session_window; // A caller that holds further calls back by itself never meets it here.
 /// Bytes of stored results at which a session's calls are refused until some are acknowledged.
 inline constexpr std::size_t session_bytes = std::size_t{8} << 20;
 /// Sessions open at one time.

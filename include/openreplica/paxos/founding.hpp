@@ -90,6 +90,9 @@ public:
     void met_self(instant now) {
         if (!met_self_) met_self_ = now;
     }
+    /// Seeds that have not answered, as a person knows them. A lone founder waits for all of them: whoever is silent may
+    /// belong to the group that it would found a second time.
+    void seeds_silent(std::vector<std::string> silent) { silent_seeds_ = std::move(silent); }
     /// Everything written so far is durable.
     void persisted() { durable_ = true; }
     /// The group has chosen its first entry: this node's quest is over.
@@ -129,6 +132,12 @@ public:
         if (options_.founders == 1 && !met_self_)
             return "this node would found a group alone, but no seed has led back to it, so that nobody knows whether there "
                    "is a group already: check the seeds and DNS, or give the founder no seeds";
+        if (options_.founders == 1 && !silent_seeds_.empty()) {
+            std::string silent;
+            for (std::string const& s : silent_seeds_) silent += " " + s;
+            return "this node would found a group alone, but these seeds are silent and may belong to one:" + silent +
+                   "; start them, or take them out of the seeds or DNS";
+        }
         auto const met = 1 + std::count_if(heard_.begin(), heard_.end(), [&](auto const& i) { return is_candidate(i.second); });
         return "founding: " + std::to_string(met) + " of " + std::to_string(options_.founders) +
                " founders have met; check that the others run, and the seeds";
@@ -180,8 +189,10 @@ private:
     void consider_offering(instant now, cluster_id fresh_cluster) {
         if (options_.founders == 0 || options_.founders > max_voters) return;
         // Silence founds nothing: a lone founder must have been led to itself by its seeds, so that they are known to
-        // work, and have found nobody else there.
-        if (options_.founders == 1 && options_.has_seeds && (!met_self_ || now - *met_self_ < 2 * options_.fresh)) return;
+        // work, and everybody else there must have said that it has no group either, or another.
+        if (options_.founders == 1 && options_.has_seeds &&
+            (!met_self_ || now - *met_self_ < 2 * options_.fresh || !silent_seeds_.empty()))
+            return;
         if (hears_of_another({}, now)) return;
         auto members = agreed_members();
         if (!members || members->front().id != self_.id) return;
@@ -343,6 +354,7 @@ private:
     std::optional<welcome> joined_;
     bool durable_ = true;
     std::optional<instant> met_self_;
+    std::vector<std::string> silent_seeds_;
     instant next_try_;
     founding_output out_;
 };

@@ -45,7 +45,10 @@ struct candidate {
         if (r.complete) return;
         if (m.chunk == 0) r = report{0, false, m.chosen, {}};
         slot const end = r.entries.empty() ? r.chosen : r.entries.back().at;
-        bool const continues = m.entries.empty() || m.entries.front().at == end.next();
+        slot expected = end.next();
+        bool const continues = std::all_of(m.entries.begin(), m.entries.end(), [&](entry const& e) {
+            return e.at == std::exchange(expected, expected.next()); // A hole would be filled in `merge`, however wide.
+        });
         if (m.chunk != r.next_chunk || m.chosen != r.chosen || !continues) return;
         r.entries.insert(r.entries.end(), m.entries.begin(), m.entries.end());
         ++r.next_chunk;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,7 +15,8 @@
 
 namespace openreplica::inline v0::runtime {
 
-/// Work for the thread that runs user code, in this order: install, entries, snapshot, completions.
+/// Work for the thread that runs user code, in this order: install, entries, snapshot, completions of reads. A read's
+/// outcome carries its read point in `at`.
 struct apply_batch {
     std::optional<paxos::snapshot> install;
     std::vector<paxos::entry> entries;
@@ -33,8 +35,12 @@ struct apply_report {
     std::uint64_t digest = 0;
     std::optional<log_time> next_deadline;
     std::vector<std::pair<std::uint64_t, session_id>> opened; ///< opener's number, session
+    bool session_used = false;          ///< a command of this process's session was applied
     bool session_gone = false;          ///< a command of this process's session was refused as expired
+    bool calls_can_go = false;          ///< this process's calls wait for the strand only
+    bool snapshot_tried = false;        ///< the batch asked for a snapshot and had its turn
     std::optional<paxos::snapshot> snapshot;
+    std::string log_kept_by;            ///< the object that could not be written as JSON at the last attempt; or empty
     bool install_ended = false;               ///< the batch that brought a snapshot has had its turn
     std::optional<paxos::snapshot> installed; ///< that snapshot, if it was taken
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
@@ -53,7 +59,15 @@ public:
         for (paxos::entry const& e : work.entries) apply(e, now, report);
         if (!work.entries.empty()) calls_.clock(stamp_, now);
         if (work.take_snapshot) take_snapshot(report);
-        for (finished_call& f : work.finished) f.done(std::move(f.outcome));
+        for (finished_call& f : work.finished) {
+            if (f.outcome.ok() && (!problem_.empty() || applied_ < f.outcome.at))
+                f.outcome = failed(problem_code_, "this replica does not hold the read point: " + problem_);
+            f.done(std::move(f.outcome));
+        }
+        // What waited for an object that could not be made.
+        for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
+        report.calls_can_go = calls_.has_work();
+        report.log_kept_by = log_kept_by_;
         report.applied = applied_;
         report.stamp = stamp_;
         report.digest = machine_.digest();
@@ -81,36 +95,50 @@ private:
         std::optional<applied_command> did;
         if (command) did = machine_.apply(e.at, std::max(stamp_, e.what.stamp), *command);
         if (!did) {
+            if (command) problem_code_ = machine_.stop_reason().code;
             problem_ = command ? machine_.stop_reason().text
                                : "slot " + std::to_string(e.at.value) + " holds a command of a format that this program "
                                  "does not know; it has stopped applying and must be replaced by a newer version";
             return false;
         }
-        if (did->opener != 0) report.opened.emplace_back(did->opener, did->session);
-        if (did->outcome.code == errc::session_expired && did->session == calls_.session()) report.session_gone = true;
-        if (auto done = calls_.complete(did->session, did->seq, std::move(did->outcome), now))
+        if (did->opener != 0 && did->outcome.ok()) report.opened.emplace_back(did->opener, did->session);
+        if (did->session == calls_.session())
+            (did->outcome.code == errc::session_expired ? report.session_gone : report.session_used) = true;
+        if (auto done = calls_.complete(did->session, did->seq, std::move(did->outcome), now, did->stored))
             done->done(std::move(done->outcome));
         return true;
     }
 
+    /// A replica with a problem may have stopped within a slot: its state is nobody's.
     void take_snapshot(apply_report& report) {
+        report.snapshot_tried = true;
+        if (!problem_.empty()) return;
         auto text = machine_.snapshot();
+        log_kept_by_ = text ? std::string() : machine_.snapshot_obstacle();
         if (text) report.snapshot = paxos::snapshot{applied_, behind_, stamp_, {}, shared_bytes(std::move(*text))};
     }
 
     void install(paxos::snapshot s, apply_report& report) {
         report.install_ended = true;
         if (s.at <= applied_) return;
-        if (!machine_.restore(s.state.view())) {
-            problem_ = "the snapshot of slot " + std::to_string(s.at.value) + " cannot be read by this program; it must be "
-                       "replaced by a version that knows the group's types";
-            return;
-        }
+        if (!restore(s)) return;
         applied_ = s.at;
         stamp_ = s.stamp;
         behind_ = s.behind;
         problem_.clear();
         report.installed = std::move(s);
+    }
+
+    [[nodiscard]] bool restore(paxos::snapshot const& s) {
+        std::string const which = "the snapshot of slot " + std::to_string(s.at.value);
+        try {
+            if (machine_.restore(s.state.view())) return true;
+            problem_ = which + " cannot be read by this program; it must be replaced by a version that knows the group's "
+                               "types";
+        } catch (std::bad_alloc const&) {
+            problem_ = "out of memory while taking up " + which + "; give this replica more memory and restart it";
+        }
+        return false;
     }
 
     state_machine& machine_;
@@ -119,6 +147,8 @@ private:
     log_time stamp_;
     ballot behind_; ///< the highest ballot of an applied entry
     std::string problem_;
+    errc problem_code_ = errc::needs_upgrade;
+    std::string log_kept_by_;
 };
 
 } // namespace openreplica::inline v0::runtime

@@ -11,10 +11,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <deque>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -36,9 +38,12 @@ struct finished_call {
 /// A code that says "no effect" is given only when every attempt was refused or none was made. A call that was sent and
 /// has neither a result nor that proof at its deadline ends with `outcome_unknown`.
 ///
+/// Linearizable reads are calls too: they wait for their object, count against the limit and end at their deadline. What
+/// differs is where they go: `take_reads` hands them to whoever asks the group for a read point.
+///
 /// @par Thread safety
-/// Safe from any thread. Completions are not run here: `take_finished` hands them out, and `complete` gives back the one
-/// to run.
+/// Safe from any thread. Completions are not run here: `take_finished` hands them out, and `complete` and `end_read` give
+/// back the one to run.
 class calls {
 public:
     explicit calls(std::size_t max_pending) : max_pending_(max_pending) {}
@@ -53,16 +58,36 @@ public:
     /// every call that waits for the same.
     void submit(call_ticket ticket, command_request request, gateway::completion done, instant now, instant deadline) {
         std::lock_guard const lock(mutex_);
-        pending c{std::move(request), std::move(done), ticket, deadline};
-        if (stopped_) {
-            finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
-        } else if (waiting_.size() + open_count_ >= max_pending_) {
-            finish(std::move(c), failed(errc::overloaded, "too many calls are pending on this node (limits.max_pending_calls); "
-                                                          "wait for some to finish"));
-        } else {
-            earliest_ = std::min(earliest_, deadline);
-            admit(std::move(c), now);
-        }
+        take_in({std::move(request), std::move(done), ticket, deadline}, now);
+    }
+
+    /// Takes a read. With a birth that is not known to have happened the object is made first, so that the read finds
+    /// what its handle promises.
+    void read(call_ticket ticket, std::shared_ptr<object_birth> birth, gateway::completion done, instant now,
+              instant deadline) {
+        std::lock_guard const lock(mutex_);
+        pending c{{command_kind::create, std::move(birth), {}, {}}, std::move(done), ticket, deadline};
+        c.reads = true;
+        take_in(std::move(c), now);
+    }
+
+    /// A read that may ask for its read point.
+    struct read_to_ask {
+        call_ticket ticket;
+        instant deadline;
+    };
+    [[nodiscard]] std::vector<read_to_ask> take_reads() {
+        std::lock_guard const lock(mutex_);
+        return std::exchange(reads_to_ask_, {});
+    }
+    /// The read has its outcome. The completion to run, if it is still wanted.
+    [[nodiscard]] std::optional<finished_call> end_read(call_ticket ticket, call_outcome&& outcome) {
+        std::lock_guard const lock(mutex_);
+        auto const at = reads_.find(ticket);
+        if (at == reads_.end()) return std::nullopt;
+        finished_call f{std::move(at->second.done), std::move(outcome)};
+        reads_.erase(at);
+        return f;
     }
 
     /// Ends a call that was never taken in.
@@ -71,6 +96,7 @@ public:
         finished_.push_back({std::move(done), std::move(why)});
     }
 
+    /// The object is known to have been created or adopted.
     [[nodiscard]] bool is_created(object_birth const& birth) const {
         std::lock_guard const lock(mutex_);
         return birth.created;
@@ -83,6 +109,7 @@ public:
     /// Takes the commands whose turn it is to be sent, and counts the attempt.
     [[nodiscard]] batch take_outbox(instant now) {
         std::lock_guard const lock(mutex_);
+        admit_held(now);
         batch b;
         std::size_t bytes = 0;
         while (!outbox_.empty() && b.numbers.size() < batch_commands && bytes < batch_bytes) {
@@ -126,18 +153,24 @@ public:
     }
 
     /// The log decided a call of this session. The completion to run, if it is still wanted.
-    [[nodiscard]] std::optional<finished_call> complete(session_id session, sequence n, call_outcome&& outcome,
-                                                        instant now) {
+    ///
+    /// @param stored the session keeps this outcome, so that every other attempt has the same
+    [[nodiscard]] std::optional<finished_call> complete(session_id session, sequence n, call_outcome&& outcome, instant now,
+                                                        bool stored = true) {
         std::lock_guard const lock(mutex_);
         if (session != session_) return std::nullopt;
         pending* c = find(n);
         if (c == nullptr) return std::nullopt;
         bool const gone = outcome.code == errc::session_expired;
-        if (gone && c->attempts > c->refusals + 1)
-            outcome = failed(errc::outcome_unknown, "the session expired while the call was being retried");
+        if ((gone || !stored) && c->attempts > c->refusals + 1)
+            outcome = failed(errc::outcome_unknown, gone ? "the session expired while the call was being retried"
+                                                         : "one attempt was refused, but another may have been executed");
         pending taken = take(n);
         if (taken.internal) {
-            born(taken.request.birth, outcome, now);
+            if (gone)
+                taken.request.birth->creating = false; // What waits for the object goes under the next session.
+            else
+                born(taken.request.birth, outcome, now);
             return std::nullopt;
         }
         return finished_call{std::move(taken.done), std::move(outcome)};
@@ -196,13 +229,16 @@ public:
                 earliest_ = std::min(earliest_, open_[i]->deadline);
         }
         for (sequence n : due) end(n, give_up(*find(n), "its deadline passed"));
+        expire_reads(now);
         auto const late = std::stable_partition(waiting_.begin(), waiting_.end(),
                                                 [&](pending const& c) { return c.deadline > now; });
+        bool const some_waited = late != waiting_.end();
         for (auto it = late; it != waiting_.end(); ++it)
             finish(std::move(*it), failed(errc::not_executed, "no leader could be reached before the call's deadline; "
                                                               "nothing was sent"));
         waiting_.erase(late, waiting_.end());
         for (pending const& c : waiting_) earliest_ = std::min(earliest_, c.deadline);
+        if (some_waited) drop_unwanted_creations();
     }
 
     /// The caller gave up. True when the call was found here.
@@ -212,8 +248,14 @@ public:
             if (it->ticket == ticket) {
                 finish(std::move(*it), failed(errc::cancelled, "cancelled before anything was sent"));
                 waiting_.erase(it);
+                drop_unwanted_creations();
                 return true;
             }
+        if (auto const it = reads_.find(ticket); it != reads_.end()) {
+            finished_.push_back({std::move(it->second.done), failed(errc::cancelled, "the read was cancelled")});
+            reads_.erase(it);
+            return true;
+        }
         for (std::size_t i = 0; i < open_.size(); ++i)
             if (open_[i] && open_[i]->ticket == ticket) {
                 bool const unsent = open_[i]->attempts == open_[i]->refusals;
@@ -238,6 +280,10 @@ public:
                                       : give_up(*c, "the node was stopped");
                 finish(std::move(*c), std::move(outcome));
             }
+        for (auto& [ticket, r] : reads_)
+            finished_.push_back({std::move(r.done), failed(errc::stopped, "the node was stopped before the read was made")});
+        reads_.clear();
+        reads_to_ask_.clear();
         open_.clear();
         outbox_.clear();
         open_count_ = 0;
@@ -250,7 +296,12 @@ public:
     }
     [[nodiscard]] std::size_t pending_count() const {
         std::lock_guard const lock(mutex_);
-        return waiting_.size() + open_count_;
+        return waiting_.size() + open_count_ + reads_.size();
+    }
+    /// Something can be sent or asked now.
+    [[nodiscard]] bool has_work() const {
+        std::lock_guard const lock(mutex_);
+        return !outbox_.empty() || !reads_to_ask_.empty() || (held_ > 0 && has_room());
     }
 
 private:
@@ -260,6 +311,7 @@ private:
         call_ticket ticket;
         instant deadline;
         bool internal = false;   ///< the `create` command that others wait for
+        bool reads = false;      ///< a read that waits for its object
         bool queued = false;     ///< in the outbox
         unsigned attempts = 0;   ///< how often it was sent
         unsigned refusals = 0;   ///< how many attempts were refused for certain
@@ -275,6 +327,48 @@ private:
                                              "have been executed");
     }
 
+    struct waiting_read {
+        gateway::completion done;
+        instant deadline;
+    };
+
+    void take_in(pending c, instant now) {
+        if (stopped_)
+            return finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
+        if (waiting_.size() + open_count_ + reads_.size() >= max_pending_)
+            return finish(std::move(c), failed(errc::overloaded, "too many calls are pending on this node "
+                                                                 "(limits.max_pending_calls); wait for some to finish"));
+        earliest_ = std::min(earliest_, c.deadline);
+        if (c.reads && (!c.request.birth || c.request.birth->created)) return finish(std::move(c), {});
+        admit(std::move(c), now);
+    }
+
+    void expire_reads(instant now) {
+        for (auto it = reads_.begin(); it != reads_.end();) {
+            auto& [done, deadline] = it->second;
+            bool const due = deadline <= now;
+            if (due)
+                finished_.push_back({std::move(done), failed(errc::not_executed, "the read was not made before its deadline: "
+                                                                                 "no leader confirmed a read point, or this "
+                                                                                 "replica lags")});
+            else
+                earliest_ = std::min(earliest_, deadline);
+            it = due ? reads_.erase(it) : std::next(it);
+        }
+    }
+
+    /// A creation that nobody waits for any more would be sent for ever where it cannot be executed.
+    void drop_unwanted_creations() {
+        std::vector<sequence> unwanted;
+        for (std::size_t i = 0; i < open_.size(); ++i) {
+            if (!open_[i] || !open_[i]->internal) continue;
+            auto const& birth = open_[i]->request.birth;
+            if (std::none_of(waiting_.begin(), waiting_.end(), [&](auto const& c) { return c.request.birth == birth; }))
+                unwanted.push_back(first_.plus(i));
+        }
+        for (sequence n : unwanted) take(n).request.birth->creating = false;
+    }
+
     static pending renewed(pending c) {
         c.attempts = c.refusals = 0;
         c.queued = false;
@@ -287,6 +381,11 @@ private:
         bool const create = c.request.kind == command_kind::create && !c.internal;
         bool const needs_object = birth && !birth->created && (create || c.request.kind == command_kind::call);
         if (session_ == session_id{}) {
+            waiting_.push_back(std::move(c));
+        } else if ((!create || needs_object) && !has_room()) {
+            // The session's results are kept within a window of numbers: past it an outcome could not be stored, and
+            // a retry could run a second time.
+            ++held_;
             waiting_.push_back(std::move(c));
         } else if (needs_object) {
             waiting_.push_back(std::move(c));
@@ -302,7 +401,14 @@ private:
         }
     }
 
+    [[nodiscard]] bool has_room() const { return next_.since(first_) < session_window; }
+
+    void admit_held(instant now) {
+        if (held_ > 0 && has_room() && session_ != session_id{}) admit_waiting(now);
+    }
+
     void admit_waiting(instant now) {
+        held_ = 0;
         auto all = std::exchange(waiting_, {});
         for (pending& c : all) admit(std::move(c), now);
     }
@@ -356,7 +462,12 @@ private:
             finish(std::move(c), std::move(outcome));
     }
 
-    void finish(pending c, call_outcome outcome) { finished_.push_back({std::move(c.done), std::move(outcome)}); }
+    void finish(pending c, call_outcome outcome) {
+        if (!c.reads || !outcome.ok()) return finished_.push_back({std::move(c.done), std::move(outcome)});
+        // Its object is there.
+        reads_.emplace(c.ticket, waiting_read{std::move(c.done), c.deadline});
+        reads_to_ask_.push_back({c.ticket, c.deadline});
+    }
 
     /// A `create` command was decided: what waited for the object goes on, or fails as the creation failed.
     void born(std::shared_ptr<object_birth> const& birth, call_outcome const& outcome, instant now) {
@@ -388,7 +499,10 @@ private:
     sequence first_{1};                       ///< number of `open_.front()`: everything below has its outcome
     std::deque<std::optional<pending>> open_; ///< numbered calls, by number
     std::size_t open_count_ = 0;
-    std::deque<pending> waiting_; ///< calls without a number: no session yet, or no object
+    std::deque<pending> waiting_; ///< calls without a number: no session yet, no object, or no room in the session
+    std::size_t held_ = 0;        ///< how many of them wait for room at least
+    std::unordered_map<call_ticket, waiting_read> reads_; ///< reads whose object is there
+    std::vector<read_to_ask> reads_to_ask_;               ///< those that nobody was told of yet
     std::deque<sequence> outbox_;
     std::vector<finished_call> finished_;
     instant earliest_ = instant::max(); ///< no deadline is earlier

@@ -32,7 +32,8 @@ struct engine_options {
     std::uint64_t keep_entries = 16384;              ///< entries that stay behind a snapshot for peers that lag a little
 };
 
-/// A linearizable read on its way.
+/// A linearizable read on its way. `done` runs where the strand runs when the read fails, and where entries are applied
+/// when it may be made.
 struct pending_read {
     gateway::completion done;
     call_ticket ticket;
@@ -53,6 +54,7 @@ struct engine_status {
     std::uint64_t digest = 0;
     session_id session;
     std::string problem; ///< why the node does not serve; empty when it does
+    std::string log_kept_by; ///< the object without a JSON form that stands in the way of snapshots; empty: none
 };
 
 /// Founding, the protocol, storage order, calls, sessions, reads and snapshots of one node.
@@ -178,13 +180,15 @@ private:
 
     std::uint64_t opener_ = 0; ///< this process's number in its `open_session`
     instant opened_at_{};
-    instant session_used_{};
+    instant session_used_{};  ///< when a command of the session was last seen applied
+    instant kept_alive_at_{};
     instant ticked_at_{};
     bool ready_ = false;
 
     apply_report report_; ///< the last one
     snapshot_transfer snapshots_;
     bool snapshotting_ = false;              ///< the applier or the storage is at work on a snapshot of this node's
+    slot snapshot_tried_;                    ///< what was applied when the last attempt had ended
     std::optional<paxos::snapshot> install_; ///< to be handed to the applier
     bool installing_ = false;                ///< the applier or the storage is at work on one that was fetched
     struct kept_snapshot {

@@ -131,6 +131,7 @@ inline void engine::start_over() {
 inline void engine::tick() {
     if (stopped_) return;
     instant const now = env_.now();
+    if (!replica_ && options_.has_seeds) founding_->seeds_silent(env_.silent_seeds());
     founding_->tick(now, env_.random(), cluster_id{env_.random(), env_.random()});
     calls_.expire(now);
     expire_reads(now);
@@ -162,8 +163,9 @@ inline void engine::keep_session(instant now) {
         opened_at_ = now;
         std::string const body = "[" + std::to_string(options_.session_timeout.count()) + "]";
         send_command(encode(envelope{command_kind::open_session, object_id{opener_}, {}, {}, {}, {}, body}));
-    } else if (now - session_used_ >= options_.session_timeout / 3) {
-        session_used_ = now;
+    } else if (now - session_used_ >= options_.session_timeout / 3 &&
+               now - kept_alive_at_ >= std::min(options_.retry, options_.session_timeout / 3)) {
+        kept_alive_at_ = now;
         send_command(encode(envelope{command_kind::keep_alive, {}, calls_.session(), {}, {}, {}, "[]"}));
     }
 }
@@ -199,6 +201,7 @@ inline engine_status engine::status() const {
     s.applied = report_.applied;
     s.digest = report_.digest;
     s.problem = report_.problem;
+    s.log_kept_by = report_.log_kept_by;
     if (!replica_) {
         s.problem = founding_ ? founding_->explain() : "not started";
         return s;

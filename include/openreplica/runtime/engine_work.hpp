@@ -22,12 +22,10 @@ inline void engine::flush() {
         installing_ = true;
     }
     if (replica_) serve_reads(work);
-    auto due = calls_.take_finished();
-    work.finished.insert(work.finished.end(), std::make_move_iterator(due.begin()), std::make_move_iterator(due.end()));
-    work.finished.insert(work.finished.end(), std::make_move_iterator(finished_.begin()),
-                         std::make_move_iterator(finished_.end()));
-    finished_.clear();
     if (!work.empty()) env_.apply(std::move(work));
+    // Nothing of this depends on what is applied: no slow method delays it.
+    for (finished_call& f : std::exchange(finished_, {})) f.done(std::move(f.outcome));
+    for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
 }
 
 // ---- calls
@@ -39,7 +37,6 @@ inline void engine::send_calls() {
         if (!replica_->is_leader() && forwards_.size() >= 1024) forwards_.erase(forwards_.begin());
         calls::batch b = calls_.take_outbox(now);
         if (b.numbers.empty()) return;
-        session_used_ = now; // Any command of the session keeps it alive.
         if (replica_->is_leader()) {
             propose_own(std::move(b));
         } else {
@@ -132,17 +129,24 @@ inline void engine::on(node_id from, paxos::forward& m) {
     env_.send(std::span(&*to, 1), paxos::message(paxos::forward{0, 1, std::move(m.commands)}));
 }
 
-inline void engine::on(node_id, paxos::forward_refused const& m) {
+/// The codes with which a peer may say that it proposed nothing.
+[[nodiscard]] constexpr bool is_refusal(errc code) {
+    return (code >= errc::not_executed && code <= errc::no_such_method) || code == errc::malformed;
+}
+
+/// Only who was given a forward can refuse it, each command once: a refusal is the proof that an attempt had no effect.
+inline void engine::on(node_id from, paxos::forward_refused const& m) {
     auto const it = forwards_.find(m.number);
-    if (it == forwards_.end()) return;
-    instant const now = env_.now();
     auto const code = static_cast<errc>(m.reason);
+    if (it == forwards_.end() || it->second.to != from || !is_refusal(code)) return;
+    instant const now = env_.now();
     // Nobody leads there: look again in a heartbeat.
     instant const sent_at = code == errc::not_executed ? now - options_.retry + options_.protocol.heartbeat : now;
     std::vector<sequence> refused;
     for (std::uint32_t i : m.which)
-        if (i < it->second.numbers.size()) refused.push_back(it->second.numbers[i]);
+        if (i < it->second.numbers.size()) refused.push_back(std::exchange(it->second.numbers[i], sequence{}));
     if (m.which.empty()) refused = std::move(it->second.numbers);
+    std::erase(refused, sequence{}); // Refused before.
     calls_.refused(refused, failed(code, m.text), sent_at);
     if (m.which.empty()) forwards_.erase(it);
 }
@@ -167,8 +171,8 @@ inline void engine::take_core_output(apply_batch& work) {
     for (node_id peer : out.snapshot_from)
         if (auto const m = installing_ ? std::nullopt : snapshots_.begin(env_.now(), options_.retry))
             env_.send(std::span(&peer, 1), paxos::message(*m));
-    bool const due = replica_->entries().chosen().since(snapshots_.newest() ? snapshots_.newest()->at : slot{}) >=
-                     options_.snapshot_every;
+    slot const last = std::max(snapshot_tried_, snapshots_.newest() ? snapshots_.newest()->at : slot{});
+    bool const due = replica_->entries().chosen().since(last) >= options_.snapshot_every;
     if (due && !snapshotting_ && !work.entries.empty()) snapshotting_ = work.take_snapshot = true;
 }
 
@@ -285,14 +289,24 @@ inline void engine::on_applied(apply_report&& report) {
             session_used_ = now;
             ready_ = true;
         }
+    if (report.session_used) session_used_ = now;
     if (report.session_gone && calls_.session() != session_id{}) {
         calls_.session_lost();
+        forwards_.clear(); // Their numbers are another session's now.
         opener_ = env_.random() | 1;
         opened_at_ = {};
         env_.log(log_level::warning, "this node's session expired: it was cut off for longer than session_timeout; "
                                      "calls that were under way end with outcome_unknown");
     }
+    if (report.snapshot_tried) {
+        snapshotting_ = false;
+        snapshot_tried_ = report.applied;
+    }
+    if (!report.log_kept_by.empty() && report.log_kept_by != report_.log_kept_by)
+        env_.log(log_level::warning, "there is no snapshot, and the log is kept: \"" + report.log_kept_by +
+                                         "\" cannot be written as JSON");
     if (report.snapshot && replica_ && !keeping_) {
+        snapshotting_ = true; // Until the storage has it.
         report.snapshot->governing = replica_->governing();
         keep_snapshot(std::move(*report.snapshot), false);
     }

@@ -47,6 +47,10 @@ public:
     /// This node now belongs to a group, or (with an empty cluster and a fresh id) starts over as an empty node.
     virtual void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) = 0;
 
+    /// Where this node was told to look for its group and has had no answer: endpoints at which nobody who belongs
+    /// elsewhere, and nobody without a group, has spoken; and seeds for which DNS has no answer.
+    [[nodiscard]] virtual std::vector<std::string> silent_seeds() const { return {}; }
+
     virtual void log(log_level level, std::string const& line) = 0;
 };
 

@@ -13,6 +13,8 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <shared_mutex>
 #include <string>
 
 namespace openreplica::inline v0::runtime {
@@ -51,18 +53,18 @@ public:
 
     virtual ~gateway() = default;
 
-    /// Sends a command through the log. `done` runs once, on a thread of the node that runs user code. It must not block.
-    /// Before the node stops it never runs inside this call; afterwards the node has no thread, and it does.
+    /// Sends a command through the log. `done` runs once, on any thread; it must neither block nor run user code.
+    /// Inside this call it runs only for a caller that waits, or after the node has stopped.
     virtual call_ticket submit(command_request request, completion done) = 0;
 
     /// Waits for a linearizable read point: `done` runs once the local objects hold everything that completed before
-    /// this call, on a thread of the node that runs user code and while nothing is being applied. `outcome.at` is the
-    /// read point.
+    /// this call. `outcome.at` is the read point.
     virtual call_ticket read(read_request request, completion done) = 0;
 
-    /// Blocks until `w` is finished. Meanwhile this thread may run methods and completions in place of a thread of the
-    /// node: the caller has to wake up anyway, and one thread less has to.
-    virtual void wait(waiter& w) = 0;
+    /// Blocks until `w` is finished, which `done` of a call with this `timeout` does; at its deadline it ends the call
+    /// itself. Meanwhile this thread may run methods and completions in place of a thread of the node: the caller has to
+    /// wake up anyway, and one thread less has to.
+    virtual void wait(waiter& w, std::chrono::nanoseconds timeout) = 0;
 
     /// Gives up on a call: `cancelled` when nothing was sent, `outcome_unknown` when it was. A finished call is left
     /// as it is.
@@ -70,6 +72,13 @@ public:
 
     /// The executor of handlers that have none of their own.
     [[nodiscard]] virtual asio::any_io_executor get_executor() const = 0;
+
+    /// While the result is held, the executor stays what it is: `stop` comes before or after, and a completion that was
+    /// bound to the executor of a running node is not lost.
+    [[nodiscard]] virtual std::shared_lock<std::shared_mutex> hold_open() const = 0;
+
+    /// The node was stopped: it serves nobody any more.
+    [[nodiscard]] virtual bool is_stopped() const = 0;
 
     /// True on a thread that the node needs to make progress: blocking here would wait for ever.
     [[nodiscard]] virtual bool would_deadlock() const = 0;

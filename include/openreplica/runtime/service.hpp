@@ -8,6 +8,7 @@
 #include <openreplica/runtime/engine.hpp>
 #include <openreplica/runtime/gateway.hpp>
 #include <openreplica/runtime/random.hpp>
+#include <openreplica/runtime/seed_watch.hpp>
 #include <openreplica/runtime/serial_executor.hpp>
 #include <openreplica/runtime/transport.hpp>
 #include <openreplica/storage/data_directory.hpp>
@@ -25,6 +26,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,8 +36,8 @@ namespace openreplica::inline v0::runtime {
 /// Runs one engine on one strand of a given executor.
 ///
 /// @par Threads
-/// The strand runs the protocol, sockets and timers. The apply thread runs methods and completions. Handles call from
-/// any thread.
+/// The strand runs the protocol, sockets and timers. The apply thread runs methods, and the completions of what they
+/// decide. Handles call from any thread; a blocked one may do the work of either.
 class service final : public gateway, private environment, public std::enable_shared_from_this<service> {
 public:
     /// What lies outside: where handlers run and which threads must not block.
@@ -52,8 +54,8 @@ public:
     ~service() override { join(); }
 
     void start();
-    /// Ends every pending call with an outcome and closes all sockets; may be called again. Does not wait for the strand:
-    /// `done`, if given, runs on it.
+    /// Ends every pending call with an outcome and closes all sockets; may be called again. It needs nobody to run the
+    /// executor, except when somebody is inside the strand: then the rest, and `done`, wait for that thread.
     void stop(std::function<void()> done = {});
     /// Waits for the apply thread to finish what it has, and lets go of the data directory. Call after `stop`.
     void join() {
@@ -73,8 +75,10 @@ public:
     // gateway
     call_ticket submit(command_request request, completion done) override;
     call_ticket read(read_request request, completion done) override;
-    void wait(waiter& w) override { apply_.wait(w); }
+    void wait(waiter& w, std::chrono::nanoseconds timeout) override;
     void cancel(call_ticket ticket) override;
+    [[nodiscard]] std::shared_lock<std::shared_mutex> hold_open() const override { return std::shared_lock(open_); }
+    [[nodiscard]] bool is_stopped() const override { return stopped_; }
     [[nodiscard]] asio::any_io_executor get_executor() const override {
         return stopped_ ? around_.afterwards : around_.handlers;
     }
@@ -94,26 +98,28 @@ private:
     void apply(apply_batch&& work) override { apply_.post(std::move(work)); }
     void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) override;
     void log(log_level level, std::string const& line) override;
+    [[nodiscard]] std::vector<std::string> silent_seeds() const override;
 
     [[nodiscard]] transport::events transport_events();
     [[nodiscard]] std::unique_ptr<storage::data_directory> open_disk();
     [[nodiscard]] paxos::member myself();
+    [[nodiscard]] seed_watch::events seed_events();
     [[nodiscard]] engine_options make_engine_options() const;
     [[nodiscard]] instant deadline_for(std::chrono::nanoseconds timeout) const {
         if (timeout.count() <= 0) timeout = options_.call_timeout;
         return now() + std::chrono::ceil<duration>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365)));
     }
-    void add_read(pending_read r, bool caller_waits);
-    void finish_late_calls();
+    [[nodiscard]] call_outcome check_size(std::string const& body, char const* what) const;
+    void run_finished();
+    void called(bool caller_waits);
     void take_disk_reports();
     void wake();
-    void wake_for(bool caller_waits);
     void on_wake();
+    void take_news();
+    void shut_down();
     void arm_tick();
     void on_tick();
     void publish();
-    void look_up_seeds();
-    void schedule_lookup(std::string const& seed, std::chrono::milliseconds after);
 
     surroundings around_;
     node_options options_;
@@ -126,19 +132,18 @@ private:
     std::shared_ptr<transport> transport_;
     openreplica::endpoint advertised_;
     engine engine_;
-    dns::discovery discovery_;
-    asio::steady_timer ticker_;
-    std::vector<std::unique_ptr<asio::steady_timer>> lookups_;
+    std::shared_ptr<seed_watch> seeds_;
+    std::optional<asio::steady_timer> ticker_;
 
     std::atomic<std::uint64_t> next_ticket_{1};
     std::atomic<bool> wake_pending_{false};
-    std::atomic<std::uint64_t> durable_{0};              ///< as the disk reported
+    mutable std::shared_mutex open_; ///< held while an asynchronous call is made, and to stop
+    std::mutex finishing_;
+    std::atomic<std::uint64_t> durable_{0};   ///< as the disk reported
     std::mutex kept_mutex_;
-    std::vector<std::pair<slot, bool>> kept_;            ///< the disk's reports of snapshots
+    std::vector<std::pair<slot, bool>> kept_; ///< the disk's reports of snapshots
     std::atomic<bool> stopped_{false};
-    std::mutex reads_mutex_;
-    std::vector<pending_read> new_reads_;
-    bool reads_closed_ = false; ///< the strand takes no more of them: it has stopped
+    bool shut_down_ = false; ///< the strand's: it has no sockets and no timers any more
 
     mutable std::mutex status_mutex_;
     std::condition_variable ready_changed_;
@@ -157,7 +162,10 @@ inline service::service(surroundings around, node_options options, std::shared_p
       transport_(std::make_shared<transport>(strand_, options_, transport_events())),
       advertised_(options_.advertise.empty() ? transport_->local_endpoint() : *parse_endpoint(options_.advertise)),
       engine_(myself(), make_engine_options(), *this, disk_ ? static_cast<storage::storage&>(*disk_) : memory_, calls_),
-      discovery_(strand_, dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}),
+      seeds_(std::make_shared<seed_watch>(
+          strand_, options_.seeds,
+          dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}, seed_lookup_pauses,
+          seed_events())),
       ticker_(strand_), apply_(*machine_, calls_, [this] { return now(); }, [this] { wake(); }) {
     transport_->set_catalogue([this] { return machine_->catalogue(); });
 }
@@ -210,106 +218,109 @@ inline engine_options service::make_engine_options() const {
 
 inline void service::start() {
     asio::dispatch(strand_, [self = shared_from_this()] {
+        if (self->shut_down_) return;
         self->transport_->set_identity(self->engine_.status().self, {}, self->advertised_);
         self->transport_->start();
-        for (std::string const& seed : self->options_.seeds)
-            if (!seed.starts_with("srv:")) self->transport_->connect_seed(*parse_endpoint(seed));
         self->engine_.start(self->disk_ ? self->disk_->recover() : self->memory_.recover());
-        self->look_up_seeds();
+        self->seeds_->start();
         self->on_tick();
     });
 }
 
 inline void service::stop(std::function<void()> done) {
-    stopped_ = true;
     {
-        std::lock_guard const lock(reads_mutex_);
-        reads_closed_ = true;
+        std::lock_guard const lock(open_); // Who is making a call has made it, or finds that the node has stopped.
+        stopped_ = true;
     }
     calls_.stop();
-    // What is over can be told at once, even if nobody runs the executor any more.
-    apply_.post(apply_batch{{}, {}, false, calls_.take_finished()});
-    asio::dispatch(strand_, [self = shared_from_this(), done = std::move(done)] {
-        self->ticker_.cancel();
-        self->lookups_.clear();
-        self->discovery_.cancel();
-        self->on_wake();
-        self->engine_.stop();
-        self->transport_->stop();
-        self->publish();
+    run_finished();
+    auto end = [self = shared_from_this(), done = std::move(done)] {
+        self->shut_down();
         if (done) done();
-    });
+    };
+    if (!strand_.try_run(end)) asio::post(strand_, std::move(end));
+}
+
+/// Nothing of the executor's context is held any more: handles may outlive it.
+inline void service::shut_down() {
+    if (std::exchange(shut_down_, true)) return;
+    ticker_.reset();
+    seeds_->stop();
+    engine_.stop();
+    transport_->stop();
+    publish();
+    seeds_.reset();
+    transport_.reset();
 }
 
 // ---- calls
+
+inline call_outcome service::check_size(std::string const& body, char const* what) const {
+    if (body.size() <= options_.limits.max_command_bytes) return {};
+    return failed(errc::too_large, std::string(what) + " has " + std::to_string(body.size()) +
+                                       " bytes; limits.max_command_bytes is " +
+                                       std::to_string(options_.limits.max_command_bytes));
+}
 
 inline call_ticket service::submit(command_request request, completion done) {
     call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
     bool const caller_waits = request.caller_waits;
     instant const at = now();
     instant const deadline = deadline_for(request.timeout);
-    if (request.body.size() > options_.limits.max_command_bytes)
-        calls_.reject(std::move(done), failed(errc::too_large, "the command has " + std::to_string(request.body.size()) +
-                                                                   " bytes; limits.max_command_bytes is " +
-                                                                   std::to_string(options_.limits.max_command_bytes)));
+    call_outcome why = check_size(request.body, "the command");
+    bool const creates = request.birth && (request.kind == command_kind::call || request.kind == command_kind::create);
+    if (why.ok() && creates) why = check_size(request.birth->body, "the command that creates the object");
+    if (!why.ok())
+        calls_.reject(std::move(done), std::move(why));
     else
         calls_.submit(ticket, std::move(request), std::move(done), at, deadline);
-    finish_late_calls();
-    wake_for(caller_waits);
+    called(caller_waits);
     return ticket;
 }
 
 inline call_ticket service::read(read_request request, completion done) {
     call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
-    instant const deadline = deadline_for(request.timeout);
-    if (request.birth && !calls_.is_created(*request.birth)) {
-        // The object is created first, so that a read finds what its handle promises.
-        command_request creation{command_kind::create, request.birth, {}, {}};
-        auto then = [self = shared_from_this(), ticket, deadline, done = std::move(done)](call_outcome&& outcome) mutable {
-            if (!outcome.ok()) return done(std::move(outcome));
-            self->add_read({std::move(done), ticket, deadline}, false);
-        };
-        calls_.submit(ticket, std::move(creation), std::move(then), now(), deadline);
-        finish_late_calls();
-        wake();
-    } else {
-        add_read({std::move(done), ticket, deadline}, request.caller_waits);
-    }
+    call_outcome why;
+    if (request.birth) why = check_size(request.birth->body, "the command that creates the object");
+    if (!why.ok())
+        calls_.reject(std::move(done), std::move(why));
+    else
+        calls_.read(ticket, std::move(request.birth), std::move(done), now(), deadline_for(request.timeout));
+    called(request.caller_waits);
     return ticket;
 }
 
-inline void service::add_read(pending_read r, bool caller_waits) {
-    {
-        std::unique_lock lock(reads_mutex_);
-        if (reads_closed_) {
-            lock.unlock();
-            return r.done(failed(errc::stopped, "the node was stopped before the read was made"));
-        }
-        caller_waits = caller_waits && new_reads_.empty();
-        new_reads_.push_back(std::move(r));
-    }
-    wake_for(caller_waits);
-}
-
-/// After `stop` nobody may run the strand or the apply thread, so whoever comes late ends its call here.
-inline void service::finish_late_calls() {
-    if (!stopped_) return;
+/// One at a time, so that `stop` ends after every completion that was there before: nobody may run the handlers' executor
+/// behind it.
+inline void service::run_finished() {
+    std::lock_guard const lock(finishing_);
     for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
 }
 
+inline void service::wait(waiter& w, std::chrono::nanoseconds timeout) {
+    if (apply_.wait(w, deadline_for(timeout))) return;
+    // Perhaps nobody runs the strand, which looks after deadlines otherwise.
+    calls_.expire(now());
+    run_finished();
+    w.sleep(); // It has its outcome, or is being given it.
+}
+
 inline void service::cancel(call_ticket ticket) {
-    if (calls_.cancel(ticket)) return wake();
+    bool const found = calls_.cancel(ticket);
+    run_finished();
+    if (!found || stopped_) return;
     asio::post(strand_, [weak = weak_from_this(), ticket] {
         auto const self = weak.lock();
-        if (!self) return;
-        self->on_wake(); // The read may not have been taken in yet.
-        if (self->engine_.cancel_read(ticket)) self->engine_.flush();
+        if (!self || self->shut_down_) return;
+        self->take_news(); // The read may not have been taken in yet.
+        (void)self->engine_.cancel_read(ticket);
+        self->engine_.flush();
     });
 }
 
 /// However many calls arrive before the strand looks, it is woken once: they leave together.
 inline void service::wake() {
-    if (wake_pending_.exchange(true)) return;
+    if (stopped_ || wake_pending_.exchange(true)) return;
     auto weak = weak_from_this();
     asio::post(strand_, [weak] {
         if (auto const self = weak.lock()) self->on_wake();
@@ -318,25 +329,35 @@ inline void service::wake() {
 
 /// A caller that waits, and waits alone, does the strand's work itself if it can: one wake-up less on its way. With
 /// others under way it is better to gather.
-inline void service::wake_for(bool caller_waits) {
+inline void service::called(bool caller_waits) {
+    if (stopped_ || caller_waits) run_finished(); // Refused; and after `stop` nobody else may be left to say so.
     bool const alone = caller_waits && calls_.pending_count() <= 1 && !stopped_;
-    if (!alone || !strand_.try_run([this] { on_wake(); })) wake();
+    if (!alone || !strand_.try_run([this] { on_wake(); })) return wake();
+    if (stopped_) (void)strand_.try_run([this] { shut_down(); }); // Perhaps `stop` found this thread inside.
 }
 
 inline void service::on_wake() {
     wake_pending_ = false;
+    if (shut_down_) return;
+    take_news();
+    engine_.flush();
+    run_finished();
+}
+
+/// Tells the engine what others have left for it.
+inline void service::take_news() {
     std::vector<pending_read> reads;
-    {
-        std::lock_guard const lock(reads_mutex_);
-        reads.swap(new_reads_);
-    }
+    for (auto const& r : calls_.take_reads())
+        reads.push_back({[this, ticket = r.ticket](call_outcome&& outcome) {
+                             if (auto f = calls_.end_read(ticket, std::move(outcome))) f->done(std::move(f->outcome));
+                         },
+                         r.ticket, r.deadline});
     if (!reads.empty()) engine_.add_reads(std::move(reads));
     if (disk_) take_disk_reports();
     if (auto report = apply_.take_report()) {
         engine_.on_applied(std::move(*report));
         publish();
     }
-    engine_.flush();
 }
 
 inline void service::take_disk_reports() {
@@ -352,16 +373,16 @@ inline void service::take_disk_reports() {
 // ---- time
 
 inline void service::arm_tick() {
-    ticker_.expires_after(std::max<std::chrono::milliseconds>(options_.heartbeat / 5, std::chrono::milliseconds(1)));
-    ticker_.async_wait([weak = weak_from_this()](asio::error_code failure) {
+    ticker_->expires_after(std::max<std::chrono::milliseconds>(options_.heartbeat / 5, std::chrono::milliseconds(1)));
+    ticker_->async_wait([weak = weak_from_this()](asio::error_code failure) {
         auto const self = weak.lock();
         if (self && !failure) self->on_tick();
     });
 }
 
 inline void service::on_tick() {
-    if (stopped_) return;
-    if (auto report = apply_.take_report()) engine_.on_applied(std::move(*report));
+    if (stopped_ || shut_down_) return;
+    take_news();
     engine_.tick();
     engine_.flush();
     publish();
@@ -393,7 +414,9 @@ inline bool service::wait_ready(std::chrono::nanoseconds timeout) {
         throw error(errc::would_deadlock, "wait_ready() on a thread that the node needs would wait for ever; call it from "
                                           "another thread");
     std::unique_lock lock(status_mutex_);
-    ready_changed_.wait_for(lock, timeout, [this] { return ready_ || stopped_.load(); });
+    // Bounded, because the largest durations would overflow the clock.
+    auto const patience = std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365));
+    ready_changed_.wait_for(lock, patience, [this] { return ready_ || stopped_.load(); });
     return ready_ && !stopped_;
 }
 
@@ -436,30 +459,19 @@ inline transport::events service::transport_events() {
 
 // ---- discovery
 
-inline void service::look_up_seeds() {
-    for (std::string const& seed : options_.seeds)
-        if (seed.starts_with("srv:")) schedule_lookup(seed, std::chrono::milliseconds(0));
+inline seed_watch::events service::seed_events() {
+    return {.named = [this](openreplica::endpoint const& where) { transport_->connect_seed(where); },
+            .omitted = [this](openreplica::endpoint const& where) { transport_->drop_seed(where); },
+            .settled = [this] { return ready_; },
+            .random = [this] { return random_(); },
+            .now = [this] { return now(); },
+            .log = [this](log_level level, std::string const& line) { log(level, line); }};
 }
 
-/// Asks DNS where to look. Its answers only add addresses: a failure or an empty answer takes none away, and nothing
-/// that it says founds a group.
-inline void service::schedule_lookup(std::string const& seed, std::chrono::milliseconds after) {
-    auto& timer = lookups_.emplace_back(std::make_unique<asio::steady_timer>(strand_, after));
-    timer->async_wait([weak = weak_from_this(), seed, raw = timer.get()](asio::error_code failure) {
-        auto const self = weak.lock();
-        if (failure || !self || self->stopped_) return;
-        std::erase_if(self->lookups_, [&](auto const& t) { return t.get() == raw; });
-        self->discovery_.async_lookup_seeds(seed, [weak, seed](dns::lookup_result found) {
-            auto const me = weak.lock();
-            if (!me || me->stopped_) return;
-            for (auto const& e : found.endpoints) me->transport_->connect_seed(e.address);
-            if (found.failure && !me->ready_) me->log(log_level::warning, seed + ": " + found.text);
-            // Until there is a group the floor is one second; afterwards the answer's own time to live, at least 30 s.
-            auto wait = std::chrono::milliseconds(1000);
-            if (me->ready_) wait = std::max<std::chrono::milliseconds>(found.ttl, std::chrono::seconds(30));
-            me->schedule_lookup(seed, wait + std::chrono::milliseconds(me->random_() % 250));
-        });
-    });
+inline std::vector<std::string> service::silent_seeds() const {
+    std::vector<std::string> all = seeds_->unanswered();
+    for (openreplica::endpoint const& where : transport_->silent_seeds()) all.push_back(to_string(where));
+    return all;
 }
 
 } // namespace openreplica::inline v0::runtime

@@ -18,6 +18,7 @@ struct applied_command {
     session_id session;       ///< whose call it was; for `open_session` the new session
     sequence seq;             ///< which one
     std::uint64_t opener = 0; ///< for `open_session`: the opener's random number; otherwise 0
+    bool stored = true;       ///< the session keeps the outcome: every other attempt of the call has the same
     call_outcome outcome;
 };
 
@@ -39,8 +40,11 @@ public:
     /// Why `apply` gave nothing, for the thread that applies; a zero code when it never did.
     [[nodiscard]] virtual call_outcome const& stop_reason() const = 0;
 
-    /// The whole state after the last applied slot, as JSON text; nothing when an object has no JSON form.
+    /// The whole state after the last applied slot, as JSON text; nothing when an object has no JSON form. Never throws.
     [[nodiscard]] virtual std::optional<std::string> snapshot() const = 0;
+
+    /// What stood in the way of the last `snapshot` that gave nothing: an object's name. For the thread that applies.
+    [[nodiscard]] virtual std::string snapshot_obstacle() const = 0;
 
     /// Replaces the whole state. False, and nothing changed, when `text` is no snapshot of this version's types.
     [[nodiscard]] virtual bool restore(std::string_view text) = 0;

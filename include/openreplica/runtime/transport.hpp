@@ -63,10 +63,17 @@ public:
     /// knows on whose behalf this node speaks.
     void set_identity(node_id self, cluster_id cluster, openreplica::endpoint const& advertised);
 
-    void connect_seed(openreplica::endpoint const& where) { connect(where, true); }
-    void connect_member(paxos::member const& m) {
-        if (m.id != self_.id) connect(m.address, true);
+    void connect_seed(openreplica::endpoint const& where) {
+        if (peer* p = connect(where)) p->seed = true;
     }
+    void connect_member(paxos::member const& m) {
+        if (m.id == self_.id) return;
+        if (peer* p = connect(m.address)) p->member = true;
+    }
+    /// No seed names the address any more: it is given up if nobody answers there, or once whoever does has gone.
+    void drop_seed(openreplica::endpoint const& where);
+    /// Addresses of seeds at which nobody of another group, and nobody without a group, has spoken.
+    [[nodiscard]] std::vector<openreplica::endpoint> silent_seeds() const;
 
     void send(std::span<node_id const> to, paxos::message const& what);
     /// To one node, or without `to` to everyone whom this node has a connection to.
@@ -84,21 +91,25 @@ private:
         std::shared_ptr<net::link> link;
         std::optional<node_id> id;    ///< who answered here last
         bool up = false;
-        bool kept = false;            ///< a seed or a voter: dialled for ever
+        bool elsewhere = false;       ///< whoever is there has said that it belongs to another group
+        bool seed = false;            ///< a seed names it: dialled until none does
+        bool member = false;          ///< a voter: dialled for ever
         std::chrono::steady_clock::time_point down_since = std::chrono::steady_clock::now();
     };
 
     struct introduction {
         cluster_id cluster;
         std::set<std::string> types; ///< names in its catalogue
+        bool seeks = false;          ///< it has said that it looks for a group
     };
 
-    void connect(openreplica::endpoint const& where, bool keep);
+    peer* connect(openreplica::endpoint const& where);
     void dial(openreplica::endpoint const& where, peer& p);
     void on_up(openreplica::endpoint const& where, net::hello_reply const& who);
     void on_down(openreplica::endpoint const& where, bool was_up);
     void on_refused(openreplica::endpoint const& where, net::hello_reply const& why);
     void forget_silent();
+    void give_up(peer& p);
     void forget(node_id id);
     [[nodiscard]] peer* link_to(node_id id);
     [[nodiscard]] net::hello make_hello() const;

@@ -60,9 +60,9 @@ inline net::listener::events transport::listener_events() {
                 [this](net::hello const& theirs) {
                     // Messages to it leave over a connection of this node's own.
                     introduction& met = met_[theirs.self.id];
-                    met = {theirs.cluster, {}};
+                    met = {theirs.cluster, {}, false};
                     for (auto const& t : theirs.catalogue) met.types.insert(t.name);
-                    connect(theirs.self.address, false);
+                    (void)connect(theirs.self.address);
                 },
             .message = [this](paxos::member const& from, net::any_message&& m) { deliver(from, std::move(m)); },
             .batch_end = [this] { events_.batch_end(); },
@@ -70,9 +70,12 @@ inline net::listener::events transport::listener_events() {
 }
 
 inline void transport::deliver(paxos::member const& from, net::any_message&& m) {
-    if (auto* founding = std::get_if<paxos::founding_message>(&m)) return events_.founding(from, *founding);
-    // A node that has not joined this group, as far as its handshake tells, has no say in it.
     auto const met = met_.find(from.id);
+    if (auto* founding = std::get_if<paxos::founding_message>(&m)) {
+        if (met != met_.end() && std::holds_alternative<paxos::discover>(*founding)) met->second.seeks = true;
+        return events_.founding(from, *founding);
+    }
+    // A node that has not joined this group, as far as its handshake tells, has no say in it.
     if (cluster_.empty() || met == met_.end() || met->second.cluster != cluster_) return;
     events_.message(from.id, std::move(std::get<paxos::message>(m)));
 }
@@ -91,12 +94,15 @@ inline void transport::complain(std::string const& reason) {
 
 // ---- outgoing
 
-inline void transport::connect(openreplica::endpoint const& where, bool keep) {
-    if (stopped_) return;
-    if (own_.contains(where)) return events_.met_self();
+inline transport::peer* transport::connect(openreplica::endpoint const& where) {
+    if (stopped_) return nullptr;
+    if (own_.contains(where)) {
+        events_.met_self();
+        return nullptr;
+    }
     auto const [it, added] = peers_.try_emplace(where);
-    it->second.kept = it->second.kept || keep;
     if (added) dial(where, it->second);
+    return &it->second;
 }
 
 inline void transport::dial(openreplica::endpoint const& where, peer& p) {
@@ -124,6 +130,7 @@ inline void transport::on_up(openreplica::endpoint const& where, net::hello_repl
     if (p.id && *p.id != who.self.id) forget(*p.id); // Another process took over the address.
     p.id = who.self.id;
     p.up = true;
+    p.elsewhere = false;
     auto const other = routes_.find(who.self.id);
     bool const second = other != routes_.end() && other->second != where && link_to(who.self.id) != nullptr;
     if (!second) {
@@ -136,6 +143,7 @@ inline void transport::on_down(openreplica::endpoint const& where, bool was_up) 
     auto const it = peers_.find(where);
     if (it == peers_.end()) return;
     peer& p = it->second;
+    p.elsewhere = false;
     if (std::exchange(p.up, false)) p.down_since = std::chrono::steady_clock::now();
     if (was_up && p.id && routes_.contains(*p.id) && routes_[*p.id] == where) {
         routes_.erase(*p.id);
@@ -159,6 +167,8 @@ inline void transport::on_refused(openreplica::endpoint const& where, net::hello
         });
         return;
     }
+    if (auto const it = peers_.find(where); it != peers_.end())
+        it->second.elsewhere = why.reason == net::refusal::wrong_group;
     events_.log(log_level::warning, to_string(where) + " refused this node: " + why.text);
 }
 
@@ -172,11 +182,34 @@ inline void transport::forget_silent() {
     auto const limit = std::chrono::steady_clock::now() - std::chrono::seconds(30);
     for (auto it = peers_.begin(); it != peers_.end();) {
         peer& p = it->second;
-        bool const gone = !p.kept && !p.up && p.down_since < limit;
-        if (gone && p.id) forget(*p.id);
-        if (gone) asio::post(strand_, [link = p.link] { link->stop(); });
+        bool const gone = !p.seed && !p.member && !p.up && p.down_since < limit;
+        if (gone) give_up(p);
         it = gone ? peers_.erase(it) : std::next(it);
     }
+}
+
+inline void transport::give_up(peer& p) {
+    if (p.id) forget(*p.id);
+    asio::post(strand_, [link = p.link] { link->stop(); }); // Not in a callback of its own.
+}
+
+inline void transport::drop_seed(openreplica::endpoint const& where) {
+    auto const it = peers_.find(where);
+    if (it == peers_.end()) return;
+    it->second.seed = false;
+    if (it->second.up || it->second.member) return;
+    give_up(it->second);
+    peers_.erase(it);
+}
+
+inline std::vector<openreplica::endpoint> transport::silent_seeds() const {
+    std::vector<openreplica::endpoint> silent;
+    for (auto const& [where, p] : peers_) {
+        auto const met = p.up && p.id ? met_.find(*p.id) : met_.end();
+        bool const seeks = met != met_.end() && met->second.seeks;
+        if (p.seed && !seeks && !p.elsewhere) silent.push_back(where);
+    }
+    return silent;
 }
 
 inline transport::peer* transport::link_to(node_id id) {

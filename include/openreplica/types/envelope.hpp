@@ -37,6 +37,10 @@ struct envelope {
     std::string_view body;
 };
 
+/// A session's calls are numbered within this distance of the lowest one that is not acknowledged. A format constant:
+/// every replica decides alike.
+inline constexpr std::uint64_t session_window = 65536;
+
 /// Version 1 of the layout: format u8, kind u8, object u64, session u64, seq u64, acked_below u64, deadline u64, body.
 inline constexpr std::uint8_t envelope_format = 1;
 

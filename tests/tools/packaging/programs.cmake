@@ -38,14 +38,16 @@ set(openreplica_check_flags "$<$<CONFIG:>:${openreplica_check_level}>" "$<$<CONF
 set(openreplica_fast_flags "$<$<CONFIG:>:${openreplica_fast_level}>" "$<$<CONFIG:>:-g1>")
 
 # Adds one executable of `sources` with warnings and sanitizers. `CORE` gives it our include folder and nothing else:
-# neither Asio nor JSON. `FAST` optimises it.
+# neither Asio nor JSON. `SINGLE` compiles it against the generated header alone. `FAST` optimises it.
 function(openreplica_add_program name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "CORE;FAST;UNITY" "" "SOURCES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "CORE;SINGLE;FAST;UNITY" "" "SOURCES")
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE openreplica_program_options)
   if(arg_CORE)
     target_compile_features(${name} PRIVATE cxx_std_20)
     target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/include")
+  elseif(arg_SINGLE)
+    target_link_libraries(${name} PRIVATE openreplica::single_header)
   else()
     target_link_libraries(${name} PRIVATE openreplica::openreplica)
   endif()

@@ -175,6 +175,71 @@ TEST_CASE("a closed port is unreachable at once, without waiting for the timeout
     CHECK(b.took < 5s);
 }
 
+TEST_CASE(
+    "of a server's addresses each is asked in turn: after a closed port, silence, and an answer that is cut short") {
+    bench b;
+    b.server.on_udp = [](dns::message const& q, auto const& send) { send(dns::encode(good(q))); };
+    auto const port = b.server.address().port;
+    auto const at = [](char const* host) { return asio::ip::make_address(host); };
+    auto const ask = [&](std::vector<asio::ip::address> addresses) {
+        b.result.reset();
+        std::make_shared<dns::exchange>(b.io.get_executor(), openreplica::endpoint{"ns.test", port}, b.make(), 150ms,
+                                        [&](dns::exchange_result r) {
+                                            b.result = std::move(r);
+                                            b.io.stop();
+                                        })
+            ->start_at(std::move(addresses));
+        b.io.restart();
+        b.io.run_for(20s);
+        REQUIRE(b.result);
+        return b.result->reply.has_value();
+    };
+    CHECK(ask({at("127.0.0.2"), at("127.0.0.1")}));
+    asio::ip::udp::socket silent(b.io, {at("127.0.0.3"), port});
+    CHECK(ask({at("127.0.0.2"), at("127.0.0.3"), at("127.0.0.1")}));
+    CHECK(b.server.udp_queries == 2);
+    CHECK_FALSE(ask({at("127.0.0.2"), at("127.0.0.3")}));
+    CHECK(b.result->failure == dns::lookup_error::timeout);
+    CHECK_FALSE(ask({at("127.0.0.3"), at("127.0.0.2")}));
+    CHECK(b.result->failure == dns::lookup_error::unreachable);
+    b.server.on_udp = [](dns::message const& q, auto const& send) {
+        auto m = reply_to(q);
+        m.header.truncated = true;
+        send(dns::encode(m));
+    };
+    b.server.on_tcp = [](auto const&) { return std::string("\0\x20", 2); };
+    CHECK_FALSE(ask({at("127.0.0.1"), at("127.0.0.2")}));
+    CHECK(b.server.tcp_queries == 1);
+    CHECK(b.result->failure == dns::lookup_error::unreachable);
+}
+
+TEST_CASE("a reply that fits in everything but comes from another port or another address is ignored") {
+    bench b;
+    asio::ip::udp::socket other_port(b.io, {asio::ip::make_address("127.0.0.1"), 0});
+    asio::ip::udp::socket other_address(b.io, {asio::ip::make_address("127.0.0.2"), b.server.address().port});
+    b.server.on_udp = [&](dns::message const& q, auto const& send) {
+        auto forged = reply_to(q);
+        forged.answers.push_back(dns::make_record(name_of("bank.example.org"), 30, dns::a_data{{6, 6, 6, 6}}));
+        for (auto* from : {&other_port, &other_address})
+            CHECK(from->send_to(asio::buffer(dns::encode(forged)),
+                                {asio::ip::make_address("127.0.0.1"), *b.server.udp_ports.begin()}) > 0);
+        send(dns::encode(good(q)));
+    };
+    REQUIRE(b.run(5s).reply);
+    CHECK(std::get<dns::a_data>(b.result->reply->answers.at(0).data).address[3] == 9);
+}
+
+TEST_CASE(
+    "replies in other letter case only end with malformed, and the detail says so instead of blaming a firewall") {
+    bench b;
+    b.server.on_udp = [](dns::message q, auto const& send) {
+        q.questions[0].qname = q.questions[0].qname.with_random_case([] { return false; });
+        send(dns::encode(good(q)));
+    };
+    CHECK(b.run().failure == dns::lookup_error::malformed);
+    CHECK(b.result->detail.find("reply in other letter case") != std::string::npos);
+}
+
 TEST_CASE("a server may be given by name or by an IPv6 address") {
     bench b;
     b.server.on_udp = [](dns::message const& q, auto const& send) { send(dns::encode(good(q))); };
@@ -277,6 +342,54 @@ TEST_CASE("bad answers over TCP end the exchange with the right name") {
     CHECK(outcome([](auto const&) { return std::string("\xff\xff", 2); }) ==
           lookup_error::timeout); // 65535 bytes that never come
     CHECK(b.result->detail.find("TCP") != std::string::npos);
+}
+
+namespace {
+
+/// Cuts every UDP reply, and over TCP sends the whole answer with a pause after every byte.
+struct trickling_server {
+    asio::io_context& io;
+    scripted_server udp{io, "127.0.0.1", false};
+    asio::ip::tcp::acceptor acceptor{io, {asio::ip::make_address("127.0.0.1"), udp.address().port}};
+    asio::ip::tcp::socket client{io};
+    asio::steady_timer pause{io};
+    std::string left;
+    int sent = 0;
+
+    explicit trickling_server(asio::io_context& context) : io(context) {
+        udp.on_udp = [this](dns::message const& q, auto const& send) {
+            left = scripted_server::framed(dns::encode(good(q)));
+            auto m = reply_to(q);
+            m.header.truncated = true;
+            send(dns::encode(m));
+        };
+        acceptor.async_accept(client, [this](asio::error_code e) {
+            if (!e) next();
+        });
+    }
+    void next() {
+        asio::error_code gone;
+        asio::write(client, asio::buffer(left.data(), 1), gone);
+        left.erase(0, 1);
+        if (gone || left.empty()) return;
+        ++sent;
+        pause.expires_after(20ms);
+        pause.async_wait([this](asio::error_code e) {
+            if (!e) next();
+        });
+    }
+};
+
+} // namespace
+
+TEST_CASE("an answer over TCP that comes byte by byte has the same time as any other: progress does not extend it") {
+    bench b;
+    trickling_server slow(b.io);
+    auto& r = b.run_to(slow.udp.address(), 150ms);
+    CHECK(r.failure == dns::lookup_error::timeout);
+    CHECK(slow.sent > 1);
+    CHECK_FALSE(slow.left.empty());
+    CHECK(b.took < 2s);
 }
 
 TEST_CASE("a cancelled exchange calls nobody, and one whose io_context dies is freed") {

@@ -89,7 +89,9 @@ TEST_CASE("a reply is accepted only with the id, the question and the letter cas
     m = echo_of(q);
     m.questions[0].qname = name_of("bank.example.org");
     REQUIRE(!q.asked.qname.identical(m.questions[0].qname));
-    CHECK(judged(q, m) == verdict::foreign);
+    auto const recased = dns::judge_reply(q, dns::encode(m));
+    CHECK(recased.is == verdict::broken); // A resolver that loses the case is told from a silent one.
+    CHECK(recased.reason.starts_with("reply in other letter case"));
     m = echo_of(q);
     m.questions.push_back(m.questions[0]);
     CHECK(judged(q, m) == verdict::foreign);

@@ -48,15 +48,12 @@ public:
     int tcp_queries = 0;
 
     explicit scripted_server(asio::io_context& io, std::string const& address = "127.0.0.1", bool with_tcp = true)
-        : udp_(io, {asio::ip::make_address(address), 0}), acceptor_(io) {
+        : udp_(io), acceptor_(io) {
+        do {
+            udp_ = asio::ip::udp::socket(io, {asio::ip::make_address(address), 0});
+        } while (with_tcp && !listen());
         receive();
-        if (!with_tcp) return;
-        asio::ip::tcp::endpoint const at(udp_.local_endpoint().address(), udp_.local_endpoint().port());
-        acceptor_.open(at.protocol());
-        acceptor_.set_option(asio::ip::tcp::acceptor::reuse_address(true));
-        acceptor_.bind(at);
-        acceptor_.listen();
-        accept();
+        if (with_tcp) accept();
     }
 
     [[nodiscard]] openreplica::endpoint address() const {
@@ -68,6 +65,17 @@ public:
     }
 
 private:
+    /// False when the port of the UDP socket is taken for TCP.
+    bool listen() {
+        asio::ip::tcp::endpoint const at(udp_.local_endpoint().address(), udp_.local_endpoint().port());
+        asio::error_code taken;
+        acceptor_.open(at.protocol());
+        acceptor_.set_option(asio::ip::tcp::acceptor::reuse_address(true));
+        acceptor_.bind(at, taken);
+        if (!taken) acceptor_.listen(asio::socket_base::max_listen_connections, taken);
+        if (taken) acceptor_.close();
+        return !taken;
+    }
     void receive() {
         udp_.async_receive_from(asio::buffer(packet_), from_, [this](asio::error_code e, std::size_t size) {
             if (e == asio::error::operation_aborted) return;

@@ -15,6 +15,19 @@ using space_test::tally;
 
 namespace {
 
+/// Its state cannot be written once it was spoilt.
+struct fragile {
+    bool spoilt = false;
+    void spoil() { spoilt = true; }
+    void mend() { spoilt = false; }
+    OPENREPLICA_METHODS(fragile, spoil, mend)
+    friend void to_json(nlohmann::json& j, fragile const& f) {
+        if (f.spoilt) throw 42;
+        j = f.spoilt;
+    }
+    friend void from_json(nlohmann::json const& j, fragile& f) { f.spoilt = j.get<bool>(); }
+};
+
 void fill(driver& d) {
     d.create("t");
     d.send(command_kind::create, "a \"quoted\" name", R"j(["a \"quoted\" name","tally(i64)",7])j");
@@ -96,4 +109,22 @@ TEST_CASE("a snapshot does not depend on the order in which objects were made") 
         return text.substr(text.find("[["), text.rfind(",[[") - text.find("[["));
     };
     CHECK(objects(a) == objects(b));
+}
+
+TEST_CASE("what stands in the way of a snapshot is named, whatever its to_json throws, until it is gone") {
+    driver d;
+    d.registry.add<fragile>();
+    d.create("t");
+    d.create("f", "fragile");
+    CHECK(d.space.snapshot().has_value());
+    CHECK(d.space.snapshot_obstacle() == "");
+    d.call("f", R"(["spoil"])");
+    CHECK_FALSE(d.space.snapshot().has_value());
+    CHECK(d.space.snapshot_obstacle() == "f");
+    d.call("f", R"(["mend"])");
+    CHECK(d.space.snapshot().has_value());
+    CHECK(d.space.snapshot_obstacle() == "");
+    d.create("without", "formless");
+    CHECK_FALSE(d.space.snapshot().has_value());
+    CHECK(d.space.snapshot_obstacle() == "without");
 }

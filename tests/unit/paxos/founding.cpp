@@ -98,6 +98,28 @@ TEST_CASE("rule 8: a lone founder whose seeds do not lead back to it never found
     CHECK(x.ticks(300ms) == lines("write accepted 7"));
 }
 
+TEST_CASE(
+    "rule 8: a lone founder that was led to itself still waits for every other seed, and tells which are silent") {
+    founding_options o = founders(1);
+    o.has_seeds = true;
+    founder x(a, o);
+    x.core.met_self(x.now);
+    x.core.seeds_silent({"b:1", "srv:bank.test"});
+    for (int i = 0; i < 100; ++i) CHECK(x.ticks(1s) == "");
+    CHECK(x.core.explain() ==
+          "this node would found a group alone, but these seeds are silent and may belong to one: b:1 "
+          "srv:bank.test; start them, or take them out of the seeds or DNS");
+    x.core.seeds_silent({"b:1"});
+    CHECK(x.ticks(1s) == "");
+    CHECK(x.hears(b, says(b, 1, {a}, c8)) == ""); // It answers, and has accepted a configuration of its own.
+    x.core.seeds_silent({});
+    CHECK(x.ticks() == "");
+    x.core.seeds_silent({"b:1"});
+    CHECK(x.ticks(2s) == "");
+    x.core.seeds_silent({});
+    CHECK(x.ticks() == lines("write accepted 7"));
+}
+
 TEST_CASE("rule 8: a node without founders only joins, however long nobody answers and whomever it meets") {
     founder x(a, founders(0));
     for (int i = 0; i < 100; ++i) {

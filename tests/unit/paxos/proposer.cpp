@@ -57,6 +57,17 @@ TEST_CASE("the same promise twice is one vote") {
     CHECK_FALSE(x.has_quorum(five, a, true));
 }
 
+TEST_CASE("a promise whose entries leave a hole is not taken, and a merge stays as long as what was reported") {
+    candidate x = campaigning();
+    x.on_promise(b, promised(0, {at(1, n1, command("x")), at(std::uint64_t{1} << 61, n1, command("far"))}));
+    x.on_promise(c, promised(0, {at(1, n1, command("x")), at(1, n1, command("x"))}));
+    CHECK_FALSE(x.has_quorum(three, a, true));
+    CHECK(x.merge(three, log{}).empty());
+    x.on_promise(b, promised(0, {at(1, n1, command("x")), at(2, n1, command("y"))}));
+    CHECK(x.has_quorum(three, a, true));
+    CHECK(x.merge(three, log{}).size() == 2);
+}
+
 TEST_CASE("rule 3: a promise counts only when its last chunk is there") {
     candidate x = campaigning();
     x.on_promise(b, part(0, false, {at(1, n1, command("x"))}));

@@ -49,7 +49,7 @@ TEST_CASE("a caller that waits works itself, and leaves as soon as its own call 
     std::thread caller([&] {
         caller_is.set_value(std::this_thread::get_id());
         waiting = true;
-        f.apply.wait(waiter);
+        (void)f.apply.wait(waiter, openreplica::instant::max());
     });
     auto const caller_id = caller_is.get_future().get();
     // Work is offered until the caller has come to wait; then it is the caller who does it.
@@ -84,7 +84,7 @@ TEST_CASE("many callers wait, each leaves with its own outcome, and no work is l
                     ++ended;
                     waiter.finish();
                 });
-                f.apply.wait(waiter);
+                (void)f.apply.wait(waiter, openreplica::instant::max());
             }
         });
     for (auto& t : threads) t.join();
@@ -95,7 +95,7 @@ TEST_CASE("many callers wait, each leaves with its own outcome, and no work is l
 TEST_CASE("stopping finishes what is queued, also while callers wait for it") {
     auto f = std::make_unique<apply_thread_test::fixture>();
     openreplica::runtime::waiter waiter;
-    std::thread caller([&] { f->apply.wait(waiter); });
+    std::thread caller([&] { (void)f->apply.wait(waiter, openreplica::instant::max()); });
     int ran = 0;
     for (int i = 0; i < 50; ++i) f->post([&] { ++ran; });
     f->post([&] { waiter.finish(); });

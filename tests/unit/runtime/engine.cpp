@@ -26,6 +26,15 @@ public:
     NLOHMANN_DEFINE_TYPE_INTRUSIVE(gauge, level)
 };
 
+/// Its state has no JSON form.
+class shapeless {
+    int touched = 0;
+
+public:
+    void touch() { ++touched; }
+    OPENREPLICA_METHODS(shapeless, touch)
+};
+
 /// A disk that has written what it was given only when the test says so.
 struct slow_disk final : storage::storage {
     lsn last;
@@ -51,8 +60,8 @@ struct lone_node : runtime::environment {
     bool user_code_is_slow = false; ///< what is to be applied waits for `run_one`
     std::deque<runtime::apply_batch> to_apply;
 
-    explicit lone_node(bool slow, paxos::durable_state&& recovered = {})
-        : engine(self, {}, *this, slow ? static_cast<storage::storage&>(disk) : at_once, calls) {
+    explicit lone_node(bool slow, paxos::durable_state&& recovered = {}, runtime::engine_options options = {})
+        : engine(self, options, *this, slow ? static_cast<storage::storage&>(disk) : at_once, calls) {
         registry.add<gauge>();
         engine.start(std::move(recovered));
         engine.flush();
@@ -110,7 +119,8 @@ struct lone_node : runtime::environment {
 
 /// A group of one, diskless.
 struct lone_leader : lone_node {
-    lone_leader() : lone_node(false) {
+    explicit lone_leader(std::uint64_t snapshot_every = 65536)
+        : lone_node(false, {}, {.snapshot_every = snapshot_every, .keep_entries = snapshot_every / 4}) {
         pass(3s);
         REQUIRE(engine.is_ready());
         engine.on_peer_up(peer);
@@ -273,4 +283,130 @@ TEST_CASE("a snapshot is taken over by the core although the report of earlier w
     CHECK(l.engine.core()->entries().chosen() == slot{1});
     l.run_one();
     CHECK(l.engine.core()->entries().chosen() == slot{100});
+}
+
+namespace engine_test {
+
+/// A follower of three with a session and one call on its way to the leader, `node 0:3`.
+struct follower_with_a_call : lone_node {
+    node_id leader{0, 3};
+    std::vector<call_outcome> ended;
+    std::uint64_t forward = 0;
+
+    follower_with_a_call() : lone_node(true, voter_of_three()) {
+        engine.on_peer_up(peer);
+        engine.on_peer_up(leader);
+        calls.session_opened(session_id{1}, clock);
+        auto const birth = std::make_shared<runtime::object_birth>();
+        birth->id = object::object_id_of("g");
+        birth->created = true;
+        calls.submit(runtime::call_ticket{1}, {command_kind::call, birth, R"(["raise",1])", {}},
+                     [this](call_outcome&& o) { ended.push_back(std::move(o)); }, clock, clock + 10s);
+        sent.clear();
+        engine.on_message(leader, paxos::heartbeat{1, ballot{1, 0, leader}, slot{}});
+        engine.flush();
+        REQUIRE(sent_of<paxos::forward>().size() == 1);
+        forward = sent_of<paxos::forward>()[0].number;
+    }
+    void refuse(node_id from, errc code, std::vector<std::uint32_t> which = {}) {
+        engine.on_message(from, paxos::forward_refused{forward, std::move(which), static_cast<std::uint8_t>(code), "no"});
+        engine.flush();
+    }
+};
+
+} // namespace engine_test
+
+TEST_CASE("a refusal ends a call only with a code without effect, and only from whom the call was sent to") {
+    using namespace engine_test;
+    follower_with_a_call f;
+    f.refuse(f.leader, errc{});
+    f.refuse(f.leader, errc::method_threw);
+    f.refuse(f.leader, errc::outcome_unknown);
+    f.refuse(f.leader, static_cast<errc>(255));
+    f.refuse(f.peer, errc::overloaded);
+    CHECK(f.ended.empty());
+    f.refuse(f.leader, errc::overloaded);
+    REQUIRE(f.ended.size() == 1);
+    CHECK(f.ended[0].code == errc::overloaded);
+}
+
+TEST_CASE("the same attempt refused twice is one refusal: the other attempt may have been taken") {
+    using namespace engine_test;
+    follower_with_a_call f;
+    f.calls.resend(f.clock);
+    f.engine.flush(); // A second attempt, in a forward of its own.
+    f.refuse(f.leader, errc::overloaded, {0, 0});
+    f.refuse(f.leader, errc::overloaded, {0});
+    f.refuse(f.leader, errc::overloaded);
+    CHECK(f.ended.empty());
+}
+
+TEST_CASE("a late refusal of the last session's forward does not touch the next one's calls") {
+    using namespace engine_test;
+    follower_with_a_call f;
+    runtime::apply_report gone;
+    gone.session_gone = true;
+    f.engine.on_applied(std::move(gone));
+    f.calls.session_opened(session_id{2}, f.clock);
+    auto const birth = std::make_shared<runtime::object_birth>();
+    birth->created = true;
+    bool ended = false;
+    f.calls.submit(runtime::call_ticket{2}, {command_kind::call, birth, "[]", {}}, [&](call_outcome&&) { ended = true; },
+                   f.clock, f.clock + 10s);
+    f.engine.flush();
+    f.refuse(f.leader, errc::overloaded);
+    CHECK_FALSE(ended);
+}
+
+TEST_CASE("a forwarded command above the limit is refused as too_large, and its companions are executed") {
+    using namespace engine_test;
+    lone_leader l;
+    paxos::forward f{7, 0, {}};
+    f.commands.push_back(l.command(command_kind::create, "g", R"(["g","gauge"])", 1));
+    f.commands.push_back(l.command(command_kind::call, "g", "[\"raise\"," + std::string(1u << 20, '1') + "]", 2));
+    f.commands.push_back(l.command(command_kind::call, "g", R"(["raise",5])", 3));
+    l.receive(f);
+    auto const refused = l.sent_of<paxos::forward_refused>();
+    REQUIRE(refused.size() == 1);
+    CHECK(refused[0].which == std::vector<std::uint32_t>{1});
+    CHECK(static_cast<errc>(refused[0].reason) == errc::too_large);
+    CHECK(l.space.snapshot()->find("5") != std::string::npos);
+}
+
+TEST_CASE("a session whose every command is refused is kept alive all the same") {
+    using namespace engine_test;
+    lone_leader l;
+    auto const birth = std::make_shared<runtime::object_birth>();
+    birth->id = object::object_id_of("g");
+    birth->body = R"(["g","gauge"])";
+    l.unknown_to_a_voter = {"gauge"};
+    auto const session = l.calls.session();
+    auto const before = l.engine.core()->entries().chosen();
+    for (int i = 0; i < 100; ++i) { // For longer than a session without use lives.
+        l.calls.submit(runtime::call_ticket{1}, {command_kind::call, birth, R"(["raise",1])", {}}, [](call_outcome&&) {},
+                       l.clock, l.clock + 10s);
+        l.pass(150ms);
+    }
+    CHECK(l.engine.core()->entries().chosen() > before);
+    CHECK(l.calls.session() == session);
+}
+
+TEST_CASE("a snapshot that gave nothing is tried again, and status says which object stands in its way") {
+    using namespace engine_test;
+    lone_leader l(4);
+    l.registry.add<shapeless>();
+    l.receive(paxos::forward{7, 0, {l.command(command_kind::create, "s", R"(["s","shapeless"])", 1)}});
+    std::uint64_t seq = 2;
+    auto const work = [&] {
+        for (int i = 0; i < 10; ++i)
+            l.receive(paxos::forward{100 + seq, 0, {l.command(command_kind::call, "s", R"(["touch"])", seq)}}), ++seq;
+    };
+    work();
+    CHECK(l.engine.status().log_kept_by == "s");
+    CHECK(l.engine.status().log_start == slot{1});
+    l.receive(paxos::forward{8, 0, {l.command(command_kind::destroy, "s", "[]", ++seq)}});
+    ++seq;
+    work();
+    CHECK(l.engine.status().log_kept_by == "");
+    CHECK(l.engine.status().log_start > slot{1});
 }

@@ -1,0 +1,125 @@
+// What applying reports, and what becomes of reads and snapshots when it stops.
+#include <openreplica/runtime/applier.hpp>
+
+#include <doctest/doctest.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace applier_test {
+
+using namespace openreplica;
+
+/// A state that does what the test says.
+struct scripted final : runtime::state_machine {
+    std::optional<runtime::applied_command> next = runtime::applied_command{};
+    std::optional<std::string> text;
+    call_outcome reason = failed(errc::diverged, "out of memory");
+    int snapshots = 0;
+
+    std::optional<runtime::applied_command> apply(slot, log_time, envelope const&) override { return next; }
+    call_outcome const& stop_reason() const override { return reason; }
+    std::optional<std::string> snapshot() const override {
+        ++const_cast<scripted*>(this)->snapshots;
+        return text;
+    }
+    std::string snapshot_obstacle() const override { return "odd"; }
+    bool restore(std::string_view) override { throw std::bad_alloc(); }
+    std::uint64_t digest() const override { return 0; }
+    std::optional<log_time> next_deadline() const override { return std::nullopt; }
+    call_outcome check(envelope const&) const override { return {}; }
+    std::string needed_type(envelope const&) const override { return {}; }
+    std::vector<type_print> catalogue() const override { return {}; }
+};
+
+struct bench {
+    scripted state;
+    runtime::calls calls{16};
+    runtime::applier applier{state, calls};
+    std::uint64_t at = 0;
+
+    runtime::apply_report run(runtime::apply_batch&& work) { return applier.run(std::move(work), instant{}); }
+    runtime::apply_batch one_command() {
+        runtime::apply_batch work;
+        paxos::value v;
+        v.kind = paxos::value_kind::command;
+        v.body = shared_bytes(encode(envelope{}));
+        work.entries.push_back({slot{++at}, ballot{1, 0, node_id{0, 1}}, std::move(v)});
+        return work;
+    }
+    static void add_read(runtime::apply_batch& work, slot point, call_outcome& into) {
+        call_outcome outcome;
+        outcome.at = point;
+        work.finished.push_back({[&into](call_outcome&& o) { into = std::move(o); }, std::move(outcome)});
+    }
+};
+
+TEST_CASE("a read in the batch whose entry stops this replica fails with the reason, and so does one after it") {
+    bench b;
+    call_outcome before, with, after;
+    auto work = b.one_command();
+    bench::add_read(work, slot{1}, before);
+    CHECK(b.run(std::move(work)).problem.empty());
+    CHECK(before.ok());
+    b.state.next.reset();
+    work = b.one_command();
+    bench::add_read(work, slot{2}, with);
+    CHECK(b.run(std::move(work)).problem == "out of memory");
+    CHECK(with.code == errc::diverged);
+    CHECK(with.text.find("out of memory") != std::string::npos);
+    runtime::apply_batch later;
+    bench::add_read(later, slot{1}, after);
+    (void)b.run(std::move(later));
+    CHECK(after.code == errc::diverged);
+}
+
+TEST_CASE("a session that the group refused to open is not reported as opened") {
+    bench b;
+    b.state.next = runtime::applied_command{session_id{1}, {}, 77, true, failed(errc::overloaded, "full")};
+    CHECK(b.run(b.one_command()).opened.empty());
+    b.state.next->outcome = {};
+    CHECK(b.run(b.one_command()).opened.size() == 1);
+}
+
+TEST_CASE("a snapshot that gives nothing is reported as an attempt, with the object in its way") {
+    bench b;
+    runtime::apply_batch work;
+    work.take_snapshot = true;
+    auto report = b.run(std::move(work));
+    CHECK(report.snapshot_tried);
+    CHECK_FALSE(report.snapshot);
+    CHECK(report.log_kept_by == "odd");
+    CHECK(b.run({}).log_kept_by == "odd");
+    b.state.text = "[]";
+    work = {};
+    work.take_snapshot = true;
+    report = b.run(std::move(work));
+    CHECK(report.snapshot);
+    CHECK(report.log_kept_by.empty());
+}
+
+TEST_CASE("a replica that stopped within a slot takes no snapshot") {
+    bench b;
+    b.state.text = "[]";
+    b.state.next.reset();
+    auto work = b.one_command();
+    work.take_snapshot = true;
+    auto const report = b.run(std::move(work));
+    CHECK(report.snapshot_tried);
+    CHECK_FALSE(report.snapshot);
+    CHECK(b.state.snapshots == 0);
+}
+
+TEST_CASE("memory that runs out while a snapshot is taken up is a problem of this replica, and not its end") {
+    bench b;
+    runtime::apply_batch work;
+    work.install = paxos::snapshot{slot{9}, {}, {}, {}, shared_bytes(std::string("[]"))};
+    auto const report = b.run(std::move(work));
+    CHECK(report.install_ended);
+    CHECK_FALSE(report.installed);
+    CHECK(report.problem.find("out of memory") == 0);
+}
+
+} // namespace applier_test
