@@ -2593,14 +2593,23 @@ enum class mutant : std::uint8_t {
     ack_over_hole,             ///< an acceptor takes and acknowledges an accept that leaves a hole behind it
     chosen_from_other_ballot,  ///< rule 2: a chosen index chooses entries that were accepted under another ballot
     vote_counted_twice,        ///< the leader's own vote counts twice
+    own_vote_before_sync,      ///< the leader's own vote counts before its disk has it
+    learner_vote_counted,      ///< an acknowledgement of a node without a vote counts
     vote_before_durable,       ///< a promise or an acknowledgement leaves before it is durable
     ask_before_durable,        ///< a candidate asks for promises before its own is durable
+    foreign_promise_counted,   ///< a candidate counts a promise of another ballot
+    partial_promise_counted,   ///< a promise counts when its first part is there
+    propose_below_chosen,      ///< a new leader proposes below its quorum's chosen index
     skip_reproposal,           ///< a new leader proposes no-ops where values were accepted
     lowest_ballot_wins,        ///< a new leader takes the value of the lowest ballot
     read_without_quorum,       ///< a leader answers reads without asking whether it still leads
+    old_heartbeat_confirms,    ///< an answer to a heartbeat sent before a read arrived confirms it
     read_before_no_op,         ///< a new leader answers reads before an entry of its own ballot is chosen
     apply_out_of_order,        ///< a replica applies a batch from its end
     forget_session_result,     ///< a retry does not find the stored outcome and runs again
+    sessions_lost_in_restore,  ///< a snapshot is restored without its sessions
+    ignore_deadline,           ///< a command is executed although its deadline had passed when the log ordered it
+    forward_taken_twice,       ///< the second copy of a forward is decided anew
     retry_under_new_session,   ///< a call that was sent is sent again under another session
     failure_means_not_executed ///< a call whose outcome is unknown is reported as not executed
 };
@@ -3315,7 +3324,7 @@ inline bool object_space::run(slot at, envelope const& command, runtime::applied
 }
 
 inline bool object_space::run_once(slot at, envelope const& command, call_outcome& outcome) {
-    if (command.deadline.value != 0 && clock_ > command.deadline) {
+    if (command.deadline.value != 0 && clock_ > command.deadline && !OPENREPLICA_MUTANT(ignore_deadline)) {
         outcome = failed(errc::not_executed, "the call's deadline had passed when the log ordered it");
         return true;
     }
@@ -3721,6 +3730,7 @@ inline bool object_space::restore(std::string_view text) {
             std::unique_lock const lock(directory_mutex_);
             objects_.swap(objects);
         }
+        if (OPENREPLICA_MUTANT(sessions_lost_in_restore)) sessions = session_table{};
         sessions_ = std::move(sessions);
         applied_ = applied;
         clock_ = clock;
@@ -6307,9 +6317,11 @@ struct accept_record {
     bool operator==(accept_record const&) const = default;
 };
 
-/// "Every slot up to this one is chosen." A hint: losing it loses no promise.
+/// "Every slot up to this one is chosen, and its entry was accepted here under this ballot." A hint, written now and then:
+/// losing it loses no promise. A node that starts again believes it only if its entry of that slot proves it.
 struct chosen_record {
     slot chosen;
+    ballot under; ///< of the entry at `chosen`, or behind the snapshot that holds it
     bool operator==(chosen_record const&) const = default;
 };
 
@@ -6341,7 +6353,8 @@ struct durable_state {
     bool group_chosen = false; ///< the first configuration is known to be chosen
     std::vector<cluster_id> abandoned; ///< refused for ever; may hold `group` while that has not ended
     ballot promised;
-    slot chosen;                ///< never above what `entries` or the snapshot holds
+    slot chosen;                ///< of the latest hint
+    ballot chosen_under;        ///< the ballot that the hint names
     snapshot base;              ///< slot 0: none was kept
     std::vector<entry> entries; ///< contiguous from `base.at + 1`
 };
@@ -6491,7 +6504,11 @@ public:
             outcome = failed(errc::outcome_unknown, "the session expired while the call was being retried");
         pending taken = take(n);
         if (taken.internal) {
-            born(taken.request.birth, outcome, now);
+            // What waits for the object was never sent: it is made under the next session.
+            if (gone)
+                taken.request.birth->creating = false;
+            else
+                born(taken.request.birth, outcome, now);
             return std::nullopt;
         }
         return finished_call{std::move(taken.done), std::move(outcome)};
@@ -7431,18 +7448,19 @@ struct prepare {
     ballot number;
     slot chosen;   ///< the candidate's chosen index
     epoch current; ///< the epoch that governs the candidate's first unchosen slot
+    slot after{};  ///< what the receiver reported up to here has arrived: it goes on behind
     bool operator==(prepare const&) const = default;
 };
 
 /// Phase 1 reply, in chunks; it counts when the last one is there.
 ///
 /// It reports what the acceptor accepted above *its own* chosen index. Slots up to `chosen` are reported as chosen,
-/// never as empty.
+/// never as empty. One answer has a limited number of chunks; the candidate asks for the rest.
 struct promise {
     ballot number; ///< the ballot that is promised
     slot chosen;   ///< the acceptor's chosen index
     epoch current;
-    std::uint32_t chunk = 0; ///< 0, 1, 2, …
+    std::uint32_t chunk = 0; ///< 0, 1, 2, … within the answer to one `prepare`
     bool last = true;
     std::vector<entry> entries; ///< ascending slots
     bool operator==(promise const&) const = default;
@@ -7504,6 +7522,9 @@ struct heartbeat {
     bool operator==(heartbeat const&) const = default;
 };
 
+/// How well a node's disk does, as its storage judges it.
+enum class disk_state : std::uint8_t { ok = 0, slow = 1, full = 2, failed = 3 };
+
 /// The answer, at once, never waiting for a disk.
 struct heartbeat_reply {
     std::uint64_t number = 0; ///< of the heartbeat that is answered
@@ -7512,6 +7533,7 @@ struct heartbeat_reply {
     bool happy = false;       ///< the sender's leader is fine, as far as it can see
     slot chosen;              ///< its chosen index
     slot held;                ///< how far it holds the promised ballot's accepts; for resending, never a vote
+    disk_state disk = disk_state::ok;
     bool operator==(heartbeat_reply const&) const = default;
 };
 
@@ -7674,12 +7696,16 @@ class acceptor {
     log& log_;
     ballot promised_;
     slot upto_; ///< highest slot accepted under `promised_`; 0 if none
+    std::size_t chunk_bytes_;
 
 public:
     /// A chunk of a promise is closed when its values weigh this much.
     static constexpr std::size_t promise_chunk_bytes = 256 * 1024;
+    /// One answer has at most this many chunks, so that it fits a link's queue; the candidate asks for the rest.
+    static constexpr std::uint32_t promise_chunks = 16;
 
-    acceptor(log& l, ballot promised) : log_(l), promised_(promised) {}
+    acceptor(log& l, ballot promised, std::size_t chunk_bytes = promise_chunk_bytes)
+        : log_(l), promised_(promised), chunk_bytes_(chunk_bytes) {}
 
     [[nodiscard]] ballot const& promised() const { return promised_; }
     /// How far the log is held under the promised ballot, counting chosen slots: what a cumulative ack may claim.
@@ -7702,7 +7728,7 @@ public:
             return;
         }
         promise_to(m.number, fx);
-        send_promise(from, current, fx);
+        send_promise(from, m.after, current, fx);
     }
 
     /// Takes a phase 2 request and acknowledges how far the ballot is held. True when the accept could be used.
@@ -7752,15 +7778,16 @@ private:
         upto_ = std::max(upto_, first.prev());
     }
 
-    void send_promise(node_id to, epoch current, effects& fx) {
+    void send_promise(node_id to, slot after, epoch current, effects& fx) {
         promise p{promised_, log_.chosen(), current, 0, false, {}};
         std::size_t bytes = 0;
-        for (slot s = log_.chosen().next(); s <= log_.last(); s = s.next()) {
+        for (slot s = std::max(after, log_.chosen()).next(); s <= log_.last(); s = s.next()) {
             if (OPENREPLICA_MUTANT(promise_reports_nothing)) break;
             p.entries.push_back(log_.entry_at(s));
             bytes += log_.value_at(s).weight();
-            if (bytes < promise_chunk_bytes) continue;
+            if (bytes < chunk_bytes_ || s == log_.last()) continue;
             fx.send_durable(to, p);
+            if (p.chunk + 1 == promise_chunks) return;
             p.entries.clear();
             ++p.chunk;
             bytes = 0;
@@ -7857,6 +7884,13 @@ public:
             if (view const* v = seen(m.id, now, limit); v != nullptr && v->said.happy) return m.id;
         return std::nullopt;
     }
+    /// How many voters, this node not counted, said lately that their disk is in state `s`.
+    [[nodiscard]] std::size_t with_disk(configuration const& c, disk_state s, instant now, duration limit) const {
+        return static_cast<std::size_t>(std::count_if(c.voters.begin(), c.voters.end(), [&](member const& m) {
+            view const* v = seen(m.id, now, limit);
+            return v != nullptr && v->said.disk == s;
+        }));
+    }
     /// The highest chosen index among the voters that this node reaches.
     [[nodiscard]] slot highest_chosen(configuration const& c, instant now, duration limit) const {
         slot s;
@@ -7890,12 +7924,13 @@ class learner {
     std::optional<node_id> asked_;   ///< a request for entries is on its way to this peer
     instant asked_at_;
     instant behind_since_;
+    std::size_t reply_bytes_;
 
 public:
     /// One reply to `learn` carries values up to this weight.
     static constexpr std::size_t reply_bytes = 512 * 1024;
 
-    learner(log& l, acceptor& a) : log_(l), acceptor_(a) {}
+    learner(log& l, acceptor& a, std::size_t limit = reply_bytes) : log_(l), acceptor_(a), reply_bytes_(limit) {}
 
     [[nodiscard]] slot known() const { return std::max(known_, log_.chosen()); }
     [[nodiscard]] bool is_behind() const { return known_ > log_.chosen(); }
@@ -7927,7 +7962,7 @@ public:
     void on_learn(node_id from, learn const& m, effects& fx) const {
         learned reply{{}, m.from, {}, log_.chosen(), log_.first()};
         std::size_t bytes = 0;
-        for (slot s = m.from; log_.holds(s) && s <= log_.chosen() && bytes < reply_bytes; s = s.next()) {
+        for (slot s = m.from; log_.holds(s) && s <= log_.chosen() && bytes < reply_bytes_; s = s.next()) {
             reply.behind = std::max(reply.behind, log_.ballot_at(s));
             reply.values.push_back(log_.value_at(s));
             bytes += reply.values.back().weight();
@@ -8057,7 +8092,7 @@ public:
     /// Heartbeat `number` leaves now: it confirms everything that has arrived.
     void round_sent(std::uint64_t number) {
         for (waiting& w : queue_)
-            if (w.after == 0) w.after = number;
+            if (w.after == 0) w.after = OPENREPLICA_MUTANT(old_heartbeat_confirms) ? number - 1 : number;
     }
 
     /// Takes out what a quorum's answers up to `number` confirm, if the leader may answer (`floor` is chosen).
@@ -8085,29 +8120,44 @@ struct follower {};
 struct candidate {
     /// What one voter reported. It counts when it is complete.
     struct report {
-        std::uint32_t next_chunk = 0;
         bool complete = false;
-        slot chosen;
-        std::vector<entry> entries; ///< contiguous from `chosen + 1`
+        slot chosen;                ///< its chosen index as it told last
+        slot reach;                 ///< every slot up to here is reported, or chosen there
+        std::vector<entry> entries; ///< ascending
     };
 
     ballot number;
     instant since;
     instant asked_at;  ///< when the last prepare left
+    instant moved_at;  ///< when the campaign last got on
     lsn own_promise;   ///< this node's own report counts once this position is durable
+    bool promised = false; ///< this node's own promise is durable
     std::map<node_id, report> reports;
 
-    /// Takes one chunk of a promise; chunks that do not continue what is there are left for the retransmission.
-    void on_promise(node_id from, promise const& m) {
+    /// Takes one chunk of a promise. True when it was news; chunks that do not continue what is there are left for the
+    /// retransmission.
+    ///
+    /// Chunks of two answers go together: every entry was reported under this ballot's promise, so that only this ballot
+    /// can still change it. What became chosen there between them is fetched as chosen before anything is proposed.
+    bool on_promise(node_id from, promise const& m) {
         report& r = reports[from];
-        if (r.complete) return;
-        if (m.chunk == 0) r = report{0, false, m.chosen, {}};
-        slot const end = r.entries.empty() ? r.chosen : r.entries.back().at;
-        bool const continues = m.entries.empty() || m.entries.front().at == end.next();
-        if (m.chunk != r.next_chunk || m.chosen != r.chosen || !continues) return;
-        r.entries.insert(r.entries.end(), m.entries.begin(), m.entries.end());
-        ++r.next_chunk;
-        r.complete = m.last;
+        if (r.complete) return false;
+        slot const end = std::max(r.reach, m.chosen);
+        slot const first = m.entries.empty() ? end.next() : m.entries.front().at;
+        slot const last = m.entries.empty() ? end : m.entries.back().at;
+        if (first > end.next() || last < r.reach) return false;
+        r.chosen = std::max(r.chosen, m.chosen);
+        for (entry const& e : m.entries)
+            if (e.at > r.reach) r.entries.push_back(e);
+        bool const news = std::max(last, end) > r.reach || m.last;
+        r.reach = std::max(last, end);
+        r.complete = m.last || OPENREPLICA_MUTANT(partial_promise_counted);
+        return news;
+    }
+    /// Up to where `id` has reported: the next `prepare` asks it to go on from there.
+    [[nodiscard]] slot reported(node_id id) const {
+        auto const it = reports.find(id);
+        return it == reports.end() ? slot{} : it->second.reach;
     }
 
     /// A majority of the voters has promised; `own_durable` says whether this node's own promise counts.
@@ -8193,7 +8243,7 @@ struct leader {
 
     /// Counts this node's accepts up to `durable` as its vote.
     void own_durable(lsn durable) {
-        while (!own_writes.empty() && own_writes.front().first <= durable) {
+        while (!own_writes.empty() && (own_writes.front().first <= durable || OPENREPLICA_MUTANT(own_vote_before_sync))) {
             own_acked = own_writes.front().second;
             own_writes.pop_front();
         }
@@ -8208,6 +8258,9 @@ struct leader {
             if (m.id == self && OPENREPLICA_MUTANT(vote_counted_twice) && votes.size() < c.voters.size())
                 votes.push_back(own_acked);
         }
+        if (OPENREPLICA_MUTANT(learner_vote_counted))
+            for (auto const& [id, p] : peers)
+                if (!c.has_voter(id)) votes.push_back(p.acked);
         auto const nth = votes.begin() + static_cast<std::ptrdiff_t>(c.quorum() - 1);
         std::nth_element(votes.begin(), nth, votes.end(), std::greater<>{});
         return *nth;
@@ -8240,6 +8293,8 @@ struct replica_options {
     std::size_t window_entries = 4096;       ///< proposed but not chosen; past it `propose` refuses
     std::size_t window_bytes = 8u << 20;     ///< the same in bytes
     std::size_t batch_bytes = 256u << 10;    ///< one accept carries at most this much, and at least one value
+    std::size_t promise_bytes = acceptor::promise_chunk_bytes; ///< a chunk of a promise is closed at this weight
+    std::size_t learn_bytes = learner::reply_bytes;            ///< an answer with chosen entries is closed at this weight
 };
 
 /// What a checker, or a curious person, may look at.
@@ -8250,6 +8305,7 @@ struct observation {
     bool campaigning = false;
     ballot leading_ballot;
     slot first_proposed;
+    std::size_t open_bytes = 0; ///< weight of what a leader has proposed and not seen chosen
 };
 
 /// The protocol of one node: acceptor, proposer, learner, election and reads, without I/O.
@@ -8298,6 +8354,12 @@ public:
     /// The state machine's snapshot holds everything up to `upto`: the log may forget it.
     void trim(slot upto);
 
+    /// The storage's judgement of this node's disk. A node with a slow or failed disk does not run, and hands over at once
+    /// when it leads.
+    void set_disk(disk_state s, instant now);
+    /// Too many disks are full for anything new to be chosen, as far as this leader has heard: updates must be refused.
+    [[nodiscard]] bool quorum_full(instant now) const;
+
     /// Everything that the calls so far produced, and what now goes out with it.
     [[nodiscard]] output take_output(instant now);
 
@@ -8342,11 +8404,14 @@ private:
     // Phase 1.
     void campaign(instant now);
     void ask_promises(candidate& c, instant now);
+    void ask_promise(candidate const& c, std::vector<node_id> of, slot after);
     void advance_candidate(instant now);
     void lead(instant now);
     void follow(instant now);
     void preempted(ballot const& by, instant now);
     void consider_running(instant now, std::uint64_t jitter);
+    void watch_campaign(candidate& c, instant now, std::uint64_t jitter);
+    [[nodiscard]] bool is_fit_to_lead() const { return disk_ == disk_state::ok || disk_ == disk_state::full; }
 
     // Phase 2.
     [[nodiscard]] std::size_t fitting(leader const& l, std::span<shared_bytes const> commands) const;
@@ -8369,6 +8434,9 @@ private:
     void read_point_reached(std::uint64_t number, slot index);
     [[nodiscard]] std::vector<node_id> others() const;
 
+    /// A campaign that waits for slow disks, or for a long report, is dropped after so many election timeouts.
+    static constexpr int patient_campaigns = 10;
+
     struct relayed_read {
         node_id from;
         std::uint64_t number; ///< the requester's
@@ -8390,7 +8458,9 @@ private:
     std::optional<node_id> hint_; ///< who claimed to lead last; good enough to send commands to
     lsn durable_;
     log_time stamp_; ///< the highest stamp seen in chosen or merged values
-    std::uint64_t beats_ = 0;
+    std::uint64_t beats_; ///< begins at a random place: an answer to an earlier life of this node must not confirm a read
+    slot hinted_;         ///< the chosen index that the last `chosen_record` holds
+    disk_state disk_ = disk_state::ok;
     instant next_beat_;
     instant last_tick_;
     std::optional<instant> unhappy_since_;
@@ -8405,16 +8475,28 @@ private:
 
 namespace openreplica::inline v0::paxos {
 
+/// What a node must not go below: its promises, and whatever it holds.
+[[nodiscard]] inline ballot highest_ballot(durable_state const& s) {
+    ballot b = std::max(s.promised, s.base.behind);
+    for (entry const& e : s.entries) b = std::max(b, e.accepted);
+    return b;
+}
+
 inline replica::replica(node_id self, configuration governing, replica_options options, durable_state const& recovered,
                         instant now)
-    : self_(self), config_(std::move(governing)), options_(options), acceptor_(log_, recovered.promised),
-      learner_(log_, acceptor_), election_(self), batches_(options.incarnation), stamp_(recovered.base.stamp),
+    : self_(self), config_(std::move(governing)), options_(options),
+      acceptor_(log_, highest_ballot(recovered), options.promise_bytes), learner_(log_, acceptor_, options.learn_bytes),
+      election_(self), batches_(options.incarnation), stamp_(recovered.base.stamp), beats_(options.incarnation >> 2),
       next_beat_(now), last_tick_(now), unhappy_since_(now), quiet_until_(now), patience_(spread(self.low)) {
     for (member const& m : config_.voters) add_peer(m.id);
     log_.install(recovered.base.at);
     for (entry const& e : recovered.entries) log_.put(e.at, e.accepted, e.what);
-    election_.note(recovered.promised);
-    if (recovered.chosen > log_.chosen()) learner_.choose(std::min(recovered.chosen, log_.last()), now, fx_);
+    election_.note(acceptor_.promised());
+    // The hint is believed when the entry that it names is still here: the log up to it is what was chosen then.
+    slot const hint = recovered.chosen;
+    if (hint > log_.chosen() && log_.holds(hint) && log_.ballot_at(hint) >= recovered.chosen_under)
+        learner_.choose(hint, now, fx_);
+    hinted_ = log_.chosen();
 }
 
 inline void replica::step(node_id from, message const& m, instant now) {
@@ -8462,13 +8544,7 @@ inline void replica::tick(instant now, std::uint64_t jitter) {
     if (auto* l = std::get_if<leader>(&role_)) {
         watch_progress(*l, now);
     } else if (auto* c = std::get_if<candidate>(&role_)) {
-        if (now - c->since > options_.election_timeout_max) {
-            follow(now); // Rule 3: a ballot that cannot catch up or gather its quorum in time is dropped.
-            quiet_until_ = now + duration(static_cast<duration::rep>(jitter % 1000) * options_.heartbeat.count() / 250);
-        } else if (now - c->asked_at >= options_.heartbeat) {
-            ask_promises(*c, now);
-            advance_candidate(now);
-        }
+        watch_campaign(*c, now, jitter);
     } else {
         consider_running(now, jitter);
     }
@@ -8483,7 +8559,7 @@ inline void replica::consider_running(instant now, std::uint64_t jitter) {
         unhappy_since_ = now;
         patience_ = spread(jitter);
     }
-    if (!is_voter() || now < quiet_until_ || now - *unhappy_since_ < patience_) return;
+    if (!is_voter() || !is_fit_to_lead() || now < quiet_until_ || now - *unhappy_since_ < patience_) return;
     duration const limit = options_.election_timeout_min;
     if (!election_.reaches_quorum(config_, now, limit) || election_.happy_voter(config_, now, limit)) return;
     // Rule 7: a voter that lags far behind another one lets that one run first.
@@ -8514,6 +8590,10 @@ inline bool replica::is_happy(instant now) const {
 inline void replica::beat(instant now) {
     next_beat_ = now + options_.heartbeat;
     send_heartbeats();
+    if (log_.chosen() > hinted_ && log_.holds(log_.chosen())) {
+        hinted_ = log_.chosen();
+        fx_.write(chosen_record{hinted_, log_.ballot_at(hinted_)});
+    }
     if (auto* l = std::get_if<leader>(&role_))
         for (auto& [id, p] : l->peers)
             if (p.marked == 0) {
@@ -8547,7 +8627,7 @@ inline void replica::on(node_id from, heartbeat const& m, instant now) {
     }
     if (!m.leading.empty() && m.leading == acceptor_.promised()) learner_.on_chosen(m.leading, m.chosen, now, fx_);
     fx_.send(from, heartbeat_reply{m.number, acceptor_.promised(), is_leader(), is_happy(now), log_.chosen(),
-                                   acceptor_.held()});
+                                   acceptor_.held(), disk_});
 }
 
 inline void replica::on(node_id from, heartbeat_reply const& m, instant now) {
@@ -8577,10 +8657,10 @@ inline void replica::on(node_id from, heartbeat_reply const& m, instant now) {
 inline void replica::on(node_id from, prepare const& m, instant now) {
     add_peer(from);
     election_.note(m.number);
-    if (m.number > acceptor_.promised()) {
-        if (auto* l = std::get_if<leader>(&role_); l != nullptr || std::holds_alternative<candidate>(role_)) follow(now);
-    }
+    if (m.number > acceptor_.promised()) follow(now);
     acceptor_.on_prepare(from, m, config_.number, fx_);
+    // As long as it asks, its campaign gets its time: disks may be slow.
+    if (m.number == acceptor_.promised()) quiet_until_ = std::max(quiet_until_, now + options_.election_timeout_min);
     learner_.note(m.chosen, now);
 }
 
@@ -8619,7 +8699,10 @@ inline void replica::on(node_id from, learned const& m, instant now) {
 }
 
 inline void replica::after_learning(instant now) {
-    if (std::holds_alternative<candidate>(role_)) return advance_candidate(now);
+    if (auto* c = std::get_if<candidate>(&role_)) {
+        c->moved_at = now;
+        return advance_candidate(now);
+    }
     // The leader waits to hear that the gap is closed.
     if (!acceptor_.promised().empty() && acceptor_.promised().owner != self_)
         fx_.send_durable(acceptor_.promised().owner, accepted{acceptor_.promised(), acceptor_.held(), true});
@@ -8635,6 +8718,10 @@ inline void replica::catch_up(instant now, std::uint64_t jitter) {
 
 inline void replica::persisted(lsn upto, instant now) {
     durable_ = std::max(durable_, upto);
+    if (auto* c = std::get_if<candidate>(&role_); c != nullptr && !c->promised && durable_ >= c->own_promise) {
+        c->promised = true;
+        c->moved_at = now;
+    }
     if (auto* l = std::get_if<leader>(&role_)) {
         l->own_durable(durable_);
         count_votes(now);
@@ -8685,7 +8772,8 @@ inline bool replica::install(slot at, ballot const& behind, log_time stamp, inst
     acceptor_.promise_to(behind, fx_); // Rule R.
     election_.note(behind);
     log_.install(at);
-    fx_.write(chosen_record{at}); // What is acknowledged from here on waits for the snapshot to be durable.
+    hinted_ = at;
+    fx_.write(chosen_record{at, behind}); // What is acknowledged from here on waits for the snapshot to be durable.
     stamp_ = std::max(stamp_, stamp);
     learner_.installed(at, now);
     after_learning(now);
@@ -8695,6 +8783,20 @@ inline bool replica::install(slot at, ballot const& behind, log_time stamp, inst
 inline void replica::trim(slot upto) {
     if (auto* l = std::get_if<leader>(&role_)) settle(*l);
     log_.trim(std::min(upto, log_.chosen()));
+}
+
+// ---- the disk
+
+inline void replica::set_disk(disk_state s, instant now) {
+    disk_ = s;
+    if (!is_fit_to_lead()) follow(now);
+}
+
+inline bool replica::quorum_full(instant now) const {
+    if (!is_leader()) return false;
+    std::size_t const full = election_.with_disk(config_, disk_state::full, now, options_.election_timeout_max) +
+                             (disk_ == disk_state::full && is_voter() ? 1 : 0);
+    return config_.voters.size() - full < config_.quorum();
 }
 
 // ---- output and questions
@@ -8723,10 +8825,11 @@ inline std::optional<node_id> replica::route(instant now) const {
 
 inline observation replica::observe() const {
     observation o{acceptor_.promised(), log_.trimmed(), log_.chosen(), log_.last(), acceptor_.held(),
-                  is_leader(), std::holds_alternative<candidate>(role_), {}, {}};
+                  is_leader(), std::holds_alternative<candidate>(role_), {}, {}, 0};
     if (auto const* l = std::get_if<leader>(&role_)) {
         o.leading_ballot = l->number;
         o.first_proposed = l->base.next();
+        o.open_bytes = l->open_bytes;
     }
     return o;
 }
@@ -8743,7 +8846,7 @@ namespace openreplica::inline v0::paxos {
 inline void replica::campaign(instant now) {
     candidate c;
     c.number = ballot{std::max(election_.highest(), acceptor_.promised()).round + 1, options_.priority, self_};
-    c.since = now;
+    c.since = c.moved_at = now;
     election_.note(c.number);
     acceptor_.promise_to(c.number, fx_);
     c.own_promise = fx_.last();
@@ -8753,26 +8856,50 @@ inline void replica::campaign(instant now) {
 }
 
 inline void replica::ask_promises(candidate& c, instant now) {
-    std::vector<node_id> missing;
+    std::map<slot, std::vector<node_id>> missing; ///< by how far their reports have come
     for (node_id id : peers_) {
         auto const it = c.reports.find(id);
-        if (it == c.reports.end() || !it->second.complete) missing.push_back(id);
+        if (it == c.reports.end() || !it->second.complete) missing[c.reported(id)].push_back(id);
     }
-    // Only once this node's own promise is durable: a candidate that forgot its ballot in a crash would use it again, for
-    // other values.
-    prepare const ask{c.number, log_.chosen(), config_.number};
-    if (OPENREPLICA_MUTANT(ask_before_durable))
-        fx_.send(std::move(missing), ask);
-    else
-        fx_.send_durable(std::move(missing), ask);
+    for (auto& [after, ids] : missing) ask_promise(c, std::move(ids), after);
     c.asked_at = now;
+}
+
+/// Only once this node's own promise is durable: a candidate that forgot its ballot in a crash would use it again, for
+/// other values.
+inline void replica::ask_promise(candidate const& c, std::vector<node_id> of, slot after) {
+    prepare const ask{c.number, log_.chosen(), config_.number, after};
+    if (OPENREPLICA_MUTANT(ask_before_durable))
+        fx_.send(std::move(of), ask);
+    else
+        fx_.send_durable(std::move(of), ask);
 }
 
 inline void replica::on(node_id from, promise const& m, instant now) {
     auto* c = std::get_if<candidate>(&role_);
-    if (c == nullptr || m.number != c->number || m.current != config_.number) return;
-    c->on_promise(from, m);
+    if (c == nullptr || m.current != config_.number) return;
+    if (m.number != c->number && !OPENREPLICA_MUTANT(foreign_promise_counted)) return;
+    if (!c->on_promise(from, m)) return;
+    c->moved_at = now;
+    // The end of an answer that is not the end of the report.
+    if (!m.last && m.chunk + 1 == acceptor::promise_chunks) ask_promise(*c, {from}, c->reported(from));
     advance_candidate(now);
+}
+
+/// Rule 3: a ballot that cannot catch up or gather its quorum in time is dropped. Its time begins when its own promise is
+/// durable and again whenever a report gets on; and as long as a quorum has promised it without its disks being done, it
+/// may still succeed.
+inline void replica::watch_campaign(candidate& c, instant now, std::uint64_t jitter) {
+    duration const limit = options_.election_timeout_max;
+    bool const disks_work = !c.promised || (!c.has_quorum(config_, self_, true) &&
+                                               election_.quorum_follows(config_, c.number, now, limit));
+    if (now - c.moved_at > (disks_work ? patient_campaigns * limit : limit) || now - c.since > patient_campaigns * limit) {
+        follow(now);
+        quiet_until_ = now + duration(static_cast<duration::rep>(jitter % 1000) * options_.heartbeat.count() / 250);
+    } else if (now - c.asked_at >= options_.heartbeat) {
+        ask_promises(c, now);
+        advance_candidate(now);
+    }
 }
 
 inline void replica::advance_candidate(instant now) {
@@ -8780,7 +8907,7 @@ inline void replica::advance_candidate(instant now) {
     if (c == nullptr || !c->has_quorum(config_, self_, durable_ >= c->own_promise)) return;
     // Rule 3: nothing is proposed at or below the highest chosen index of the quorum; what is missing is fetched first.
     auto const [highest, who] = c->highest_chosen(config_);
-    if (highest > log_.chosen()) {
+    if (highest > log_.chosen() && !OPENREPLICA_MUTANT(propose_below_chosen)) {
         learner_.note(highest, now);
         learner_.fetch(*who, now, fx_);
         return;
@@ -9042,57 +9169,78 @@ public:
 
 namespace openreplica::inline v0::runtime {
 
-/// The newest snapshot of this node, and the one that it is fetching from a peer.
+/// The newest snapshot of this node, the one that a peer is fetching from it, and the one that it is fetching itself.
 ///
-/// The receiver asks for each chunk, so it sets the pace; a lost chunk is asked for again, at another peer if need be.
+/// The receiver asks for each chunk, a few ahead, so it sets the pace; a lost chunk is asked for again, at another peer if
+/// need be. A snapshot that is being fetched stays until nobody has asked for it for a while, however many newer ones are
+/// taken meanwhile: a slow peer would otherwise start over for ever. At most one old snapshot is kept.
 class snapshot_transfer {
 public:
     static constexpr std::size_t chunk_bytes = 256 * 1024;
+    static constexpr std::size_t chunks_ahead = 4; ///< asked for before the first of them is here
+    /// Who asked for nothing during this long has given up, or has everything.
+    static constexpr duration abandoned_after = std::chrono::seconds(5);
 
-    void keep(paxos::snapshot s) {
-        checksum_ = crc32c(s.state.view());
-        newest_ = std::move(s);
+    explicit snapshot_transfer(std::size_t chunk = chunk_bytes) : chunk_(chunk) {}
+
+    void keep(paxos::snapshot s, instant now) {
+        if (newest_ && newest_->is_fetched(now) && !(pinned_ && pinned_->is_fetched(now))) pinned_ = std::move(newest_);
+        std::uint32_t const checksum = crc32c(s.state.view());
+        newest_ = held{std::move(s), checksum, std::nullopt};
+        if (pinned_ && !pinned_->is_fetched(now)) pinned_.reset();
     }
-    [[nodiscard]] std::optional<paxos::snapshot> const& newest() const { return newest_; }
+    [[nodiscard]] paxos::snapshot const* newest() const { return newest_ ? &newest_->what : nullptr; }
+    /// The slot of the oldest snapshot that a peer is fetching: it will need the log from there on.
+    [[nodiscard]] std::optional<slot> oldest_fetched(instant now) const {
+        if (pinned_ && pinned_->is_fetched(now)) return pinned_->what.at;
+        if (newest_ && newest_->is_fetched(now)) return newest_->what.at;
+        return std::nullopt;
+    }
 
-    /// The chunk that a peer asks for. One that asks for an older snapshot starts over with the newest.
-    [[nodiscard]] std::optional<paxos::snapshot_chunk> serve(paxos::snapshot_request const& m) const {
+    /// The chunk that a peer asks for. One that asks for a snapshot that is not here starts over with the newest.
+    [[nodiscard]] std::optional<paxos::snapshot_chunk> serve(paxos::snapshot_request const& m, instant now) {
         if (!newest_) return std::nullopt;
-        std::uint64_t const total = newest_->state.size();
-        std::uint64_t const offset = m.at == newest_->at ? std::min(m.offset, total) : 0;
-        std::size_t const size = static_cast<std::size_t>(std::min<std::uint64_t>(chunk_bytes, total - offset));
+        held& from = pinned_ && m.at == pinned_->what.at ? *pinned_ : *newest_;
+        std::uint64_t const total = from.what.state.size();
+        std::uint64_t const offset = m.at == from.what.at ? std::min(m.offset, total) : 0;
+        std::size_t const size = static_cast<std::size_t>(std::min<std::uint64_t>(chunk_, total - offset));
+        if (offset + size < total) from.asked_at = now;
         // The chunk keeps no reference into the snapshot, so that an old one goes when the next is taken.
-        std::string part(newest_->state.view().substr(static_cast<std::size_t>(offset), size));
-        return paxos::snapshot_chunk{newest_->at, newest_->behind, newest_->stamp, newest_->governing, offset,
-                                     total, checksum_, shared_bytes(std::move(part))};
+        std::string part(from.what.state.view().substr(static_cast<std::size_t>(offset), size));
+        return paxos::snapshot_chunk{from.what.at, from.what.behind, from.what.stamp, from.what.governing, offset,
+                                     total, from.checksum, shared_bytes(std::move(part))};
     }
 
-    /// A peer has a snapshot that this node needs. The request to send, unless a transfer is under way.
-    [[nodiscard]] std::optional<paxos::snapshot_request> begin(instant now, duration patience) {
-        if (fetching_ && now - touched_ < patience) return std::nullopt;
+    /// A peer has a snapshot that this node needs. The requests to send, unless a transfer is under way.
+    [[nodiscard]] std::vector<paxos::snapshot_request> begin(instant now, duration patience) {
+        if (fetching_ && now - touched_ < patience) return {};
         touched_ = now;
         stalled_ = fetching_.has_value();
         if (!fetching_) fetching_ = paxos::snapshot_chunk{};
-        return paxos::snapshot_request{fetching_->at, text_.size()};
+        asked_ = text_.size();
+        std::vector<paxos::snapshot_request> first{{fetching_->at, asked_}};
+        asked_ += fetching_->data.size(); // Nothing before the first chunk has told the size of one.
+        return first;
     }
 
-    /// Takes a chunk. The next request to send to its sender, if more is missing.
-    [[nodiscard]] std::optional<paxos::snapshot_request> take(paxos::snapshot_chunk const& m, instant now) {
-        if (!fetching_ || m.total > max_total) return std::nullopt;
-        // An older one will do when nobody sends the rest of the newer: its only holder may be gone.
-        bool const older_will_do = stalled_ && m.at < fetching_->at && m.offset == 0;
-        if (m.at > fetching_->at || older_will_do) {
-            fetching_ = m;
-            text_.clear();
-        }
-        if (m.at != fetching_->at || m.checksum != fetching_->checksum || m.offset != text_.size() ||
-            m.offset + m.data.size() > m.total)
-            return std::nullopt;
-        text_.append(m.data.view());
+    /// Takes a chunk. The next requests to send to its sender, if more is missing.
+    [[nodiscard]] std::vector<paxos::snapshot_request> take(paxos::snapshot_chunk const& m, instant now) {
+        if (!fetching_ || m.total > max_total) return {};
+        // Another one, older or newer, will do when nothing is here yet, or when nobody sends the rest of this one: its
+        // only holder may be gone.
+        bool const fresh = fetching_->at == slot{};
+        if (m.offset == 0 && m.at != fetching_->at && (fresh || stalled_)) start(m);
+        if (m.at != fetching_->at || m.checksum != fetching_->checksum || m.offset + m.data.size() > m.total) return {};
+        if (m.offset < text_.size() || (m.data.empty() && m.total > 0)) return {};
+        if (m.offset > text_.size() && ahead_.size() >= chunks_ahead) return {};
+        ahead_.emplace(m.offset, m.data);
+        if (m.offset > text_.size()) return {};
+        for (auto it = ahead_.begin(); it != ahead_.end() && it->first == text_.size(); it = ahead_.erase(it))
+            text_.append(it->second.view());
+        std::erase_if(ahead_, [&](auto const& part) { return part.first < text_.size(); });
         touched_ = now;
         stalled_ = false;
-        if (text_.size() < m.total) return paxos::snapshot_request{m.at, text_.size()};
-        return std::nullopt;
+        return ask_ahead();
     }
 
     /// The whole snapshot once it is here and its checksum holds; a damaged one is forgotten and fetched again.
@@ -9100,6 +9248,7 @@ public:
         if (!fetching_ || fetching_->at == slot{} || text_.size() < fetching_->total) return std::nullopt;
         paxos::snapshot_chunk const head = *std::exchange(fetching_, std::nullopt);
         std::string text = std::exchange(text_, {});
+        ahead_.clear();
         if (crc32c(text) != head.checksum) return std::nullopt;
         return paxos::snapshot{head.at, head.behind, head.stamp, head.governing, shared_bytes(std::move(text))};
     }
@@ -9107,10 +9256,37 @@ public:
 private:
     static constexpr std::uint64_t max_total = std::uint64_t{1} << 36;
 
-    std::optional<paxos::snapshot> newest_;
-    std::uint32_t checksum_ = 0;
-    std::optional<paxos::snapshot_chunk> fetching_; ///< the head of the one that is being fetched
+    struct held {
+        paxos::snapshot what;
+        std::uint32_t checksum = 0;
+        std::optional<instant> asked_at; ///< when a peer last asked for a part that is not the last
+
+        [[nodiscard]] bool is_fetched(instant now) const { return asked_at && now - *asked_at < abandoned_after; }
+    };
+
+    void start(paxos::snapshot_chunk const& head) {
+        fetching_ = head;
+        text_.clear();
+        ahead_.clear();
+        asked_ = head.data.size();
+    }
+
+    [[nodiscard]] std::vector<paxos::snapshot_request> ask_ahead() {
+        std::vector<paxos::snapshot_request> next;
+        std::uint64_t const part = std::max<std::uint64_t>(fetching_->data.size(), 1);
+        asked_ = std::max<std::uint64_t>(asked_, text_.size());
+        for (; asked_ < fetching_->total && asked_ - text_.size() < chunks_ahead * part; asked_ += part)
+            next.push_back({fetching_->at, asked_});
+        return next;
+    }
+
+    std::size_t chunk_;
+    std::optional<held> newest_;
+    std::optional<held> pinned_; ///< an older one that a peer is fetching
+    std::optional<paxos::snapshot_chunk> fetching_; ///< the first chunk of the one that is being fetched
     std::string text_;
+    std::map<std::uint64_t, shared_bytes> ahead_; ///< parts that came before their turn, by offset
+    std::uint64_t asked_ = 0; ///< every part below has been asked for
     instant touched_{};
     bool stalled_ = false; ///< the last request repeats one that had no answer
 };
@@ -9163,6 +9339,7 @@ struct engine_options {
     duration session_timeout = std::chrono::seconds(10);
     duration retry = std::chrono::milliseconds(500); ///< a call without an outcome is sent again after this long
     std::uint64_t snapshot_every = 65536;            ///< entries between two snapshots
+    std::size_t snapshot_chunk = snapshot_transfer::chunk_bytes; ///< a snapshot travels in parts of this size
     std::uint64_t keep_entries = 16384;              ///< entries that stay behind a snapshot for peers that lag a little
 };
 
@@ -9257,6 +9434,8 @@ private:
     void serve_reads(apply_batch& work);
     void release_held();
     void keep_snapshot(paxos::snapshot const& s);
+    void trim_log(slot at, instant now);
+    void send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests);
     void tell_durable();
     void expire_reads(instant now);
     void keep_session(instant now);
@@ -9313,7 +9492,7 @@ private:
     bool ready_ = false;
 
     apply_report report_; ///< the last one
-    snapshot_transfer snapshots_;
+    snapshot_transfer snapshots_{options_.snapshot_chunk};
     bool snapshotting_ = false;
     std::optional<paxos::snapshot> install_; ///< to be handed to the applier
     bool installing_ = false;
@@ -9340,7 +9519,7 @@ inline void engine::start(paxos::durable_state&& recovered) {
     if (met_self_) founding_->met_self(env_.now());
     if (recovered.base.at > slot{}) {
         install_ = recovered.base;
-        snapshots_.keep(recovered.base); // Peers that need it may ask at once.
+        snapshots_.keep(recovered.base, env_.now()); // Peers that need it may ask at once.
     }
     if (recovered.group_chosen) join(recovered.group.cluster, recovered.group.members, recovered);
 }
@@ -9442,6 +9621,7 @@ inline void engine::start_over() {
 inline void engine::tick() {
     if (stopped_) return;
     instant const now = env_.now();
+    if (replica_ && replica_->entries().chosen() > slot{}) founding_->established();
     founding_->tick(now, env_.random(), cluster_id{env_.random(), env_.random()});
     calls_.expire(now);
     expire_reads(now);
@@ -9622,7 +9802,7 @@ inline void engine::send_command(std::string encoded) {
 /// be refused when the first was taken or relayed, nor be taken when the first was refused, which its sender took as the
 /// proof that nothing is executed.
 inline bool engine::is_first_copy(node_id from, std::uint64_t number) {
-    if (number == 0) return true; // Nobody counts on an answer.
+    if (number == 0 || OPENREPLICA_MUTANT(forward_taken_twice)) return true; // Nobody counts on an answer.
     if (!seen_.emplace(from, number).second) return false;
     seen_order_.emplace_back(from, number);
     if (seen_order_.size() > 4096) {
@@ -9693,8 +9873,7 @@ inline void engine::take_core_output(apply_batch& work) {
                         std::make_move_iterator(out.chosen.end()));
     place_reads(out.reads);
     for (node_id peer : out.snapshot_from)
-        if (auto const m = installing_ ? std::nullopt : snapshots_.begin(env_.now(), options_.retry))
-            env_.send(std::span(&peer, 1), paxos::message(*m));
+        if (!installing_) send_requests(peer, snapshots_.begin(env_.now(), options_.retry));
     bool const due = replica_->entries().chosen().since(snapshots_.newest() ? snapshots_.newest()->at : slot{}) >=
                      options_.snapshot_every;
     if (due && !snapshotting_ && !work.entries.empty()) snapshotting_ = work.take_snapshot = true;
@@ -9713,7 +9892,16 @@ inline void engine::keep_snapshot(paxos::snapshot const& s) {
     written_ = written_.next();
     core_base_ = core_base_.next();
     store_.keep(s, written_);
-    snapshots_.keep(s);
+    snapshots_.keep(s, env_.now());
+}
+
+/// Forgets what the snapshot at `at` holds, except what peers that lag a little need, and what those that fetch an older
+/// snapshot will need when they have it. They get a few snapshots' time.
+inline void engine::trim_log(slot at, instant now) {
+    std::uint64_t upto = at.value - std::min(at.value, options_.keep_entries);
+    if (auto const fetched = snapshots_.oldest_fetched(now)) upto = std::min(upto, fetched->value);
+    upto = std::max(upto, at.value - std::min(at.value, options_.keep_entries + 4 * options_.snapshot_every));
+    replica_->trim(slot{upto});
 }
 
 inline void engine::on_durable(lsn upto) { durable_ = std::max(durable_, upto); }
@@ -9811,8 +9999,7 @@ inline void engine::on_applied(apply_report&& report) {
         snapshotting_ = false;
         report.snapshot->governing = replica_->governing();
         keep_snapshot(*report.snapshot);
-        slot const at = report.snapshot->at;
-        if (at.value > options_.keep_entries) replica_->trim(slot{at.value - options_.keep_entries});
+        trim_log(report.snapshot->at, now);
     }
     if (report.install_ended) { // Reports of earlier batches may come while it is on its way.
         installing_ = false;
@@ -9828,17 +10015,20 @@ inline void engine::on_applied(apply_report&& report) {
 // ---- snapshots of others
 
 inline void engine::on(node_id from, paxos::snapshot_request const& m) {
-    if (auto chunk = snapshots_.serve(m)) env_.send(std::span(&from, 1), paxos::message(std::move(*chunk)));
+    if (auto chunk = snapshots_.serve(m, env_.now())) env_.send(std::span(&from, 1), paxos::message(std::move(*chunk)));
 }
 
 inline void engine::on(node_id from, paxos::snapshot_chunk const& m) {
     if (installing_ || install_) return;
-    if (auto const next = snapshots_.take(m, env_.now())) {
-        env_.send(std::span(&from, 1), paxos::message(*next));
-    } else if (auto s = snapshots_.complete(); s && s->at > replica_->entries().chosen()) {
+    send_requests(from, snapshots_.take(m, env_.now()));
+    if (auto s = snapshots_.complete(); s && s->at > replica_->entries().chosen()) {
         keep_snapshot(*s);
         install_ = std::move(s);
     }
+}
+
+inline void engine::send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests) {
+    for (paxos::snapshot_request const& m : requests) env_.send(std::span(&to, 1), paxos::message(m));
 }
 
 } // namespace openreplica::inline v0::runtime
@@ -10214,6 +10404,11 @@ private:
         if (s.value >> 62 != 0) r_.fail();
         return s;
     }
+    paxos::disk_state get_disk_state() {
+        auto const state = r_.get<std::uint8_t>();
+        if (state > static_cast<std::uint8_t>(paxos::disk_state::failed)) r_.fail();
+        return static_cast<paxos::disk_state>(state);
+    }
     shared_bytes get_bytes() {
         auto const text = r_.get_string();
         if (!r_.ok()) return {};
@@ -10241,7 +10436,9 @@ private:
     }
 
     // In a braced list the fields are read in their order.
-    paxos::prepare get(std::in_place_type_t<paxos::prepare>) { return {get_ballot(), get_slot(), r_.get<epoch>()}; }
+    paxos::prepare get(std::in_place_type_t<paxos::prepare>) {
+        return {get_ballot(), get_slot(), r_.get<epoch>(), get_slot()};
+    }
     paxos::promise get(std::in_place_type_t<paxos::promise>) {
         return {get_ballot(), get_slot(), r_.get<epoch>(), r_.get<std::uint32_t>(), r_.get_bool(), get_list([this] {
                     return paxos::entry{get_slot(), get_ballot(), get_value()};
@@ -10261,7 +10458,8 @@ private:
         return {r_.get<std::uint64_t>(), get_ballot(), get_slot()};
     }
     paxos::heartbeat_reply get(std::in_place_type_t<paxos::heartbeat_reply>) {
-        return {r_.get<std::uint64_t>(), get_ballot(), r_.get_bool(), r_.get_bool(), get_slot(), get_slot()};
+        return {r_.get<std::uint64_t>(), get_ballot(), r_.get_bool(), r_.get_bool(), get_slot(), get_slot(),
+                get_disk_state()};
     }
     paxos::read_request get(std::in_place_type_t<paxos::read_request>) { return {r_.get<std::uint64_t>()}; }
     paxos::read_reply get(std::in_place_type_t<paxos::read_reply>) { return {r_.get<std::uint64_t>(), get_slot()}; }
@@ -10326,6 +10524,7 @@ public:
         w_.put(m.number);
         w_.put(m.chosen);
         w_.put(m.current);
+        w_.put(m.after);
     }
     void operator()(paxos::promise const& m) {
         w_.put(m.number);
@@ -10380,6 +10579,7 @@ public:
         w_.put(m.happy);
         w_.put(m.chosen);
         w_.put(m.held);
+        w_.put(static_cast<std::uint8_t>(m.disk));
     }
     void operator()(paxos::read_request const& m) { w_.put(m.number); }
     void operator()(paxos::read_reply const& m) {

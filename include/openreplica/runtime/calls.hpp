@@ -137,7 +137,11 @@ public:
             outcome = failed(errc::outcome_unknown, "the session expired while the call was being retried");
         pending taken = take(n);
         if (taken.internal) {
-            born(taken.request.birth, outcome, now);
+            // What waits for the object was never sent: it is made under the next session.
+            if (gone)
+                taken.request.birth->creating = false;
+            else
+                born(taken.request.birth, outcome, now);
             return std::nullopt;
         }
         return finished_call{std::move(taken.done), std::move(outcome)};

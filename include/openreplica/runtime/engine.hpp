@@ -29,6 +29,7 @@ struct engine_options {
     duration session_timeout = std::chrono::seconds(10);
     duration retry = std::chrono::milliseconds(500); ///< a call without an outcome is sent again after this long
     std::uint64_t snapshot_every = 65536;            ///< entries between two snapshots
+    std::size_t snapshot_chunk = snapshot_transfer::chunk_bytes; ///< a snapshot travels in parts of this size
     std::uint64_t keep_entries = 16384;              ///< entries that stay behind a snapshot for peers that lag a little
 };
 
@@ -123,6 +124,8 @@ private:
     void serve_reads(apply_batch& work);
     void release_held();
     void keep_snapshot(paxos::snapshot const& s);
+    void trim_log(slot at, instant now);
+    void send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests);
     void tell_durable();
     void expire_reads(instant now);
     void keep_session(instant now);
@@ -179,7 +182,7 @@ private:
     bool ready_ = false;
 
     apply_report report_; ///< the last one
-    snapshot_transfer snapshots_;
+    snapshot_transfer snapshots_{options_.snapshot_chunk};
     bool snapshotting_ = false;
     std::optional<paxos::snapshot> install_; ///< to be handed to the applier
     bool installing_ = false;

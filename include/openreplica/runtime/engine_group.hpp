@@ -18,7 +18,7 @@ inline void engine::start(paxos::durable_state&& recovered) {
     if (met_self_) founding_->met_self(env_.now());
     if (recovered.base.at > slot{}) {
         install_ = recovered.base;
-        snapshots_.keep(recovered.base); // Peers that need it may ask at once.
+        snapshots_.keep(recovered.base, env_.now()); // Peers that need it may ask at once.
     }
     if (recovered.group_chosen) join(recovered.group.cluster, recovered.group.members, recovered);
 }
@@ -120,6 +120,7 @@ inline void engine::start_over() {
 inline void engine::tick() {
     if (stopped_) return;
     instant const now = env_.now();
+    if (replica_ && replica_->entries().chosen() > slot{}) founding_->established();
     founding_->tick(now, env_.random(), cluster_id{env_.random(), env_.random()});
     calls_.expire(now);
     expire_reads(now);

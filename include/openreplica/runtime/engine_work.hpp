@@ -94,7 +94,7 @@ inline void engine::send_command(std::string encoded) {
 /// be refused when the first was taken or relayed, nor be taken when the first was refused, which its sender took as the
 /// proof that nothing is executed.
 inline bool engine::is_first_copy(node_id from, std::uint64_t number) {
-    if (number == 0) return true; // Nobody counts on an answer.
+    if (number == 0 || OPENREPLICA_MUTANT(forward_taken_twice)) return true; // Nobody counts on an answer.
     if (!seen_.emplace(from, number).second) return false;
     seen_order_.emplace_back(from, number);
     if (seen_order_.size() > 4096) {
@@ -165,8 +165,7 @@ inline void engine::take_core_output(apply_batch& work) {
                         std::make_move_iterator(out.chosen.end()));
     place_reads(out.reads);
     for (node_id peer : out.snapshot_from)
-        if (auto const m = installing_ ? std::nullopt : snapshots_.begin(env_.now(), options_.retry))
-            env_.send(std::span(&peer, 1), paxos::message(*m));
+        if (!installing_) send_requests(peer, snapshots_.begin(env_.now(), options_.retry));
     bool const due = replica_->entries().chosen().since(snapshots_.newest() ? snapshots_.newest()->at : slot{}) >=
                      options_.snapshot_every;
     if (due && !snapshotting_ && !work.entries.empty()) snapshotting_ = work.take_snapshot = true;
@@ -185,7 +184,16 @@ inline void engine::keep_snapshot(paxos::snapshot const& s) {
     written_ = written_.next();
     core_base_ = core_base_.next();
     store_.keep(s, written_);
-    snapshots_.keep(s);
+    snapshots_.keep(s, env_.now());
+}
+
+/// Forgets what the snapshot at `at` holds, except what peers that lag a little need, and what those that fetch an older
+/// snapshot will need when they have it. They get a few snapshots' time.
+inline void engine::trim_log(slot at, instant now) {
+    std::uint64_t upto = at.value - std::min(at.value, options_.keep_entries);
+    if (auto const fetched = snapshots_.oldest_fetched(now)) upto = std::min(upto, fetched->value);
+    upto = std::max(upto, at.value - std::min(at.value, options_.keep_entries + 4 * options_.snapshot_every));
+    replica_->trim(slot{upto});
 }
 
 inline void engine::on_durable(lsn upto) { durable_ = std::max(durable_, upto); }
@@ -283,8 +291,7 @@ inline void engine::on_applied(apply_report&& report) {
         snapshotting_ = false;
         report.snapshot->governing = replica_->governing();
         keep_snapshot(*report.snapshot);
-        slot const at = report.snapshot->at;
-        if (at.value > options_.keep_entries) replica_->trim(slot{at.value - options_.keep_entries});
+        trim_log(report.snapshot->at, now);
     }
     if (report.install_ended) { // Reports of earlier batches may come while it is on its way.
         installing_ = false;
@@ -300,17 +307,20 @@ inline void engine::on_applied(apply_report&& report) {
 // ---- snapshots of others
 
 inline void engine::on(node_id from, paxos::snapshot_request const& m) {
-    if (auto chunk = snapshots_.serve(m)) env_.send(std::span(&from, 1), paxos::message(std::move(*chunk)));
+    if (auto chunk = snapshots_.serve(m, env_.now())) env_.send(std::span(&from, 1), paxos::message(std::move(*chunk)));
 }
 
 inline void engine::on(node_id from, paxos::snapshot_chunk const& m) {
     if (installing_ || install_) return;
-    if (auto const next = snapshots_.take(m, env_.now())) {
-        env_.send(std::span(&from, 1), paxos::message(*next));
-    } else if (auto s = snapshots_.complete(); s && s->at > replica_->entries().chosen()) {
+    send_requests(from, snapshots_.take(m, env_.now()));
+    if (auto s = snapshots_.complete(); s && s->at > replica_->entries().chosen()) {
         keep_snapshot(*s);
         install_ = std::move(s);
     }
+}
+
+inline void engine::send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests) {
+    for (paxos::snapshot_request const& m : requests) env_.send(std::span(&to, 1), paxos::message(m));
 }
 
 } // namespace openreplica::inline v0::runtime
