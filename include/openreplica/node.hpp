@@ -228,7 +228,7 @@ inline node_status node::status() const {
     out.log_start = s.log_start.value;
     out.digest = s.digest;
     out.pending_calls = service().pending_calls();
-    constexpr char const* states[] = {"good", "slow", "full", "failed"};
+    constexpr char const* states[] = {"ok", "slow", "full", "failed"};
     auto const disk = service().storage_status();
     out.disk = {disk.directory, states[static_cast<std::size_t>(disk.state)], disk.log_bytes, disk.snapshot.value,
                 disk.last_sync.count(), disk.slowest_sync.count()};

@@ -22,7 +22,7 @@ struct voter_status {
 /// How a node's data directory is.
 struct disk_status {
     std::string directory;          ///< empty: diskless
-    std::string state;              ///< "good", "slow", "full" or "failed"
+    std::string state;              ///< "ok", "slow", "full" or "failed"
     std::uint64_t log_bytes = 0;    ///< size of the write-ahead log's files
     std::uint64_t snapshot = 0;     ///< slot of the newest snapshot on disk
     std::int64_t last_sync_us = 0;  ///< how long the latest group took to write and sync

@@ -2830,14 +2830,23 @@ enum class mutant : std::uint8_t {
     ack_over_hole,             ///< an acceptor takes and acknowledges an accept that leaves a hole behind it
     chosen_from_other_ballot,  ///< rule 2: a chosen index chooses entries that were accepted under another ballot
     vote_counted_twice,        ///< the leader's own vote counts twice
+    own_vote_before_sync,      ///< the leader's own vote counts before its disk has it
+    learner_vote_counted,      ///< an acknowledgement of a node without a vote counts
     vote_before_durable,       ///< a promise or an acknowledgement leaves before it is durable
     ask_before_durable,        ///< a candidate asks for promises before its own is durable
+    foreign_promise_counted,   ///< a candidate counts a promise of another ballot
+    partial_promise_counted,   ///< a promise counts when its first part is there
+    propose_below_chosen,      ///< a new leader proposes below its quorum's chosen index
     skip_reproposal,           ///< a new leader proposes no-ops where values were accepted
     lowest_ballot_wins,        ///< a new leader takes the value of the lowest ballot
     read_without_quorum,       ///< a leader answers reads without asking whether it still leads
+    old_heartbeat_confirms,    ///< an answer to a heartbeat sent before a read arrived confirms it
     read_before_no_op,         ///< a new leader answers reads before an entry of its own ballot is chosen
     apply_out_of_order,        ///< a replica applies a batch from its end
     forget_session_result,     ///< a retry does not find the stored outcome and runs again
+    sessions_lost_in_restore,  ///< a snapshot is restored without its sessions
+    ignore_deadline,           ///< a command is executed although its deadline had passed when the log ordered it
+    forward_taken_twice,       ///< the second copy of a forward is decided anew
     retry_under_new_session,   ///< a call that was sent is sent again under another session
     failure_means_not_executed ///< a call whose outcome is unknown is reported as not executed
 };
@@ -3352,7 +3361,7 @@ inline bool object_space::run(slot at, envelope const& command, runtime::applied
 }
 
 inline bool object_space::run_once(slot at, envelope const& command, call_outcome& outcome) {
-    if (command.deadline.value != 0 && clock_ > command.deadline) {
+    if (command.deadline.value != 0 && clock_ > command.deadline && !OPENREPLICA_MUTANT(ignore_deadline)) {
         outcome = failed(errc::not_executed, "the call's deadline had passed when the log ordered it");
         return true;
     }
@@ -3764,6 +3773,7 @@ inline bool object_space::restore(std::string_view text) {
             std::unique_lock const lock(directory_mutex_);
             objects_.swap(objects);
         }
+        if (OPENREPLICA_MUTANT(sessions_lost_in_restore)) sessions = session_table{};
         sessions_ = std::move(sessions);
         applied_ = applied;
         clock_ = clock;
@@ -6449,9 +6459,11 @@ struct accept_record {
     bool operator==(accept_record const&) const = default;
 };
 
-/// "Every slot up to this one is chosen." A hint: losing it loses no promise.
+/// "Every slot up to this one is chosen, and its entry was accepted here under this ballot." A hint, written now and then:
+/// losing it loses no promise. A node that starts again believes it only if its entry of that slot proves it.
 struct chosen_record {
     slot chosen;
+    ballot under; ///< of the entry at `chosen`, or behind the snapshot that holds it
     bool operator==(chosen_record const&) const = default;
 };
 
@@ -6483,7 +6495,8 @@ struct durable_state {
     bool group_chosen = false; ///< the first configuration is known to be chosen
     std::vector<cluster_id> abandoned; ///< refused for ever; may hold `group` while that has not ended
     ballot promised;
-    slot chosen;                ///< never above what `entries` or the snapshot holds
+    slot chosen;                ///< of the latest hint
+    ballot chosen_under;        ///< the ballot that the hint names
     snapshot base;              ///< slot 0: none was kept
     std::vector<entry> entries; ///< contiguous from `base.at + 1`
 };
@@ -7726,18 +7739,19 @@ struct prepare {
     ballot number;
     slot chosen;   ///< the candidate's chosen index
     epoch current; ///< the epoch that governs the candidate's first unchosen slot
+    slot after{};  ///< what the receiver reported up to here has arrived: it goes on behind
     bool operator==(prepare const&) const = default;
 };
 
 /// Phase 1 reply, in chunks; it counts when the last one is there.
 ///
 /// It reports what the acceptor accepted above *its own* chosen index. Slots up to `chosen` are reported as chosen,
-/// never as empty.
+/// never as empty. One answer has a limited number of chunks; the candidate asks for the rest.
 struct promise {
     ballot number; ///< the ballot that is promised
     slot chosen;   ///< the acceptor's chosen index
     epoch current;
-    std::uint32_t chunk = 0; ///< 0, 1, 2, …
+    std::uint32_t chunk = 0; ///< 0, 1, 2, … within the answer to one `prepare`
     bool last = true;
     std::vector<entry> entries; ///< ascending slots
     bool operator==(promise const&) const = default;
@@ -7799,6 +7813,9 @@ struct heartbeat {
     bool operator==(heartbeat const&) const = default;
 };
 
+/// How well a node's disk does, as its storage judges it.
+enum class disk_state : std::uint8_t { ok = 0, slow = 1, full = 2, failed = 3 };
+
 /// The answer, at once, never waiting for a disk.
 struct heartbeat_reply {
     std::uint64_t number = 0; ///< of the heartbeat that is answered
@@ -7807,6 +7824,7 @@ struct heartbeat_reply {
     bool happy = false;       ///< the sender's leader is fine, as far as it can see
     slot chosen;              ///< its chosen index
     slot held;                ///< how far it holds the promised ballot's accepts; for resending, never a vote
+    disk_state disk = disk_state::ok;
     bool operator==(heartbeat_reply const&) const = default;
 };
 
@@ -7969,12 +7987,16 @@ class acceptor {
     log& log_;
     ballot promised_;
     slot upto_; ///< highest slot accepted under `promised_`; 0 if none
+    std::size_t chunk_bytes_;
 
 public:
     /// A chunk of a promise is closed when its values weigh this much.
     static constexpr std::size_t promise_chunk_bytes = 256 * 1024;
+    /// One answer has at most this many chunks, so that it fits a link's queue; the candidate asks for the rest.
+    static constexpr std::uint32_t promise_chunks = 16;
 
-    acceptor(log& l, ballot promised) : log_(l), promised_(promised) {}
+    acceptor(log& l, ballot promised, std::size_t chunk_bytes = promise_chunk_bytes)
+        : log_(l), promised_(promised), chunk_bytes_(chunk_bytes) {}
 
     [[nodiscard]] ballot const& promised() const { return promised_; }
     /// How far the log is held under the promised ballot, counting chosen slots: what a cumulative ack may claim.
@@ -7997,7 +8019,7 @@ public:
             return;
         }
         promise_to(m.number, fx);
-        send_promise(from, current, fx);
+        send_promise(from, m.after, current, fx);
     }
 
     /// Takes a phase 2 request and acknowledges how far the ballot is held. True when the accept could be used.
@@ -8047,15 +8069,16 @@ private:
         upto_ = std::max(upto_, first.prev());
     }
 
-    void send_promise(node_id to, epoch current, effects& fx) {
+    void send_promise(node_id to, slot after, epoch current, effects& fx) {
         promise p{promised_, log_.chosen(), current, 0, false, {}};
         std::size_t bytes = 0;
-        for (slot s = log_.chosen().next(); s <= log_.last(); s = s.next()) {
+        for (slot s = std::max(after, log_.chosen()).next(); s <= log_.last(); s = s.next()) {
             if (OPENREPLICA_MUTANT(promise_reports_nothing)) break;
             p.entries.push_back(log_.entry_at(s));
             bytes += log_.value_at(s).weight();
-            if (bytes < promise_chunk_bytes) continue;
+            if (bytes < chunk_bytes_ || s == log_.last()) continue;
             fx.send_durable(to, p);
+            if (p.chunk + 1 == promise_chunks) return;
             p.entries.clear();
             ++p.chunk;
             bytes = 0;
@@ -8152,6 +8175,13 @@ public:
             if (view const* v = seen(m.id, now, limit); v != nullptr && v->said.happy) return m.id;
         return std::nullopt;
     }
+    /// How many voters, this node not counted, said lately that their disk is in state `s`.
+    [[nodiscard]] std::size_t with_disk(configuration const& c, disk_state s, instant now, duration limit) const {
+        return static_cast<std::size_t>(std::count_if(c.voters.begin(), c.voters.end(), [&](member const& m) {
+            view const* v = seen(m.id, now, limit);
+            return v != nullptr && v->said.disk == s;
+        }));
+    }
     /// The highest chosen index among the voters that this node reaches.
     [[nodiscard]] slot highest_chosen(configuration const& c, instant now, duration limit) const {
         slot s;
@@ -8185,12 +8215,13 @@ class learner {
     std::optional<node_id> asked_;   ///< a request for entries is on its way to this peer
     instant asked_at_;
     instant behind_since_;
+    std::size_t reply_bytes_;
 
 public:
     /// One reply to `learn` carries values up to this weight.
     static constexpr std::size_t reply_bytes = 512 * 1024;
 
-    learner(log& l, acceptor& a) : log_(l), acceptor_(a) {}
+    learner(log& l, acceptor& a, std::size_t limit = reply_bytes) : log_(l), acceptor_(a), reply_bytes_(limit) {}
 
     [[nodiscard]] slot known() const { return std::max(known_, log_.chosen()); }
     [[nodiscard]] bool is_behind() const { return known_ > log_.chosen(); }
@@ -8222,7 +8253,7 @@ public:
     void on_learn(node_id from, learn const& m, effects& fx) const {
         learned reply{{}, m.from, {}, log_.chosen(), log_.first()};
         std::size_t bytes = 0;
-        for (slot s = m.from; log_.holds(s) && s <= log_.chosen() && bytes < reply_bytes; s = s.next()) {
+        for (slot s = m.from; log_.holds(s) && s <= log_.chosen() && bytes < reply_bytes_; s = s.next()) {
             reply.behind = std::max(reply.behind, log_.ballot_at(s));
             reply.values.push_back(log_.value_at(s));
             bytes += reply.values.back().weight();
@@ -8352,7 +8383,7 @@ public:
     /// Heartbeat `number` leaves now: it confirms everything that has arrived.
     void round_sent(std::uint64_t number) {
         for (waiting& w : queue_)
-            if (w.after == 0) w.after = number;
+            if (w.after == 0) w.after = OPENREPLICA_MUTANT(old_heartbeat_confirms) ? number - 1 : number;
     }
 
     /// Takes out what a quorum's answers up to `number` confirm, if the leader may answer (`floor` is chosen).
@@ -8380,32 +8411,48 @@ struct follower {};
 struct candidate {
     /// What one voter reported. It counts when it is complete.
     struct report {
-        std::uint32_t next_chunk = 0;
         bool complete = false;
-        slot chosen;
-        std::vector<entry> entries; ///< contiguous from `chosen + 1`
+        slot chosen;                ///< its chosen index as it told last
+        slot reach;                 ///< every slot up to here is reported, or chosen there
+        std::vector<entry> entries; ///< ascending
     };
 
     ballot number;
     instant since;
     instant asked_at;  ///< when the last prepare left
+    instant moved_at;  ///< when the campaign last got on
     lsn own_promise;   ///< this node's own report counts once this position is durable
+    bool promised = false; ///< this node's own promise is durable
     std::map<node_id, report> reports;
 
-    /// Takes one chunk of a promise; chunks that do not continue what is there are left for the retransmission.
-    void on_promise(node_id from, promise const& m) {
+    /// Takes one chunk of a promise. True when it was news; chunks that do not continue what is there are left for the
+    /// retransmission.
+    ///
+    /// Chunks of two answers go together: every entry was reported under this ballot's promise, so that only this ballot
+    /// can still change it. What became chosen there between them is fetched as chosen before anything is proposed.
+    bool on_promise(node_id from, promise const& m) {
         report& r = reports[from];
-        if (r.complete) return;
-        if (m.chunk == 0) r = report{0, false, m.chosen, {}};
-        slot const end = r.entries.empty() ? r.chosen : r.entries.back().at;
-        slot expected = end.next();
-        bool const continues = std::all_of(m.entries.begin(), m.entries.end(), [&](entry const& e) {
+        if (r.complete) return false;
+        slot const end = std::max(r.reach, m.chosen);
+        slot const first = m.entries.empty() ? end.next() : m.entries.front().at;
+        slot const last = m.entries.empty() ? end : m.entries.back().at;
+        slot expected = first;
+        bool const whole = std::all_of(m.entries.begin(), m.entries.end(), [&](entry const& e) {
             return e.at == std::exchange(expected, expected.next()); // A hole would be filled in `merge`, however wide.
         });
-        if (m.chunk != r.next_chunk || m.chosen != r.chosen || !continues) return;
-        r.entries.insert(r.entries.end(), m.entries.begin(), m.entries.end());
-        ++r.next_chunk;
-        r.complete = m.last;
+        if (!whole || first > end.next() || last < r.reach) return false;
+        r.chosen = std::max(r.chosen, m.chosen);
+        for (entry const& e : m.entries)
+            if (e.at > r.reach) r.entries.push_back(e);
+        bool const news = std::max(last, end) > r.reach || m.last;
+        r.reach = std::max(last, end);
+        r.complete = m.last || OPENREPLICA_MUTANT(partial_promise_counted);
+        return news;
+    }
+    /// Up to where `id` has reported: the next `prepare` asks it to go on from there.
+    [[nodiscard]] slot reported(node_id id) const {
+        auto const it = reports.find(id);
+        return it == reports.end() ? slot{} : it->second.reach;
     }
 
     /// A majority of the voters has promised; `own_durable` says whether this node's own promise counts.
@@ -8491,7 +8538,7 @@ struct leader {
 
     /// Counts this node's accepts up to `durable` as its vote.
     void own_durable(lsn durable) {
-        while (!own_writes.empty() && own_writes.front().first <= durable) {
+        while (!own_writes.empty() && (own_writes.front().first <= durable || OPENREPLICA_MUTANT(own_vote_before_sync))) {
             own_acked = own_writes.front().second;
             own_writes.pop_front();
         }
@@ -8506,6 +8553,9 @@ struct leader {
             if (m.id == self && OPENREPLICA_MUTANT(vote_counted_twice) && votes.size() < c.voters.size())
                 votes.push_back(own_acked);
         }
+        if (OPENREPLICA_MUTANT(learner_vote_counted))
+            for (auto const& [id, p] : peers)
+                if (!c.has_voter(id)) votes.push_back(p.acked);
         auto const nth = votes.begin() + static_cast<std::ptrdiff_t>(c.quorum() - 1);
         std::nth_element(votes.begin(), nth, votes.end(), std::greater<>{});
         return *nth;
@@ -8538,6 +8588,8 @@ struct replica_options {
     std::size_t window_entries = 4096;       ///< proposed but not chosen; past it `propose` refuses
     std::size_t window_bytes = 8u << 20;     ///< the same in bytes
     std::size_t batch_bytes = 256u << 10;    ///< one accept carries at most this much, and at least one value
+    std::size_t promise_bytes = acceptor::promise_chunk_bytes; ///< a chunk of a promise is closed at this weight
+    std::size_t learn_bytes = learner::reply_bytes;            ///< an answer with chosen entries is closed at this weight
 };
 
 /// What a checker, or a curious person, may look at.
@@ -8548,6 +8600,7 @@ struct observation {
     bool campaigning = false;
     ballot leading_ballot;
     slot first_proposed;
+    std::size_t open_bytes = 0; ///< weight of what a leader has proposed and not seen chosen
 };
 
 /// The protocol of one node: acceptor, proposer, learner, election and reads, without I/O.
@@ -8596,6 +8649,12 @@ public:
     /// The state machine's snapshot holds everything up to `upto`: the log may forget it.
     void trim(slot upto);
 
+    /// The storage's judgement of this node's disk. A node whose disk failed does not run, and steps down when it leads;
+    /// one whose disk is slow or full leaves leading to the others when a majority's disks are better.
+    void set_disk(disk_state s, instant now);
+    /// Too many disks are full for anything new to be chosen, as far as this leader has heard: updates must be refused.
+    [[nodiscard]] bool quorum_full(instant now) const;
+
     /// Everything that the calls so far produced, and what now goes out with it.
     [[nodiscard]] output take_output(instant now);
 
@@ -8640,11 +8699,14 @@ private:
     // Phase 1.
     void campaign(instant now);
     void ask_promises(candidate& c, instant now);
+    void ask_promise(candidate const& c, std::vector<node_id> of, slot after);
     void advance_candidate(instant now);
     void lead(instant now);
     void follow(instant now);
     void preempted(ballot const& by, instant now);
     void consider_running(instant now, std::uint64_t jitter);
+    void watch_campaign(candidate& c, instant now, std::uint64_t jitter);
+    [[nodiscard]] bool is_fit_to_lead(instant now) const;
 
     // Phase 2.
     [[nodiscard]] std::size_t fitting(leader const& l, std::span<shared_bytes const> commands) const;
@@ -8667,6 +8729,9 @@ private:
     void read_point_reached(std::uint64_t number, slot index);
     [[nodiscard]] std::vector<node_id> others() const;
 
+    /// A campaign that waits for slow disks, or for a long report, is dropped after so many election timeouts.
+    static constexpr int patient_campaigns = 10;
+
     struct relayed_read {
         node_id from;
         std::uint64_t number; ///< the requester's
@@ -8688,7 +8753,9 @@ private:
     std::optional<node_id> hint_; ///< who claimed to lead last; good enough to send commands to
     lsn durable_;
     log_time stamp_; ///< the highest stamp seen in chosen or merged values
-    std::uint64_t beats_ = 0;
+    std::uint64_t beats_; ///< begins at a random place: an answer to an earlier life of this node must not confirm a read
+    slot hinted_;         ///< the chosen index that the last `chosen_record` holds
+    disk_state disk_ = disk_state::ok;
     instant next_beat_;
     instant last_tick_;
     std::optional<instant> unhappy_since_;
@@ -8703,16 +8770,28 @@ private:
 
 namespace openreplica::inline v0::paxos {
 
+/// What a node must not go below: its promises, and whatever it holds.
+[[nodiscard]] inline ballot highest_ballot(durable_state const& s) {
+    ballot b = std::max(s.promised, s.base.behind);
+    for (entry const& e : s.entries) b = std::max(b, e.accepted);
+    return b;
+}
+
 inline replica::replica(node_id self, configuration governing, replica_options options, durable_state const& recovered,
                         instant now)
-    : self_(self), config_(std::move(governing)), options_(options), acceptor_(log_, recovered.promised),
-      learner_(log_, acceptor_), election_(self), batches_(options.incarnation), stamp_(recovered.base.stamp),
+    : self_(self), config_(std::move(governing)), options_(options),
+      acceptor_(log_, highest_ballot(recovered), options.promise_bytes), learner_(log_, acceptor_, options.learn_bytes),
+      election_(self), batches_(options.incarnation), stamp_(recovered.base.stamp), beats_(options.incarnation >> 2),
       next_beat_(now), last_tick_(now), unhappy_since_(now), quiet_until_(now), patience_(spread(self.low)) {
     for (member const& m : config_.voters) add_peer(m.id);
     log_.install(recovered.base.at);
     for (entry const& e : recovered.entries) log_.put(e.at, e.accepted, e.what);
-    election_.note(recovered.promised);
-    if (recovered.chosen > log_.chosen()) learner_.choose(std::min(recovered.chosen, log_.last()), now, fx_);
+    election_.note(acceptor_.promised());
+    // The hint is believed when the entry that it names is still here: the log up to it is what was chosen then.
+    slot const hint = recovered.chosen;
+    if (hint > log_.chosen() && log_.holds(hint) && log_.ballot_at(hint) >= recovered.chosen_under)
+        learner_.choose(hint, now, fx_);
+    hinted_ = log_.chosen();
 }
 
 inline void replica::step(node_id from, message const& m, instant now) {
@@ -8760,13 +8839,7 @@ inline void replica::tick(instant now, std::uint64_t jitter) {
     if (auto* l = std::get_if<leader>(&role_)) {
         watch_progress(*l, now);
     } else if (auto* c = std::get_if<candidate>(&role_)) {
-        if (now - c->since > options_.election_timeout_max) {
-            follow(now); // Rule 3: a ballot that cannot catch up or gather its quorum in time is dropped.
-            quiet_until_ = now + duration(static_cast<duration::rep>(jitter % 1000) * options_.heartbeat.count() / 250);
-        } else if (now - c->asked_at >= options_.heartbeat) {
-            ask_promises(*c, now);
-            advance_candidate(now);
-        }
+        watch_campaign(*c, now, jitter);
     } else {
         consider_running(now, jitter);
     }
@@ -8781,7 +8854,7 @@ inline void replica::consider_running(instant now, std::uint64_t jitter) {
         unhappy_since_ = now;
         patience_ = spread(jitter);
     }
-    if (!is_voter() || now < quiet_until_ || now - *unhappy_since_ < patience_) return;
+    if (!is_voter() || !is_fit_to_lead(now) || now < quiet_until_ || now - *unhappy_since_ < patience_) return;
     duration const limit = options_.election_timeout_min;
     if (!election_.reaches_quorum(config_, now, limit) || election_.happy_voter(config_, now, limit)) return;
     // Rule 7: a voter that lags far behind another one lets that one run first.
@@ -8812,6 +8885,10 @@ inline bool replica::is_happy(instant now) const {
 inline void replica::beat(instant now) {
     next_beat_ = now + options_.heartbeat;
     send_heartbeats();
+    if (log_.chosen() > hinted_ && log_.holds(log_.chosen())) {
+        hinted_ = log_.chosen();
+        fx_.write(chosen_record{hinted_, log_.ballot_at(hinted_)});
+    }
     if (auto* l = std::get_if<leader>(&role_))
         for (auto& [id, p] : l->peers)
             if (p.marked == 0) {
@@ -8845,7 +8922,7 @@ inline void replica::on(node_id from, heartbeat const& m, instant now) {
     }
     if (!m.leading.empty() && m.leading == acceptor_.promised()) learner_.on_chosen(m.leading, m.chosen, now, fx_);
     fx_.send(from, heartbeat_reply{m.number, acceptor_.promised(), is_leader(), is_happy(now), log_.chosen(),
-                                   acceptor_.held()});
+                                   acceptor_.held(), disk_});
 }
 
 inline void replica::on(node_id from, heartbeat_reply const& m, instant now) {
@@ -8875,10 +8952,10 @@ inline void replica::on(node_id from, heartbeat_reply const& m, instant now) {
 inline void replica::on(node_id from, prepare const& m, instant now) {
     add_peer(from);
     election_.note(m.number);
-    if (m.number > acceptor_.promised()) {
-        if (auto* l = std::get_if<leader>(&role_); l != nullptr || std::holds_alternative<candidate>(role_)) follow(now);
-    }
+    if (m.number > acceptor_.promised()) follow(now);
     acceptor_.on_prepare(from, m, config_.number, fx_);
+    // As long as it asks, its campaign gets its time: disks may be slow.
+    if (m.number == acceptor_.promised()) quiet_until_ = std::max(quiet_until_, now + options_.election_timeout_min);
     learner_.note(m.chosen, now);
 }
 
@@ -8917,7 +8994,10 @@ inline void replica::on(node_id from, learned const& m, instant now) {
 }
 
 inline void replica::after_learning(instant now) {
-    if (std::holds_alternative<candidate>(role_)) return advance_candidate(now);
+    if (auto* c = std::get_if<candidate>(&role_)) {
+        c->moved_at = now;
+        return advance_candidate(now);
+    }
     // The leader waits to hear that the gap is closed.
     if (!acceptor_.promised().empty() && acceptor_.promised().owner != self_)
         fx_.send_durable(acceptor_.promised().owner, accepted{acceptor_.promised(), acceptor_.held(), true});
@@ -8933,6 +9013,10 @@ inline void replica::catch_up(instant now, std::uint64_t jitter) {
 
 inline void replica::persisted(lsn upto, instant now) {
     durable_ = std::max(durable_, upto);
+    if (auto* c = std::get_if<candidate>(&role_); c != nullptr && !c->promised && durable_ >= c->own_promise) {
+        c->promised = true;
+        c->moved_at = now;
+    }
     if (auto* l = std::get_if<leader>(&role_)) {
         l->own_durable(durable_);
         count_votes(now);
@@ -8983,7 +9067,8 @@ inline bool replica::install(slot at, ballot const& behind, log_time stamp, inst
     acceptor_.promise_to(behind, fx_); // Rule R.
     election_.note(behind);
     log_.install(at);
-    fx_.write(chosen_record{at}); // What is acknowledged from here on waits for the snapshot to be durable.
+    hinted_ = at;
+    fx_.write(chosen_record{at, behind}); // What is acknowledged from here on waits for the snapshot to be durable.
     stamp_ = std::max(stamp_, stamp);
     learner_.installed(at, now);
     after_learning(now);
@@ -8993,6 +9078,29 @@ inline bool replica::install(slot at, ballot const& behind, log_time stamp, inst
 inline void replica::trim(slot upto) {
     if (auto* l = std::get_if<leader>(&role_)) settle(*l);
     log_.trim(std::min(upto, log_.chosen()));
+}
+
+// ---- the disk
+
+inline void replica::set_disk(disk_state s, instant now) {
+    disk_ = s;
+    if (!is_leader() || is_fit_to_lead(now)) return;
+    follow(now);
+    quiet_until_ = now + 2 * options_.election_timeout_max; // Somebody with a better disk goes first.
+}
+
+/// A slow disk is no reason to hand over to nobody, and neither is a full one when the others' are no better.
+inline bool replica::is_fit_to_lead(instant now) const {
+    if (disk_ == disk_state::ok) return true;
+    if (disk_ == disk_state::failed) return false;
+    return election_.with_disk(config_, disk_state::ok, now, options_.election_timeout_max) < config_.quorum();
+}
+
+inline bool replica::quorum_full(instant now) const {
+    if (!is_leader()) return false;
+    std::size_t const full = election_.with_disk(config_, disk_state::full, now, options_.election_timeout_max) +
+                             (disk_ == disk_state::full && is_voter() ? 1 : 0);
+    return config_.voters.size() - full < config_.quorum();
 }
 
 // ---- output and questions
@@ -9021,10 +9129,11 @@ inline std::optional<node_id> replica::route(instant now) const {
 
 inline observation replica::observe() const {
     observation o{acceptor_.promised(), log_.trimmed(), log_.chosen(), log_.last(), acceptor_.held(),
-                  is_leader(), std::holds_alternative<candidate>(role_), {}, {}};
+                  is_leader(), std::holds_alternative<candidate>(role_), {}, {}, 0};
     if (auto const* l = std::get_if<leader>(&role_)) {
         o.leading_ballot = l->number;
         o.first_proposed = l->base.next();
+        o.open_bytes = l->open_bytes;
     }
     return o;
 }
@@ -9041,7 +9150,7 @@ namespace openreplica::inline v0::paxos {
 inline void replica::campaign(instant now) {
     candidate c;
     c.number = ballot{std::max(election_.highest(), acceptor_.promised()).round + 1, options_.priority, self_};
-    c.since = now;
+    c.since = c.moved_at = now;
     election_.note(c.number);
     acceptor_.promise_to(c.number, fx_);
     c.own_promise = fx_.last();
@@ -9051,26 +9160,50 @@ inline void replica::campaign(instant now) {
 }
 
 inline void replica::ask_promises(candidate& c, instant now) {
-    std::vector<node_id> missing;
+    std::map<slot, std::vector<node_id>> missing; ///< by how far their reports have come
     for (node_id id : peers_) {
         auto const it = c.reports.find(id);
-        if (it == c.reports.end() || !it->second.complete) missing.push_back(id);
+        if (it == c.reports.end() || !it->second.complete) missing[c.reported(id)].push_back(id);
     }
-    // Only once this node's own promise is durable: a candidate that forgot its ballot in a crash would use it again, for
-    // other values.
-    prepare const ask{c.number, log_.chosen(), config_.number};
-    if (OPENREPLICA_MUTANT(ask_before_durable))
-        fx_.send(std::move(missing), ask);
-    else
-        fx_.send_durable(std::move(missing), ask);
+    for (auto& [after, ids] : missing) ask_promise(c, std::move(ids), after);
     c.asked_at = now;
+}
+
+/// Only once this node's own promise is durable: a candidate that forgot its ballot in a crash would use it again, for
+/// other values.
+inline void replica::ask_promise(candidate const& c, std::vector<node_id> of, slot after) {
+    prepare const ask{c.number, log_.chosen(), config_.number, after};
+    if (OPENREPLICA_MUTANT(ask_before_durable))
+        fx_.send(std::move(of), ask);
+    else
+        fx_.send_durable(std::move(of), ask);
 }
 
 inline void replica::on(node_id from, promise const& m, instant now) {
     auto* c = std::get_if<candidate>(&role_);
-    if (c == nullptr || m.number != c->number || m.current != config_.number) return;
-    c->on_promise(from, m);
+    if (c == nullptr || m.current != config_.number) return;
+    if (m.number != c->number && !OPENREPLICA_MUTANT(foreign_promise_counted)) return;
+    if (!c->on_promise(from, m)) return;
+    c->moved_at = now;
+    // The end of an answer that is not the end of the report.
+    if (!m.last && m.chunk + 1 == acceptor::promise_chunks) ask_promise(*c, {from}, c->reported(from));
     advance_candidate(now);
+}
+
+/// Rule 3: a ballot that cannot catch up or gather its quorum in time is dropped. Its time begins when its own promise is
+/// durable and again whenever a report gets on; and as long as a quorum has promised it without its disks being done, it
+/// may still succeed.
+inline void replica::watch_campaign(candidate& c, instant now, std::uint64_t jitter) {
+    duration const limit = options_.election_timeout_max;
+    bool const disks_work = !c.promised || (!c.has_quorum(config_, self_, true) &&
+                                               election_.quorum_follows(config_, c.number, now, limit));
+    if (now - c.moved_at > (disks_work ? patient_campaigns * limit : limit) || now - c.since > patient_campaigns * limit) {
+        follow(now);
+        quiet_until_ = now + duration(static_cast<duration::rep>(jitter % 1000) * options_.heartbeat.count() / 250);
+    } else if (now - c.asked_at >= options_.heartbeat) {
+        ask_promises(c, now);
+        advance_candidate(now);
+    }
 }
 
 inline void replica::advance_candidate(instant now) {
@@ -9078,7 +9211,7 @@ inline void replica::advance_candidate(instant now) {
     if (c == nullptr || !c->has_quorum(config_, self_, durable_ >= c->own_promise)) return;
     // Rule 3: nothing is proposed at or below the highest chosen index of the quorum; what is missing is fetched first.
     auto const [highest, who] = c->highest_chosen(config_);
-    if (highest > log_.chosen()) {
+    if (highest > log_.chosen() && !OPENREPLICA_MUTANT(propose_below_chosen)) {
         learner_.note(highest, now);
         learner_.fetch(*who, now, fx_);
         return;
@@ -9344,57 +9477,78 @@ public:
 
 namespace openreplica::inline v0::runtime {
 
-/// The newest snapshot of this node, and the one that it is fetching from a peer.
+/// The newest snapshot of this node, the one that a peer is fetching from it, and the one that it is fetching itself.
 ///
-/// The receiver asks for each chunk, so it sets the pace; a lost chunk is asked for again, at another peer if need be.
+/// The receiver asks for each chunk, a few ahead, so it sets the pace; a lost chunk is asked for again, at another peer if
+/// need be. A snapshot that is being fetched stays until nobody has asked for it for a while, however many newer ones are
+/// taken meanwhile: a slow peer would otherwise start over for ever. At most one old snapshot is kept.
 class snapshot_transfer {
 public:
     static constexpr std::size_t chunk_bytes = 256 * 1024;
+    static constexpr std::size_t chunks_ahead = 4; ///< asked for before the first of them is here
+    /// Who asked for nothing during this long has given up, or has everything.
+    static constexpr duration abandoned_after = std::chrono::seconds(5);
 
-    void keep(paxos::snapshot s) {
-        checksum_ = crc32c(s.state.view());
-        newest_ = std::move(s);
+    explicit snapshot_transfer(std::size_t chunk = chunk_bytes) : chunk_(chunk) {}
+
+    void keep(paxos::snapshot s, instant now) {
+        if (newest_ && newest_->is_fetched(now) && !(pinned_ && pinned_->is_fetched(now))) pinned_ = std::move(newest_);
+        std::uint32_t const checksum = crc32c(s.state.view());
+        newest_ = held{std::move(s), checksum, std::nullopt};
+        if (pinned_ && !pinned_->is_fetched(now)) pinned_.reset();
     }
-    [[nodiscard]] std::optional<paxos::snapshot> const& newest() const { return newest_; }
+    [[nodiscard]] paxos::snapshot const* newest() const { return newest_ ? &newest_->what : nullptr; }
+    /// The slot of the oldest snapshot that a peer is fetching: it will need the log from there on.
+    [[nodiscard]] std::optional<slot> oldest_fetched(instant now) const {
+        if (pinned_ && pinned_->is_fetched(now)) return pinned_->what.at;
+        if (newest_ && newest_->is_fetched(now)) return newest_->what.at;
+        return std::nullopt;
+    }
 
-    /// The chunk that a peer asks for. One that asks for an older snapshot starts over with the newest.
-    [[nodiscard]] std::optional<paxos::snapshot_chunk> serve(paxos::snapshot_request const& m) const {
+    /// The chunk that a peer asks for. One that asks for a snapshot that is not here starts over with the newest.
+    [[nodiscard]] std::optional<paxos::snapshot_chunk> serve(paxos::snapshot_request const& m, instant now) {
         if (!newest_) return std::nullopt;
-        std::uint64_t const total = newest_->state.size();
-        std::uint64_t const offset = m.at == newest_->at ? std::min(m.offset, total) : 0;
-        std::size_t const size = static_cast<std::size_t>(std::min<std::uint64_t>(chunk_bytes, total - offset));
+        held& from = pinned_ && m.at == pinned_->what.at ? *pinned_ : *newest_;
+        std::uint64_t const total = from.what.state.size();
+        std::uint64_t const offset = m.at == from.what.at ? std::min(m.offset, total) : 0;
+        std::size_t const size = static_cast<std::size_t>(std::min<std::uint64_t>(chunk_, total - offset));
+        if (offset + size < total) from.asked_at = now;
         // The chunk keeps no reference into the snapshot, so that an old one goes when the next is taken.
-        std::string part(newest_->state.view().substr(static_cast<std::size_t>(offset), size));
-        return paxos::snapshot_chunk{newest_->at, newest_->behind, newest_->stamp, newest_->governing, offset,
-                                     total, checksum_, shared_bytes(std::move(part))};
+        std::string part(from.what.state.view().substr(static_cast<std::size_t>(offset), size));
+        return paxos::snapshot_chunk{from.what.at, from.what.behind, from.what.stamp, from.what.governing, offset,
+                                     total, from.checksum, shared_bytes(std::move(part))};
     }
 
-    /// A peer has a snapshot that this node needs. The request to send, unless a transfer is under way.
-    [[nodiscard]] std::optional<paxos::snapshot_request> begin(instant now, duration patience) {
-        if (fetching_ && now - touched_ < patience) return std::nullopt;
+    /// A peer has a snapshot that this node needs. The requests to send, unless a transfer is under way.
+    [[nodiscard]] std::vector<paxos::snapshot_request> begin(instant now, duration patience) {
+        if (fetching_ && now - touched_ < patience) return {};
         touched_ = now;
         stalled_ = fetching_.has_value();
         if (!fetching_) fetching_ = paxos::snapshot_chunk{};
-        return paxos::snapshot_request{fetching_->at, text_.size()};
+        asked_ = text_.size();
+        std::vector<paxos::snapshot_request> first{{fetching_->at, asked_}};
+        asked_ += fetching_->data.size(); // Nothing before the first chunk has told the size of one.
+        return first;
     }
 
-    /// Takes a chunk. The next request to send to its sender, if more is missing.
-    [[nodiscard]] std::optional<paxos::snapshot_request> take(paxos::snapshot_chunk const& m, instant now) {
-        if (!fetching_ || m.total > max_total) return std::nullopt;
-        // An older one will do when nobody sends the rest of the newer: its only holder may be gone.
-        bool const older_will_do = stalled_ && m.at < fetching_->at && m.offset == 0;
-        if (m.at > fetching_->at || older_will_do) {
-            fetching_ = m;
-            text_.clear();
-        }
-        if (m.at != fetching_->at || m.checksum != fetching_->checksum || m.offset != text_.size() ||
-            m.offset + m.data.size() > m.total)
-            return std::nullopt;
-        text_.append(m.data.view());
+    /// Takes a chunk. The next requests to send to its sender, if more is missing.
+    [[nodiscard]] std::vector<paxos::snapshot_request> take(paxos::snapshot_chunk const& m, instant now) {
+        if (!fetching_ || m.total > max_total) return {};
+        // Another one, older or newer, will do when nothing is here yet, or when nobody sends the rest of this one: its
+        // only holder may be gone.
+        bool const fresh = fetching_->at == slot{};
+        if (m.offset == 0 && m.at != fetching_->at && (fresh || stalled_)) start(m);
+        if (m.at != fetching_->at || m.checksum != fetching_->checksum || m.offset + m.data.size() > m.total) return {};
+        if (m.offset < text_.size() || (m.data.empty() && m.total > 0)) return {};
+        if (m.offset > text_.size() && ahead_.size() >= chunks_ahead) return {};
+        ahead_.emplace(m.offset, m.data);
+        if (m.offset > text_.size()) return {};
+        for (auto it = ahead_.begin(); it != ahead_.end() && it->first == text_.size(); it = ahead_.erase(it))
+            text_.append(it->second.view());
+        std::erase_if(ahead_, [&](auto const& part) { return part.first < text_.size(); });
         touched_ = now;
         stalled_ = false;
-        if (text_.size() < m.total) return paxos::snapshot_request{m.at, text_.size()};
-        return std::nullopt;
+        return ask_ahead();
     }
 
     /// The whole snapshot once it is here and its checksum holds; a damaged one is forgotten and fetched again.
@@ -9402,6 +9556,7 @@ public:
         if (!fetching_ || fetching_->at == slot{} || text_.size() < fetching_->total) return std::nullopt;
         paxos::snapshot_chunk const head = *std::exchange(fetching_, std::nullopt);
         std::string text = std::exchange(text_, {});
+        ahead_.clear();
         if (crc32c(text) != head.checksum) return std::nullopt;
         return paxos::snapshot{head.at, head.behind, head.stamp, head.governing, shared_bytes(std::move(text))};
     }
@@ -9409,10 +9564,37 @@ public:
 private:
     static constexpr std::uint64_t max_total = std::uint64_t{1} << 36;
 
-    std::optional<paxos::snapshot> newest_;
-    std::uint32_t checksum_ = 0;
-    std::optional<paxos::snapshot_chunk> fetching_; ///< the head of the one that is being fetched
+    struct held {
+        paxos::snapshot what;
+        std::uint32_t checksum = 0;
+        std::optional<instant> asked_at; ///< when a peer last asked for a part that is not the last
+
+        [[nodiscard]] bool is_fetched(instant now) const { return asked_at && now - *asked_at < abandoned_after; }
+    };
+
+    void start(paxos::snapshot_chunk const& head) {
+        fetching_ = head;
+        text_.clear();
+        ahead_.clear();
+        asked_ = head.data.size();
+    }
+
+    [[nodiscard]] std::vector<paxos::snapshot_request> ask_ahead() {
+        std::vector<paxos::snapshot_request> next;
+        std::uint64_t const part = std::max<std::uint64_t>(fetching_->data.size(), 1);
+        asked_ = std::max<std::uint64_t>(asked_, text_.size());
+        for (; asked_ < fetching_->total && asked_ - text_.size() < chunks_ahead * part; asked_ += part)
+            next.push_back({fetching_->at, asked_});
+        return next;
+    }
+
+    std::size_t chunk_;
+    std::optional<held> newest_;
+    std::optional<held> pinned_; ///< an older one that a peer is fetching
+    std::optional<paxos::snapshot_chunk> fetching_; ///< the first chunk of the one that is being fetched
     std::string text_;
+    std::map<std::uint64_t, shared_bytes> ahead_; ///< parts that came before their turn, by offset
+    std::uint64_t asked_ = 0; ///< every part below has been asked for
     instant touched_{};
     bool stalled_ = false; ///< the last request repeats one that had no answer
 };
@@ -9424,18 +9606,15 @@ private:
 
 namespace openreplica::inline v0::storage {
 
-/// How a storage is.
-enum class health : std::uint8_t {
-    good,
-    slow,  ///< a write has been under way for longer than an election should take
-    full,  ///< no room for another segment: what is under way still fits, nothing new should begin
-    failed ///< a write failed: nothing more becomes durable until the process starts again
-};
+/// How a storage is. `slow`: a write has been under way for longer than an election should take. `full`: no room for
+/// another segment; what is under way still fits, nothing new should begin. `failed`: a write failed, and nothing more
+/// becomes durable until the process starts again.
+using health = paxos::disk_state;
 
 /// A picture of a storage, for `status()`.
 struct storage_status {
     std::string directory;                ///< empty: diskless
-    health state = health::good;
+    health state = health::ok;
     std::string problem;                  ///< what is wrong and what to do; empty when nothing is
     std::uint64_t log_bytes = 0;          ///< of all segments
     std::chrono::microseconds last_sync{};    ///< how long the latest group took to write and sync
@@ -9490,6 +9669,7 @@ struct engine_options {
     duration session_timeout = std::chrono::seconds(10);
     duration retry = std::chrono::milliseconds(500); ///< a call without an outcome is sent again after this long
     std::uint64_t snapshot_every = 65536;            ///< entries between two snapshots
+    std::size_t snapshot_chunk = snapshot_transfer::chunk_bytes; ///< a snapshot travels in parts of this size
     std::uint64_t keep_entries = 16384;              ///< entries that stay behind a snapshot for peers that lag a little
 };
 
@@ -9583,12 +9763,15 @@ private:
     void send_calls();
     void send_command(std::string encoded);
     [[nodiscard]] call_outcome check(shared_bytes const& command, bool of_a_peer) const;
+    [[nodiscard]] call_outcome check_room() const;
     void propose_own(calls::batch&& b);
     void take_core_output(apply_batch& work);
     void place_reads(std::vector<paxos::read_point> const& points);
     void serve_reads(apply_batch& work);
     void release_held();
     void keep_snapshot(paxos::snapshot s, bool fetched);
+    void trim_log(slot at, instant now);
+    void send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests);
     void watch_storage(instant now);
     void tell_durable();
     void expire_reads(instant now);
@@ -9647,7 +9830,7 @@ private:
     bool ready_ = false;
 
     apply_report report_; ///< the last one
-    snapshot_transfer snapshots_;
+    snapshot_transfer snapshots_{options_.snapshot_chunk};
     bool snapshotting_ = false;              ///< the applier or the storage is at work on a snapshot of this node's
     slot snapshot_tried_;                    ///< what was applied when the last attempt had ended
     std::optional<paxos::snapshot> install_; ///< to be handed to the applier
@@ -9657,7 +9840,7 @@ private:
         bool fetched;
     };
     std::optional<kept_snapshot> keeping_;   ///< handed to the storage
-    storage::health health_ = storage::health::good; ///< of the storage, as of the last tick
+    storage::health health_ = storage::health::ok; ///< of the storage, as of the last look
     bool stopped_ = false;
 };
 
@@ -9681,7 +9864,7 @@ inline void engine::start(paxos::durable_state&& recovered) {
     if (met_self_) founding_->met_self(env_.now());
     if (recovered.base.at > slot{}) {
         install_ = recovered.base;
-        snapshots_.keep(recovered.base); // Peers that need it may ask at once.
+        snapshots_.keep(recovered.base, env_.now()); // Peers that need it may ask at once.
     }
     if (recovered.group_chosen) join(recovered.group.cluster, recovered.group.members, recovered);
 }
@@ -9795,15 +9978,22 @@ inline void engine::tick() {
     if (stopped_) return;
     instant const now = env_.now();
     if (!replica_ && options_.has_seeds) founding_->seeds_silent(env_.silent_seeds());
+    if (replica_ && replica_->entries().chosen() > slot{}) founding_->established();
     founding_->tick(now, env_.random(), cluster_id{env_.random(), env_.random()});
     calls_.expire(now);
     expire_reads(now);
+    watch_storage(now);
     if (!replica_) return;
     replica_->tick(now, env_.random());
     watch_leader(now);
     keep_session(now);
     keep_clock(now);
     calls_.resend(now - options_.retry);
+}
+
+inline void engine::watch_storage(instant now) {
+    health_ = store_.state();
+    if (replica_) replica_->set_disk(health_, now);
 }
 
 inline void engine::watch_leader(instant now) {
@@ -9915,7 +10105,14 @@ inline void engine::flush() {
 
 inline void engine::send_calls() {
     instant const now = env_.now();
-    if (stopped_ || !replica_->route(now)) return;
+    if (stopped_) return;
+    if (!replica_->route(now)) {
+        if (health_ == storage::health::failed)
+            calls_.refused(calls_.take_outbox(now).numbers,
+                           failed(errc::storage_failed, "this node's storage failed and nobody else leads; status() says "
+                                                        "what happened"), now);
+        return;
+    }
     for (;;) {
         if (!replica_->is_leader() && forwards_.size() >= 1024) forwards_.erase(forwards_.begin());
         calls::batch b = calls_.take_outbox(now);
@@ -9935,8 +10132,9 @@ inline void engine::propose_own(calls::batch&& b) {
     instant const now = env_.now();
     std::vector<sequence> numbers;
     std::vector<shared_bytes> commands;
+    call_outcome const full = check_room();
     for (std::size_t i = 0; i < b.numbers.size(); ++i) {
-        if (call_outcome why = check(b.commands[i], false); !why.ok()) {
+        if (call_outcome why = full.ok() ? check(b.commands[i], false) : full; !why.ok()) {
             calls_.refused({b.numbers[i]}, why, now);
             continue;
         }
@@ -9959,6 +10157,13 @@ inline call_outcome engine::check(shared_bytes const& command, bool of_a_peer) c
     return of_a_peer || births ? env_.check(*e, replica_->governing()) : call_outcome{};
 }
 
+/// Nothing new begins when the disks that must hold it are full. Sessions are kept alive all the same.
+inline call_outcome engine::check_room() const {
+    if (health_ != storage::health::full && !replica_->quorum_full(env_.now())) return {};
+    return failed(errc::storage_full, "the leader's disk, or a majority's, is full: nothing was executed; make room, and the "
+                                      "group goes on by itself");
+}
+
 /// A command of the engine's own: best effort, repeated by whoever wants its effect.
 inline void engine::send_command(std::string encoded) {
     instant const now = env_.now();
@@ -9974,7 +10179,7 @@ inline void engine::send_command(std::string encoded) {
 /// be refused when the first was taken or relayed, nor be taken when the first was refused, which its sender took as the
 /// proof that nothing is executed.
 inline bool engine::is_first_copy(node_id from, std::uint64_t number) {
-    if (number == 0) return true; // Nobody counts on an answer.
+    if (number == 0 || OPENREPLICA_MUTANT(forward_taken_twice)) return true; // Nobody counts on an answer.
     if (!seen_.emplace(from, number).second) return false;
     seen_order_.emplace_back(from, number);
     if (seen_order_.size() > 4096) {
@@ -9994,6 +10199,7 @@ inline void engine::on(node_id from, paxos::forward& m) {
                                                             why.text}));
     };
     if (replica_->is_leader()) {
+        if (call_outcome const full = check_room(); !full.ok() && m.number != 0) return refuse(full, {});
         if (!replica_->has_room(m.commands))
             return refuse(failed(errc::overloaded, "the leader's window is full; nothing was executed, try again later"), {});
         std::vector<shared_bytes> good;
@@ -10014,7 +10220,8 @@ inline void engine::on(node_id from, paxos::forward& m) {
 
 /// The codes with which a peer may say that it proposed nothing.
 [[nodiscard]] constexpr bool is_refusal(errc code) {
-    return (code >= errc::not_executed && code <= errc::no_such_method) || code == errc::malformed;
+    return (code >= errc::not_executed && code <= errc::no_such_method) || code == errc::malformed ||
+           code == errc::storage_full;
 }
 
 /// Only who was given a forward can refuse it, each command once: a refusal is the proof that an attempt had no effect.
@@ -10052,8 +10259,7 @@ inline void engine::take_core_output(apply_batch& work) {
                         std::make_move_iterator(out.chosen.end()));
     place_reads(out.reads);
     for (node_id peer : out.snapshot_from)
-        if (auto const m = installing_ ? std::nullopt : snapshots_.begin(env_.now(), options_.retry))
-            env_.send(std::span(&peer, 1), paxos::message(*m));
+        if (!installing_) send_requests(peer, snapshots_.begin(env_.now(), options_.retry));
     slot const last = std::max(snapshot_tried_, snapshots_.newest() ? snapshots_.newest()->at : slot{});
     bool const due = replica_->entries().chosen().since(last) >= options_.snapshot_every;
     if (due && !snapshotting_ && !work.entries.empty()) snapshotting_ = work.take_snapshot = true;
@@ -10076,16 +10282,23 @@ inline void engine::keep_snapshot(paxos::snapshot s, bool fetched) {
 /// acknowledged.
 inline void engine::on_kept(slot at, bool whole) {
     if (!keeping_ || keeping_->what.at != at) return;
+    instant const now = env_.now();
     auto const [s, fetched] = *std::exchange(keeping_, std::nullopt);
     (fetched ? installing_ : snapshotting_) = false;
     if (!whole || !replica_) return; // The storage says why; the next interval tries again.
-    snapshots_.keep(s);
-    if (fetched) {
-        if (replica_->install(s.at, s.behind, s.stamp, env_.now()))
-            calls_.resend(env_.now()); // It may hold outcomes whose entries never came by; a retry brings them.
-    } else if (s.at.value > options_.keep_entries) {
-        replica_->trim(slot{s.at.value - options_.keep_entries});
-    }
+    snapshots_.keep(s, now);
+    if (!fetched) return trim_log(s.at, now);
+    if (replica_->install(s.at, s.behind, s.stamp, now))
+        calls_.resend(now); // It may hold outcomes whose entries never came by; a retry brings them.
+}
+
+/// Forgets what the snapshot at `at` holds, except what peers that lag a little need, and what those that fetch an older
+/// snapshot will need when they have it. They get a few snapshots' time.
+inline void engine::trim_log(slot at, instant now) {
+    std::uint64_t upto = at.value - std::min(at.value, options_.keep_entries);
+    if (auto const fetched = snapshots_.oldest_fetched(now)) upto = std::min(upto, fetched->value);
+    upto = std::max(upto, at.value - std::min(at.value, options_.keep_entries + 4 * options_.snapshot_every));
+    replica_->trim(slot{upto});
 }
 
 inline void engine::on_durable(lsn upto) { durable_ = std::max(durable_, upto); }
@@ -10208,16 +10421,19 @@ inline void engine::on_applied(apply_report&& report) {
 // ---- snapshots of others
 
 inline void engine::on(node_id from, paxos::snapshot_request const& m) {
-    if (auto chunk = snapshots_.serve(m)) env_.send(std::span(&from, 1), paxos::message(std::move(*chunk)));
+    if (auto chunk = snapshots_.serve(m, env_.now())) env_.send(std::span(&from, 1), paxos::message(std::move(*chunk)));
 }
 
 inline void engine::on(node_id from, paxos::snapshot_chunk const& m) {
     if (installing_ || install_) return;
-    if (auto const next = snapshots_.take(m, env_.now())) {
-        env_.send(std::span(&from, 1), paxos::message(*next));
-    } else if (auto s = snapshots_.complete(); s && s->at > replica_->entries().chosen()) {
+    send_requests(from, snapshots_.take(m, env_.now()));
+    if (auto s = snapshots_.complete(); s && s->at > replica_->entries().chosen()) {
         install_ = std::move(s);
     }
+}
+
+inline void engine::send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests) {
+    for (paxos::snapshot_request const& m : requests) env_.send(std::span(&to, 1), paxos::message(m));
 }
 
 } // namespace openreplica::inline v0::runtime
@@ -10752,6 +10968,11 @@ private:
         if (s.value >> 62 != 0) r_.fail();
         return s;
     }
+    paxos::disk_state get_disk_state() {
+        auto const state = r_.get<std::uint8_t>();
+        if (state > static_cast<std::uint8_t>(paxos::disk_state::failed)) r_.fail();
+        return static_cast<paxos::disk_state>(state);
+    }
     shared_bytes get_bytes() {
         auto const text = r_.get_string();
         if (!r_.ok()) return {};
@@ -10779,7 +11000,9 @@ private:
     }
 
     // In a braced list the fields are read in their order.
-    paxos::prepare get(std::in_place_type_t<paxos::prepare>) { return {get_ballot(), get_slot(), r_.get<epoch>()}; }
+    paxos::prepare get(std::in_place_type_t<paxos::prepare>) {
+        return {get_ballot(), get_slot(), r_.get<epoch>(), get_slot()};
+    }
     paxos::promise get(std::in_place_type_t<paxos::promise>) {
         return {get_ballot(), get_slot(), r_.get<epoch>(), r_.get<std::uint32_t>(), r_.get_bool(), get_list([this] {
                     return paxos::entry{get_slot(), get_ballot(), get_value()};
@@ -10799,7 +11022,8 @@ private:
         return {r_.get<std::uint64_t>(), get_ballot(), get_slot()};
     }
     paxos::heartbeat_reply get(std::in_place_type_t<paxos::heartbeat_reply>) {
-        return {r_.get<std::uint64_t>(), get_ballot(), r_.get_bool(), r_.get_bool(), get_slot(), get_slot()};
+        return {r_.get<std::uint64_t>(), get_ballot(), r_.get_bool(), r_.get_bool(), get_slot(), get_slot(),
+                get_disk_state()};
     }
     paxos::read_request get(std::in_place_type_t<paxos::read_request>) { return {r_.get<std::uint64_t>()}; }
     paxos::read_reply get(std::in_place_type_t<paxos::read_reply>) { return {r_.get<std::uint64_t>(), get_slot()}; }
@@ -10864,6 +11088,7 @@ public:
         w_.put(m.number);
         w_.put(m.chosen);
         w_.put(m.current);
+        w_.put(m.after);
     }
     void operator()(paxos::promise const& m) {
         w_.put(m.number);
@@ -10918,6 +11143,7 @@ public:
         w_.put(m.happy);
         w_.put(m.chosen);
         w_.put(m.held);
+        w_.put(static_cast<std::uint8_t>(m.disk));
     }
     void operator()(paxos::read_request const& m) { w_.put(m.number); }
     void operator()(paxos::read_reply const& m) {
@@ -11978,7 +12204,8 @@ namespace openreplica::inline v0::storage {
 /// What the log remembers besides its entries. Every segment begins with one, so that older segments can go.
 struct checkpoint {
     ballot promised;
-    slot chosen;
+    slot chosen;         ///< of the latest hint
+    ballot chosen_under; ///< the ballot that it names
     paxos::first_configuration group;
     bool group_chosen = false;
     std::vector<cluster_id> abandoned;
@@ -11992,7 +12219,11 @@ struct checkpoint {
 private:
     void on(paxos::promise_record const& r) { promised = std::max(promised, r.promised); }
     void on(paxos::accept_record const& r) { promised = std::max(promised, r.what.accepted); }
-    void on(paxos::chosen_record const& r) { chosen = std::max(chosen, r.chosen); }
+    void on(paxos::chosen_record const& r) {
+        if (r.chosen <= chosen) return;
+        chosen = r.chosen;
+        chosen_under = r.under;
+    }
     void on(paxos::founding_record const& r) {
         using step = paxos::founding_record::step;
         switch (r.what) {
@@ -12037,7 +12268,10 @@ inline void put(wire_writer& w, paxos::accept_record const& r) {
     put_head(w, r);
     w.put_raw(r.what.what.body.view());
 }
-inline void put(wire_writer& w, paxos::chosen_record const& r) { w.put(r.chosen); }
+inline void put(wire_writer& w, paxos::chosen_record const& r) {
+    w.put(r.chosen);
+    w.put(r.under);
+}
 inline void put(wire_writer& w, paxos::founding_record const& r) {
     w.put(static_cast<std::uint8_t>(r.what));
     w.put(r.first.cluster);
@@ -12046,6 +12280,7 @@ inline void put(wire_writer& w, paxos::founding_record const& r) {
 inline void put(wire_writer& w, checkpoint const& r) {
     w.put(r.promised);
     w.put(r.chosen);
+    w.put(r.chosen_under);
     w.put(r.group.cluster);
     encode(w, r.group.members);
     w.put(r.group_chosen);
@@ -12067,6 +12302,12 @@ inline wal_record get_accept(wire_reader& r, std::shared_ptr<std::string const> 
     if (r.ok() && size > 0) a.what.what.body = shared_bytes(buffer, offset + r.offset() - size, size);
     return a;
 }
+inline wal_record get_chosen(wire_reader& r) {
+    paxos::chosen_record c;
+    c.chosen = r.get<slot>();
+    c.under = r.get_ballot();
+    return c;
+}
 inline wal_record get_founding(wire_reader& r) {
     paxos::founding_record f;
     auto const step = r.get<std::uint8_t>();
@@ -12080,6 +12321,7 @@ inline wal_record get_checkpoint(wire_reader& r) {
     checkpoint c;
     c.promised = r.get_ballot();
     c.chosen = r.get<slot>();
+    c.chosen_under = r.get_ballot();
     c.group.cluster = r.get<cluster_id>();
     c.group.members = paxos::decode_configuration(r);
     c.group_chosen = r.get_bool();
@@ -12107,7 +12349,7 @@ void encode_payload(Record const& r, std::string& out) {
     switch (type) {
     case 'P': out = detail::get_promise(r); break;
     case 'A': out = detail::get_accept(r, buffer, offset); break;
-    case 'C': out = paxos::chosen_record{r.get<slot>()}; break;
+    case 'C': out = detail::get_chosen(r); break;
     case 'F': out = detail::get_founding(r); break;
     case 'S': out = detail::get_checkpoint(r); break;
     default: return std::nullopt;
@@ -13733,7 +13975,7 @@ private:
     }
 
     void set_full() {
-        health expected = health::good;
+        health expected = health::ok;
         if (!health_.compare_exchange_strong(expected, health::full)) return;
         {
             std::lock_guard const lock(mutex_);
@@ -13745,7 +13987,7 @@ private:
     }
     void set_good() {
         health expected = health::full;
-        if (!health_.compare_exchange_strong(expected, health::good)) return;
+        if (!health_.compare_exchange_strong(expected, health::ok)) return;
         {
             std::lock_guard const lock(mutex_);
             status_.problem.clear();
@@ -13839,7 +14081,7 @@ private:
     storage_status status_;
     std::string snapshot_problem_; ///< why the latest snapshot is not on disk; empty: it is
 
-    std::atomic<health> health_{health::good};
+    std::atomic<health> health_{health::ok};
     std::atomic<std::int64_t> writing_since_{0};
     std::thread writer_, chores_;
 };
@@ -13865,7 +14107,7 @@ public:
     void keep(paxos::snapshot const& s) override { events_.kept(s.at, true); }
     [[nodiscard]] paxos::durable_state recover() override { return {}; }
     void start_over(node_id) override {}
-    [[nodiscard]] health state() const override { return health::good; }
+    [[nodiscard]] health state() const override { return health::ok; }
 };
 
 } // namespace openreplica::inline v0::storage
@@ -14139,6 +14381,7 @@ private:
     void run_finished();
     void called(bool caller_waits);
     void take_disk_reports();
+    void tell_disk(paxos::disk_state state);
     void wake();
     void on_wake();
     void take_news();
@@ -14168,6 +14411,7 @@ private:
     std::atomic<std::uint64_t> durable_{0};   ///< as the disk reported
     std::mutex kept_mutex_;
     std::vector<std::pair<slot, bool>> kept_; ///< the disk's reports of snapshots
+    paxos::disk_state disk_state_ = paxos::disk_state::ok; ///< as the log was told
     std::atomic<bool> stopped_{false};
     bool shut_down_ = false; ///< the strand's: it has no sockets and no timers any more
 
@@ -14394,6 +14638,16 @@ inline void service::take_disk_reports() {
         kept.swap(kept_);
     }
     for (auto const& [at, whole] : kept) engine_.on_kept(at, whole);
+    if (auto const state = disk_->state(); state != disk_state_) tell_disk(state);
+}
+
+inline void service::tell_disk(paxos::disk_state state) {
+    using paxos::disk_state;
+    bool const worse = state == disk_state::full || state == disk_state::failed;
+    if (worse || disk_state_ == disk_state::full)
+        log(state == disk_state::failed ? log_level::error : worse ? log_level::warning : log_level::info,
+            worse ? disk_->status().problem : "there is room in data_dir again: updates go on");
+    disk_state_ = state;
 }
 
 // ---- time
@@ -14517,7 +14771,7 @@ struct voter_status {
 /// How a node's data directory is.
 struct disk_status {
     std::string directory;          ///< empty: diskless
-    std::string state;              ///< "good", "slow", "full" or "failed"
+    std::string state;              ///< "ok", "slow", "full" or "failed"
     std::uint64_t log_bytes = 0;    ///< size of the write-ahead log's files
     std::uint64_t snapshot = 0;     ///< slot of the newest snapshot on disk
     std::int64_t last_sync_us = 0;  ///< how long the latest group took to write and sync
@@ -14780,7 +15034,7 @@ inline node_status node::status() const {
     out.log_start = s.log_start.value;
     out.digest = s.digest;
     out.pending_calls = service().pending_calls();
-    constexpr char const* states[] = {"good", "slow", "full", "failed"};
+    constexpr char const* states[] = {"ok", "slow", "full", "failed"};
     auto const disk = service().storage_status();
     out.disk = {disk.directory, states[static_cast<std::size_t>(disk.state)], disk.log_bytes, disk.snapshot.value,
                 disk.last_sync.count(), disk.slowest_sync.count()};

@@ -1,12 +1,10 @@
-// What must hold whatever happens: the history of calls and the chosen log, checked against one another.
+// What must hold whatever happens: the history of calls, the chosen log and every replica's state, checked against one
+// another as they come.
 #pragma once
 
-#include "world.hpp"
+#include "twin.hpp"
 
-#include <openreplica/paxos/message.hpp>
-#include <openreplica/paxos/value.hpp>
-#include <openreplica/types/envelope.hpp>
-#include <openreplica/types/hash.hpp>
+#include <openreplica/object/object_space.hpp>
 #include <openreplica/types/outcome.hpp>
 
 #include <algorithm>
@@ -15,142 +13,250 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace simulation {
 
 using openreplica::call_outcome;
-using openreplica::errc;
 
 /// One call of a simulated caller.
 struct operation {
-    std::string id; ///< what an append appends; empty for a read
+    std::string id{}; ///< what an append appends; empty for a read
+    life_id caller{};
     sim_time invoked = 0;
     sim_time deadline = 0;
-    std::optional<sim_time> ended;
-    call_outcome outcome;
-    openreplica::slot known;       ///< the highest slot of any call that had ended when this one began
-    std::size_t acked_before = 0;  ///< how many appends had been acknowledged then
-    std::vector<std::string> seen; ///< what a read saw
+    std::optional<sim_time> ended{};
+    call_outcome outcome{};
+    slot known{};                         ///< the highest slot of any call that had ended when this one began
+    bool sent = false;                    ///< its command left the caller's engine
+    std::optional<sim_time> answered{};   ///< when the caller's own replica knew how it ended
+    slot executed{};                      ///< where it had its effect
 };
 
 class oracle {
-    std::map<openreplica::slot, std::uint64_t> values_;
-    std::map<openreplica::slot, std::uint64_t> digests_;
-    std::map<std::pair<openreplica::ballot, openreplica::slot>, std::uint64_t> proposed_;
-    std::set<std::string, std::less<>> bodies_; ///< of every command that a caller submitted
-    openreplica::slot highest_ended_;
-    std::vector<std::string> acked_; ///< appends, in the order of their acknowledgements
+    world& world_;
+    std::map<cluster_id, votes> groups_;
+    std::vector<paxos::entry> log_;           ///< every chosen entry, in order
+    std::vector<slot> commands_;              ///< the slots that hold commands
+    twin twin_;
+    std::unordered_map<std::uint64_t, std::size_t> by_body_; ///< hash of an append's body → operation
+    std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint64_t> numbered_; ///< (session, number) → hash of the body
+    std::map<std::uint64_t, life_id> session_owner_;
+    std::map<slot, std::uint64_t> states_;    ///< hash of the canonical state after a slot
+    std::map<slot, std::uint64_t> digests_;
+    slot highest_ended_;
+    std::vector<std::size_t> acked_;
 
 public:
     std::vector<operation> operations;
     std::size_t acknowledged = 0;
     std::size_t unknown = 0; ///< calls that ended with `outcome_unknown`
 
-    /// S1: every node hands the same value of a slot to its state machine.
-    void on_chosen(openreplica::paxos::entry const& e) {
-        auto const hash = fingerprint(e.what);
-        auto const [it, first] = values_.emplace(e.at, hash);
-        require(first || it->second == hash, "S1", "slot " + std::to_string(e.at.value) + " holds two values");
-        if (first) check_origin(e);
+    explicit oracle(world& w) : world_(w) {}
+
+    // ---- groups and votes
+
+    /// A node belongs to a group from now on.
+    void on_joined(cluster_id cluster, paxos::configuration const& voters) {
+        auto const it = groups_.try_emplace(cluster, voters).first;
+        require(it->second.voters() == voters, "S14", "two nodes of one group know different voters");
     }
-    /// S2: a ballot has one owner and proposes one value for a slot, also across its owner's crashes.
-    void on_proposed(openreplica::node_id by, openreplica::paxos::accept const& m) {
-        require(m.number.owner == by, "S2", "a node proposes in another one's ballot");
-        openreplica::slot s = m.first;
-        for (auto const& v : m.values) {
-            auto const hash = fingerprint(v);
-            auto const [it, first] = proposed_.emplace(std::pair(m.number, s), hash);
-            require(first || it->second == hash, "S2", "one ballot has two values for slot " + std::to_string(s.value));
-            s = s.next();
-        }
+    [[nodiscard]] votes* group(cluster_id cluster) {
+        auto const it = groups_.find(cluster);
+        return it == groups_.end() ? nullptr : &it->second;
     }
-    /// S8: equal slots, equal state.
-    void on_applied(openreplica::slot at, std::uint64_t digest) {
-        if (at == openreplica::slot{}) return;
-        auto const [it, first] = digests_.emplace(at, digest);
-        require(first || it->second == digest, "S8", "two replicas differ after slot " + std::to_string(at.value));
+    /// The group that has chosen something: there is at most one.
+    [[nodiscard]] votes* living_group() {
+        votes* found = nullptr;
+        for (auto& [id, v] : groups_)
+            if (v.has_chosen()) found = &v;
+        return found;
+    }
+    void on_durable_accept(cluster_id cluster, node_id voter, ballot const& promised, paxos::entry const& e) {
+        votes* const g = group(cluster);
+        require(g != nullptr, "S14", "a value was accepted by a node without a group");
+        g->on_durable_accept(voter, promised, e);
+        for (auto const& [id, other] : groups_)
+            require(id == cluster || !other.has_chosen() || !g->has_chosen(), "S1", "two groups have chosen entries");
     }
 
-    std::size_t begin(std::string id, sim_time now, sim_time deadline) {
+    // ---- the log
+
+    /// A node hands an entry to its state machine.
+    void on_delivered(cluster_id cluster, paxos::entry const& e) {
+        group(cluster)->on_delivered(e);
+        if (e.at.value <= log_.size()) return;
+        require(e.at.value == log_.size() + 1, "S7", [&] { return at_slot(e.at) + " was delivered before those below it"; });
+        log_.push_back(e);
+        if (e.what.kind == paxos::value_kind::command) commands_.push_back(e.at);
+        check_origin(e);
+    }
+    /// The first slot above `s` that holds a command.
+    [[nodiscard]] slot next_command(slot s) const {
+        auto const it = std::upper_bound(commands_.begin(), commands_.end(), s);
+        return it == commands_.end() ? slot{~std::uint64_t{0}} : *it;
+    }
+    [[nodiscard]] twin const& plain() const { return twin_; }
+
+    // ---- replicas
+
+    /// S7, S8, S11: a replica has applied the command of a slot, and its twin has done the same.
+    void on_executed(slot at, openreplica::runtime::applied_command const& done, life_id where) {
+        while (twin_.at() < at) advance();
+        twin::deed const& d = twin_.deed_at(at);
+        bool const same = done.outcome.code == d.code && done.outcome.result == d.result;
+        require(same || !d.repeated, "S11", [&] { return at_slot(at) + " repeats a command, and it was executed again"; });
+        require(same || d.code != errc::not_executed, "S12",
+                [&] { return at_slot(at) + " holds a command whose deadline had passed, and it was executed"; });
+        require(same, "S8", [&] {
+            return at_slot(at) + " gave \"" + done.outcome.result + done.outcome.text + "\", its twin gave \"" + d.result + "\"";
+        });
+        if (operation* const op = operation_of(log_[at.value - 1]); op != nullptr && op->caller == where) {
+            bool const definite = d.code != errc::session_expired && d.code != errc::outcome_unknown;
+            if (definite && !op->answered) op->answered = world_.now;
+        }
+    }
+    /// S8: the canonical state after `at`, the same on every replica and as the twin has it.
+    void on_state(slot at, std::string const& text) {
+        auto const [it, first] = states_.emplace(at, openreplica::hash64(text));
+        require(first || it->second == openreplica::hash64(text), "S8",
+                [&] { return "two replicas have different states after " + at_slot(at); });
+        if (!first || twin_.at() != at) return;
+        auto const what = twin_.difference(text);
+        require(what.empty(), what.starts_with("session") ? "S11" : "S8",
+                [&] { return what + " differs from what the log says, after " + at_slot(at); });
+    }
+    void on_digest(slot at, std::uint64_t digest) {
+        if (at == slot{}) return;
+        auto const [it, first] = digests_.emplace(at, digest);
+        require(first || it->second == digest, "S8", [&] { return "two replicas differ after " + at_slot(at); });
+    }
+
+    // ---- calls
+
+    std::size_t begin(std::string id, std::string const& body, life_id caller, sim_time deadline) {
+        if (!id.empty()) by_body_.emplace(openreplica::hash64(body), operations.size());
         operation o;
-        if (!id.empty()) bodies_.insert(append_body(id));
         o.id = std::move(id);
-        o.invoked = now;
+        o.caller = caller;
+        o.invoked = world_.now;
         o.deadline = deadline;
         o.known = highest_ended_;
-        o.acked_before = acked_.size();
         operations.push_back(std::move(o));
         return operations.size() - 1;
     }
-
-    void end(std::size_t index, call_outcome outcome, std::vector<std::string> seen, sim_time now) {
-        operation& o = operations[index];
-        require(!o.ended, "S12", "call " + name(index) + " ended twice");
-        o.ended = now;
-        o.outcome = std::move(outcome);
-        if (o.outcome.code == errc::outcome_unknown) ++unknown;
+    /// A command has left the engine of the process that made it.
+    void on_sent(std::string_view command, life_id by) {
+        auto const e = openreplica::decode_envelope(command);
+        if (!e || e->kind != openreplica::command_kind::call) return;
+        auto const it = by_body_.find(openreplica::hash64(e->body));
+        if (it != by_body_.end() && operations[it->second].caller == by) operations[it->second].sent = true;
+    }
+    /// An update has its outcome: S10, S12 and, by witness, S13: the slots order the calls, so the order of time must agree.
+    void end_append(std::size_t index, call_outcome outcome) {
+        operation& o = end(index, std::move(outcome));
+        if (o.outcome.code == errc::outcome_unknown) {
+            ++unknown;
+            require(o.sent, "S12", [&] { return name(index) + " has an unknown outcome, and was never sent"; });
+            require(!o.answered || *o.answered + second / 5 > world_.now, "S12",
+                    [&] { return name(index) + " has an unknown outcome, and its own replica knew how it ended"; });
+        }
+        require(o.outcome.code != errc::overloaded || world_.config.may_be_narrow(), "S12",
+                [&] { return name(index) + " was refused for lack of room, and there was room"; });
+        bool const ran = o.outcome.ok() || o.outcome.code == errc::method_threw;
+        require(ran || o.outcome.code == errc::outcome_unknown || o.executed == slot{}, "S12",
+                [&] { return name(index) + " ended with \"" + o.outcome.text + "\", and was executed"; });
+        if (!ran) return;
+        ++acknowledged;
+        require(o.executed != slot{}, "S10", [&] { return name(index) + " was acknowledged, and the log does not hold it"; });
+        if (o.outcome.ok()) {
+            require(o.outcome.at == o.executed && o.outcome.result == twin_.deed_at(o.executed).result, "S13",
+                    [&] { return name(index) + " returned \"" + o.outcome.result + "\", which is not what it did"; });
+        }
+        require(o.executed > o.known, "S13", [&] {
+            return name(index) + " was executed at " + at_slot(o.executed) + ", before a call that had ended";
+        });
+        acked_.push_back(index);
+        highest_ended_ = std::max(highest_ended_, o.executed);
+    }
+    /// A read has its outcome; on success `list` is what it saw at a replica that had applied `applied`.
+    void end_read(std::size_t index, call_outcome outcome, std::vector<std::string> const* list, slot applied) {
+        operation& o = end(index, std::move(outcome));
+        require(o.outcome.code != errc::outcome_unknown, "S12", [&] { return name(index) + " is a read: it has no effect"; });
         if (!o.outcome.ok()) return;
         ++acknowledged;
-        // S13, by witness: the slots order the calls, so the order of time must agree with them.
-        if (o.id.empty()) {
-            require(o.outcome.at >= o.known, "S13", "read " + name(index) + " was served at slot " +
-                                                        std::to_string(o.outcome.at.value) + ", behind slot " +
-                                                        std::to_string(o.known.value) + " that it had to see");
-            std::set<std::string> const have(seen.begin(), seen.end());
-            for (std::size_t i = 0; i < o.acked_before; ++i)
-                require(have.contains(acked_[i]), "S13", "read " + name(index) + " misses " + acked_[i] +
-                                                             ", acknowledged before it began");
-        } else {
-            require(o.outcome.at > o.known, "S13", "append " + name(index) + " was executed at slot " +
-                                                       std::to_string(o.outcome.at.value) + ", before a call that had ended");
-            acked_.push_back(o.id);
-        }
+        require(o.outcome.at >= o.known, "S13", [&] {
+            return name(index) + " was served at " + at_slot(o.outcome.at) + ", behind " + at_slot(o.known) + " that it had to see";
+        });
+        require(twin_.length_at(std::min(applied, twin_.at())) >= twin_.length_at(std::min(o.outcome.at, twin_.at())), "S13",
+                [&] { return name(index) + " was served before its read point was applied"; });
+        require(twin_.held(applied, *list), "S13", [&] { return name(index) + " saw what the list never was"; });
         highest_ended_ = std::max(highest_ended_, o.outcome.at);
     }
-
-    /// After everything has come to rest: S10, S11, S12 against the list that the group holds.
-    void check_final(std::vector<std::string> const& list) const {
-        std::map<std::string, int> count;
-        for (auto const& id : list) ++count[id];
-        for (auto const& [id, n] : count)
-            require(n == 1, "S11", id + " was executed " + std::to_string(n) + " times");
-        for (auto const& id : acked_) require(count.contains(id), "S10", id + " was acknowledged and is lost");
-        for (std::size_t i = 0; i < operations.size(); ++i) {
-            operation const& o = operations[i];
-            if (!o.ended || o.id.empty() || o.outcome.ok()) continue;
-            bool const no_effect = o.outcome.code != errc::outcome_unknown && o.outcome.code != errc::method_threw;
-            require(!no_effect || !count.contains(o.id), "S12",
-                    "append " + o.id + " ended with \"" + o.outcome.text + "\", and was executed");
-        }
-    }
     /// S12: no call outlives its deadline by more than what a tick takes. Calls of a crashed node end with it.
-    void check_open(std::size_t index, sim_time now) const {
+    void check_open(std::size_t index) const {
         operation const& o = operations[index];
-        require(o.ended || now < o.deadline + second, "S12", "call " + name(index) + " has no outcome after its deadline");
+        require(o.ended || world_.now < o.deadline + second, "S12",
+                [&] { return name(index) + " has no outcome after its deadline"; });
     }
-    [[nodiscard]] static std::string append_body(std::string const& id) { return "[\"append\",\"" + id + "\"]"; }
+    /// S10 and S11 at the end: what was acknowledged is there, and everything is there once.
+    void check_final() const {
+        std::set<std::string_view> seen;
+        for (std::string const& id : twin_.items())
+            require(seen.insert(id).second, "S11", [&] { return id + " was executed twice"; });
+        for (std::size_t const i : acked_)
+            require(seen.contains(operations[i].id), "S10", [&] { return name(i) + " was acknowledged and is lost"; });
+    }
     [[nodiscard]] std::string name(std::size_t index) const {
         operation const& o = operations[index];
-        return o.id.empty() ? "#" + std::to_string(index) : o.id;
+        return o.id.empty() ? "read #" + std::to_string(index) : "append " + o.id;
     }
 
 private:
-    static std::uint64_t fingerprint(openreplica::paxos::value const& v) {
-        return openreplica::hash64(v.body.view(), static_cast<std::uint64_t>(v.kind) + v.stamp.value);
+    operation& end(std::size_t index, call_outcome outcome) {
+        operation& o = operations[index];
+        require(!o.ended, "S12", [&] { return name(index) + " ended twice"; });
+        o.ended = world_.now;
+        o.outcome = std::move(outcome);
+        return o;
     }
-    /// S6: what is chosen was submitted, or is the library's own.
-    void check_origin(openreplica::paxos::entry const& e) const {
-        using openreplica::command_kind;
-        std::string const where = "slot " + std::to_string(e.at.value);
-        require(e.what.kind != openreplica::paxos::value_kind::configuration, "S6", where + " holds a configuration");
-        if (e.what.kind == openreplica::paxos::value_kind::no_op) return;
+    operation* operation_of(paxos::entry const& e) {
         auto const command = openreplica::decode_envelope(e.what.body.view());
-        require(command.has_value(), "S6", where + " holds a command that cannot be read");
-        require(command->kind != command_kind::destroy && command->kind != command_kind::reset, "S6",
-                where + " holds a command of a kind that nobody sent");
-        require(command->kind != command_kind::call || bodies_.contains(command->body), "S6",
-                where + " holds a call that nobody made: " + std::string(command->body));
+        if (!command || command->kind != openreplica::command_kind::call) return nullptr;
+        auto const it = by_body_.find(openreplica::hash64(command->body));
+        return it == by_body_.end() ? nullptr : &operations[it->second];
+    }
+    void advance() {
+        twin_.apply(log_[twin_.at().value]);
+        twin::deed const& d = twin_.deed_at(twin_.at());
+        if (d.appended.empty()) return;
+        operation* const op = operation_of(log_[twin_.at().value - 1]);
+        require(op->executed == slot{}, "S11", [&] { return op->id + " was executed twice"; });
+        op->executed = twin_.at();
+        bool const denied = op->ended && !op->outcome.ok() && op->outcome.code != errc::outcome_unknown &&
+                            op->outcome.code != errc::method_threw;
+        require(!denied, "S12", [&] { return "append " + op->id + " ended with \"" + op->outcome.text + "\", and was executed"; });
+    }
+    /// S6: what is chosen is the library's own, or a call that somebody made, under the session and number of its maker.
+    void check_origin(paxos::entry const& e) {
+        using openreplica::command_kind;
+        require(e.what.kind != paxos::value_kind::configuration, "S6", [&] { return at_slot(e.at) + " holds a configuration"; });
+        if (e.what.kind == paxos::value_kind::no_op) return;
+        auto const c = openreplica::decode_envelope(e.what.body.view());
+        require(c.has_value(), "S6", [&] { return at_slot(e.at) + " holds a command that cannot be read"; });
+        require(c->kind != command_kind::destroy && c->kind != command_kind::reset, "S6",
+                [&] { return at_slot(e.at) + " holds a command of a kind that nobody sent"; });
+        if (c->kind != command_kind::call && c->kind != command_kind::create) return;
+        auto const body = openreplica::hash64(c->body);
+        auto const [it, first] = numbered_.emplace(std::pair(c->session.value, c->seq.value), body);
+        require(first || it->second == body, "S6", [&] { return at_slot(e.at) + " gives a call's number to another call"; });
+        if (c->kind == command_kind::create) return;
+        operation const* const op = operation_of(e);
+        require(op != nullptr, "S6", [&] { return at_slot(e.at) + " holds a call that nobody made: " + std::string(c->body); });
+        auto const owner = session_owner_.emplace(c->session.value, op->caller).first;
+        require(owner->second == op->caller, "S6", [&] { return at_slot(e.at) + " holds a call under somebody else's session"; });
     }
 };
 

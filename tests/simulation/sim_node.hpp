@@ -2,101 +2,108 @@
 #pragma once
 
 #include "disk.hpp"
-#include "oracle.hpp"
+#include "machine.hpp"
 
-#include <openreplica/net/codec.hpp>
-#include <openreplica/object/macros.hpp>
-#include <openreplica/object/object_space.hpp>
-#include <openreplica/object/command_text.hpp>
 #include <openreplica/paxos/invariants.hpp>
 #include <openreplica/runtime/engine.hpp>
 
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace simulation {
 
-namespace runtime = openreplica::runtime;
-using openreplica::node_id;
-
-/// What the callers share: the order and the number of what was appended show everything.
-class append_list {
-    std::vector<std::string> items;
-
-public:
-    int append(std::string const& id) {
-        items.push_back(id);
-        return static_cast<int>(items.size());
-    }
-    std::vector<std::string> const& all() const { return items; }
-    OPENREPLICA_METHODS(append_list, append, all)
-    NLOHMANN_DEFINE_TYPE_INTRUSIVE(append_list, items)
-};
-
 class group;
+using frame_ptr = std::shared_ptr<std::string const>;
 
 class sim_node final : public runtime::environment {
     /// Everything that dies with the process.
     struct process {
-        runtime::calls calls{65536};
-        openreplica::object::object_space space;
-        runtime::applier applier{space, calls};
-        std::unique_ptr<runtime::engine> engine;
-        std::shared_ptr<runtime::object_birth> birth;
-        std::deque<runtime::apply_batch> to_apply;
-        slot delivered; ///< the last slot handed to the applier
+        runtime::calls calls;
+        checked_machine machine;
+        runtime::applier applier{machine, calls};
+        std::unique_ptr<runtime::engine> engine{};
+        std::shared_ptr<runtime::object_birth> birth = std::make_shared<runtime::object_birth>();
+        std::deque<runtime::apply_batch> to_apply{};
+        slot delivered{}; ///< the last slot handed to the applier
+        slot installed{}; ///< the last slot of the latest snapshot handed to the applier
+        ballot led{};     ///< the last ballot that it was seen to lead
+
+        process(oracle& o, life_id who, std::size_t max_pending) : calls(max_pending), machine(o, who) {}
+    };
+    /// The chunks of a promise that has been sent, for S5.
+    struct told_report {
+        ballot number{};
+        std::map<slot, slot> reach{}; ///< where a chunk began → where it ended
     };
 
     world& world_;
     oracle& oracle_;
     group& group_;
     int index_;
-    bool learner_; ///< joins without a vote and keeps nothing: each of its lives is a new node
+    bool learner_;  ///< joins without a vote
+    bool diskless_; ///< keeps nothing: each of its lives is a new node
     paxos::member self_;
+    node_settings settings_;
     std::int64_t offset_, drift_; ///< of this node's clock: µs, and parts per thousand
     disk disk_;
     std::shared_ptr<process> process_;
     sim_time last_apply_ = 0;
-    openreplica::cluster_id cluster_;
+    cluster_id cluster_;
     std::uint64_t life_ = 0;
     sim_time paused_until_ = 0;
+    sim_time busy_until_ = 0; ///< a slow node works off one thing after the other
+    bool slow_ = false;
     std::vector<std::size_t> open_; ///< this life's calls without an outcome
+    told_report told_;
+    std::pair<ballot, slot> acked_; ///< checked up to here, for S4
 
 public:
     sim_node(world& w, oracle& o, group& g, int index)
         : world_(w), oracle_(o), group_(g), index_(index), learner_(index >= w.config.nodes),
+          diskless_(learner_ || w.config.diskless),
           self_{node_id{w.rng.bits(), w.rng.bits()}, {"node", static_cast<std::uint16_t>(index + 1)}},
-          offset_(w.rng.between(0, 1000) * second),
-          drift_(w.config.has(fault::drift) ? w.rng.between(-100, 100) : 0), disk_(w) {
+          settings_(w.config.base), offset_(w.rng.between(0, 1000) * second),
+          drift_(w.config.has(fault::drift) ? w.rng.between(-100, 100) : 0), disk_(w, o, diskless_) {
         if (drift_ != 0) w.fire(fault::drift);
     }
 
     [[nodiscard]] node_id id() const { return self_.id; }
+    [[nodiscard]] cluster_id cluster() const { return cluster_; }
     [[nodiscard]] bool alive() const { return process_ != nullptr; }
+    [[nodiscard]] bool awake() const { return alive() && world_.now >= paused_until_; }
+    [[nodiscard]] sim_time wakes_at() const { return paused_until_; }
     [[nodiscard]] runtime::engine& engine() { return *process_->engine; }
     [[nodiscard]] runtime::engine_status status() const { return process_->engine->status(); }
+    [[nodiscard]] checked_machine const& machine() const { return process_->machine; }
+    [[nodiscard]] node_settings const& settings() const { return settings_; }
+    [[nodiscard]] bool is_life(std::uint64_t life) const { return alive() && life == life_; }
+    [[nodiscard]] std::size_t open_calls() const { return open_.size(); }
 
     void start();
     void crash();
-    void pause(sim_time until) { paused_until_ = std::max(paused_until_, until); }
-    void deliver(paxos::member const& from, openreplica::cluster_id cluster, std::string const& frame);
-    void peer_changed(node_id peer, bool up) {
-        act([&] { up ? engine().on_peer_up(peer) : engine().on_peer_down(peer); });
-    }
-    void append(std::string const& id, sim_time timeout);
+    /// Ends as a program does that is told to: every call gets its outcome first.
+    void stop();
+    void pause(sim_time length) { paused_until_ = std::max(paused_until_, world_.now + length); }
+    /// The machine sleeps, and its steady clock with it.
+    void suspend(sim_time length);
+    void set_slow(bool slow) { slow_ = slow; }
+    void connection_lost(std::size_t peer);
+    void stranger_knocks();
+
+    void append(std::string const& id, bool throws, sim_time timeout);
     void read(sim_time timeout);
     void check_calls() const {
-        if (world_.now < paused_until_ + second) return; // Who does not run cannot end anything.
-        for (std::size_t c : open_) oracle_.check_open(c, world_.now);
+        if (world_.now < std::max(paused_until_, busy_until_) + second) return; // Who does not run cannot end anything.
+        for (std::size_t c : open_) oracle_.check_open(c);
     }
-    [[nodiscard]] std::size_t open_calls() const { return open_.size(); }
-    [[nodiscard]] std::vector<std::string> list() const {
-        auto const found = process_->space.find<append_list>("list");
-        return found->read([](append_list const& l) { return l.all(); });
+    void peer_changed(node_id peer, bool up) {
+        act([&] { up ? engine().on_peer_up(peer) : engine().on_peer_down(peer); });
     }
 
     // environment
@@ -108,20 +115,17 @@ public:
     void send(std::optional<node_id> to, paxos::founding_message const& what) override;
     [[nodiscard]] call_outcome check(openreplica::envelope const& command,
                                      paxos::configuration const&) const override {
-        return process_->space.check(command);
+        return process_->machine.check(command);
     }
     void apply(runtime::apply_batch&& work) override;
-    void identity_changed(node_id self, openreplica::cluster_id cluster, paxos::configuration const&) override {
-        self_.id = self;
-        cluster_ = cluster;
-    }
+    void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& voters) override;
     void log(openreplica::log_level, std::string const& line) override { trace(line); }
 
 private:
     void trace(std::string const& line) { world_.trace("n" + std::to_string(index_) + " " + line); }
+    [[nodiscard]] life_id who() const { return {index_, life_}; }
 
-    /// Runs an input, later if the process is paused, and carries out what follows; the core's own invariants are
-    /// checked around it.
+    /// Runs an input and carries out what follows; the core's own invariants are checked around it.
     template <class F>
     void act(F f) {
         if (!alive()) return;
@@ -135,45 +139,52 @@ private:
         auto const after = core->observe();
         if (auto const broken = paxos::violated(*before, after))
             throw violation(broken->substr(0, broken->find(':')), *broken);
-        check_window(*before, after);
+        check_leading(*before, after);
     }
-    /// S19: a leader that goes on proposing stays within its window. What it re-proposes at first may exceed it.
-    void check_window(paxos::observation const& before, paxos::observation const& after) const {
-        bool const same = before.leading && after.leading && before.leading_ballot == after.leading_ballot;
-        if (!same || after.last <= before.last) return;
-        require(after.last.since(after.chosen) <= world_.config.window, "S19",
-                std::to_string(after.last.since(after.chosen)) + " entries are open, the window has room for " +
-                    std::to_string(world_.config.window));
-    }
+    void check_leading(paxos::observation const& before, paxos::observation const& after);
     template <class F>
     void later(sim_time delay, F f) {
-        world_.after(delay, [this, life = life_, f = std::move(f)]() mutable { retry_when_awake(life, std::move(f)); });
+        world_.after(delay, [this, life = life_, f = std::move(f)]() mutable { run_when_free(life, std::move(f)); });
     }
     template <class F>
-    void retry_when_awake(std::uint64_t life, F f) {
+    void run_when_free(std::uint64_t life, F f) {
         if (life != life_ || !alive()) return;
         if (world_.now < paused_until_)
-            world_.at(paused_until_, [this, life, f = std::move(f)]() mutable { retry_when_awake(life, std::move(f)); });
+            world_.at(wakes_up(), [this, life, f = std::move(f)]() mutable { run_when_free(life, std::move(f)); });
         else
             f();
     }
+    /// What came during a pause is found soon after it, in any order.
+    [[nodiscard]] sim_time wakes_up() { return paused_until_ + static_cast<sim_time>(world_.rng.below(3 * ms)); }
+    /// When this node gets around to what arrives now.
+    [[nodiscard]] sim_time when_free() {
+        if (!slow_ || world_.healed) return 0;
+        busy_until_ = std::max(busy_until_, world_.now) + world_.config.slowness;
+        return busy_until_ - world_.now;
+    }
     void tick_again() {
-        later(12500 + static_cast<sim_time>(world_.rng.below(1000)), [this] {
+        sim_time const often = settings_.protocol.heartbeat / std::chrono::microseconds(4);
+        later(often + static_cast<sim_time>(world_.rng.below(1000)) + when_free(), [this] {
             act([&] { engine().tick(); });
             tick_again();
         });
     }
-    void check_durable(paxos::message const& what) const;
-    void check_report(paxos::promise const& p) const;
-    void post(std::size_t to, std::string frame);
-    void finish(std::size_t call, call_outcome&& outcome, bool read) {
-        std::erase(open_, call);
-        std::vector<std::string> seen;
-        if (read && outcome.ok()) seen = list();
-        trace("call " + oracle_.name(call) + " ended " + std::to_string(static_cast<int>(outcome.code)) + " at slot " +
-              std::to_string(outcome.at.value));
-        oracle_.end(call, std::move(outcome), std::move(seen), world_.now);
-    }
+    void run_applier();
+    void end_life();
+    [[nodiscard]] runtime::engine_options engine_options() const;
+    void meet_everyone();
+
+    // Messages.
+    void check_durable(paxos::message const& what);
+    void check_ack(paxos::accepted const& a);
+    void check_report(paxos::promise const& p);
+    void post(std::size_t to, frame_ptr const& frame);
+    void arrive(std::size_t to, frame_ptr frame, sim_time after);
+    void deliver(paxos::member const& from, cluster_id cluster, frame_ptr const& frame);
+    [[nodiscard]] bool is_damaged(std::string const& frame) const;
+
+    void finish_append(std::size_t call, call_outcome&& outcome);
+    void finish_read(std::size_t call, call_outcome&& outcome);
 };
 
 /// All nodes of a simulation.
@@ -185,186 +196,205 @@ public:
             if (nodes[i]->id() == id) return i;
         return std::nullopt;
     }
+    [[nodiscard]] std::optional<std::size_t> leader() const {
+        for (std::size_t i = 0; i < nodes.size(); ++i)
+            if (nodes[i]->alive() && nodes[i]->engine().core() != nullptr && nodes[i]->engine().core()->is_leader()) return i;
+        return std::nullopt;
+    }
 };
+
+// ---- life and death
+
+inline runtime::engine_options sim_node::engine_options() const {
+    runtime::engine_options o;
+    o.protocol = settings_.protocol;
+    o.founders = learner_ ? 0u : static_cast<std::uint32_t>(world_.config.nodes);
+    o.has_seeds = world_.all_nodes() > 1;
+    o.snapshot_every = settings_.snapshot_every;
+    o.keep_entries = settings_.keep_entries;
+    o.snapshot_chunk = settings_.snapshot_chunk;
+    o.session_timeout = openreplica::duration(settings_.session_timeout);
+    return o;
+}
 
 inline void sim_node::start() {
     openreplica::object::require_registered<append_list>();
-    ++life_;
-    if (learner_) {
+    if (life_ > 0 && diskless_) {
         disk_.wipe();
         self_.id = node_id{world_.rng.bits(), world_.rng.bits()};
         cluster_ = {};
     }
+    if (life_ > 0 && world_.config.has(fault::other_options) && world_.rng.chance(500)) {
+        settings_ = node_settings::draw(world_.rng, static_cast<int>(world_.all_nodes()));
+        world_.fire(fault::other_options);
+    }
+    ++life_;
+    busy_until_ = 0;
     trace("starts");
-    process_ = std::make_shared<process>();
-    process_->birth = std::make_shared<runtime::object_birth>();
+    process_ = std::make_shared<process>(oracle_, who(), settings_.max_pending);
     process_->birth->id = openreplica::object::object_id_of("list");
     process_->birth->body = openreplica::object::encode_birth<append_list>("list");
-    runtime::engine_options o;
-    o.founders = learner_ ? 0u : static_cast<std::uint32_t>(world_.config.nodes);
-    o.has_seeds = world_.all_nodes() > 1;
-    o.snapshot_every = world_.config.snapshot_every;
-    o.keep_entries = world_.config.keep_entries;
-    o.protocol.window_entries = world_.config.window;
-    o.session_timeout = openreplica::duration(world_.config.session_timeout);
-    process_->engine = std::make_unique<runtime::engine>(self_, o, *this, disk_, process_->calls);
-    disk_.report = [this](lsn upto) { act([&] { engine().on_durable(upto); }); };
+    disk_.owner = self_.id;
+    process_->engine = std::make_unique<runtime::engine>(self_, engine_options(), *this, disk_, process_->calls);
+    if (diskless_)
+        disk_.report = [this](lsn upto) { engine().on_durable(upto); };
+    else
+        disk_.report = [this](lsn upto) { act([&] { engine().on_durable(upto); }); };
     process_->engine->start(disk_.recover());
     process_->engine->on_met_self();
     process_->engine->flush();
+    meet_everyone();
+    tick_again();
+}
+
+inline void sim_node::meet_everyone() {
     for (auto const& n : group_.nodes)
         if (n.get() != this && n->alive()) {
             peer_changed(n->id(), true);
             n->peer_changed(self_.id, true);
         }
-    tick_again();
 }
 
 inline void sim_node::crash() {
     trace("crashes");
+    if (diskless_ && !learner_) world_.fire(fault::memory_loss);
+    end_life();
+}
+
+inline void sim_node::stop() {
+    trace("stops");
+    engine().stop();
+    while (!process_->to_apply.empty()) run_applier();
+    require(open_.empty(), "S12", "a node was stopped, and a call of it has no outcome");
+    if (diskless_ && !learner_) world_.fire(fault::memory_loss);
+    end_life();
+}
+
+inline void sim_node::end_life() {
     ++life_;
     process_.reset();
-    disk_.crash();
     disk_.report = nullptr;
+    disk_.crash();
     open_.clear(); // Their callers died with the process.
     last_apply_ = 0;
+    paused_until_ = busy_until_ = 0;
+    acked_ = {};
     for (auto const& n : group_.nodes) {
         if (!n->alive()) continue;
         n->peer_changed(self_.id, false);
-        if (learner_) n->act([&] { n->engine().on_peer_forgotten(self_.id); }); // Nobody comes back under its id.
+        if (diskless_) n->act([&] { n->engine().on_peer_forgotten(self_.id); }); // Nobody comes back under its id.
     }
 }
 
-// ---- messages
-
-/// S4: what a message claims to be durable is durable. A learner's disk forgets by declaration.
-inline void sim_node::check_durable(paxos::message const& what) const {
-    if (auto const* p = std::get_if<paxos::prepare>(&what))
-        require(disk_.promised() >= p->number, "S4", "a candidate asks under a ballot that it may forget");
-    if (auto const* p = std::get_if<paxos::promise>(&what)) {
-        require(disk_.promised() >= p->number, "S4", "a promise left before it was durable");
-        check_report(*p);
-    }
-    if (auto const* a = std::get_if<paxos::accepted>(&what)) {
-        require(disk_.promised() >= a->number, "S4", "an acknowledgement left before its ballot was durable");
-        require(disk_.durable_upto() >= a->upto, "S4", "an acknowledgement of slot " + std::to_string(a->upto.value) +
-                                                           " left, and only slot " +
-                                                           std::to_string(disk_.durable_upto().value) + " is durable");
-    }
-}
-
-/// S5: a promise reports the latest accepted value of every slot above the sender's chosen index. (All of the
-/// simulation's promises fit one chunk.)
-inline void sim_node::check_report(paxos::promise const& p) const {
-    if (disk_.promised() != p.number) return; // Overtaken: the higher promise's report counts.
-    auto const& held = disk_.before_promise();
-    for (auto it = held.upper_bound(p.chosen); it != held.end(); ++it) {
-        auto const told = std::find_if(p.entries.begin(), p.entries.end(), [&](auto const& e) { return e.at == it->first; });
-        require(told != p.entries.end() && told->accepted >= it->second, "S5",
-                "a promise hides what slot " + std::to_string(it->first.value) + " holds");
-    }
-}
-
-inline void sim_node::send(std::span<node_id const> to, paxos::message const& what) {
-    check_durable(what);
-    if (auto const* m = std::get_if<paxos::accept>(&what)) oracle_.on_proposed(self_.id, *m);
-    if (world_.verbose) trace("sends " + std::string(paxos::name_of(what)));
-    std::string const frame = openreplica::net::encode(what);
-    for (node_id id : to)
-        if (auto const i = group_.index_of(id)) post(*i, frame);
-}
-
-inline void sim_node::send(std::optional<node_id> to, paxos::founding_message const& what) {
-    std::string const frame = openreplica::net::encode(what);
-    for (std::size_t i = 0; i < group_.nodes.size(); ++i)
-        if (group_.nodes[i].get() != this && (!to || group_.nodes[i]->id() == *to)) post(i, frame);
-}
-
-inline void sim_node::post(std::size_t to, std::string frame) {
-    world& w = world_;
-    if (w.cut[static_cast<std::size_t>(index_)][to]) return;
-    if (!w.healed && w.rng.chance(w.config.loss)) return w.fire(fault::loss);
-    // A connection ends with the process that it leads to: nothing arrives that was sent to an earlier life.
-    auto arrive = [&w, target = group_.nodes[to].get(), life = group_.nodes[to]->life_, from = self_, cluster = cluster_,
-                   frame](sim_time after) {
-        w.after(after, [target, life, from, cluster, frame] {
-            if (life == target->life_) target->deliver(from, cluster, frame);
-        });
-    };
-    arrive(w.delay());
-    if (w.healed) return;
-    if (w.rng.chance(w.config.duplication)) {
-        w.fire(fault::duplication);
-        arrive(w.delay());
-    }
-    if (w.rng.chance(w.config.replay)) {
-        w.fire(fault::replay);
-        arrive(w.rng.between(1, 20) * second / 2); // Long after everyone has moved on.
-    }
-}
-
-inline void sim_node::deliver(paxos::member const& from, openreplica::cluster_id cluster, std::string const& frame) {
+inline void sim_node::suspend(sim_time length) {
     if (!alive()) return;
-    if (world_.now < paused_until_) {
-        world_.at(paused_until_, [this, from, cluster, frame] { deliver(from, cluster, frame); });
+    pause(length);
+    for (std::size_t c : open_) oracle_.operations[c].deadline += length + length / 5;
+    world_.at(paused_until_, [this, life = life_, length] {
+        if (life == life_) offset_ -= length + length * drift_ / 1000;
+    });
+}
+
+inline void sim_node::identity_changed(node_id self, cluster_id cluster, paxos::configuration const& voters) {
+    if (self != self_.id) disk_.wipe(); // Another node, in a directory of its own.
+    self_.id = disk_.owner = self;
+    cluster_ = disk_.cluster = cluster;
+    if (cluster.empty()) {
+        for (auto const& n : group_.nodes)
+            if (n.get() != this && n->alive()) world_.after(0, [this, other = n.get(), id = self, life = life_] {
+                    if (life == life_ && other->alive()) other->peer_changed(id, true);
+                });
         return;
     }
-    auto const buffer = std::make_shared<std::string const>(frame);
-    auto const header = openreplica::net::read_header(frame, frame.size());
-    require(std::holds_alternative<openreplica::net::frame_header>(header), "codec", "a frame of our own is refused");
-    auto m = openreplica::net::decode(std::get<openreplica::net::frame_header>(header).type, buffer,
-                                      openreplica::net::frame_header_size, frame.size() - openreplica::net::frame_header_size);
-    require(m.has_value(), "codec", "a message of our own cannot be read");
-    act([&] {
-        if (auto* f = std::get_if<paxos::founding_message>(&*m))
-            engine().on_message(from, *f);
-        else if (cluster == cluster_ && !cluster.empty())
-            engine().on_message(from.id, std::move(std::get<paxos::message>(*m)));
+    oracle_.on_joined(cluster, voters);
+}
+
+/// S5: who leads has its promises. S19: a leader that goes on proposing stays within its window; what it re-proposes at
+/// first may exceed it, and one value may pass the limit of bytes.
+inline void sim_node::check_leading(paxos::observation const& before, paxos::observation const& after) {
+    // The creation of the list is the library's own call.
+    require(process_->calls.pending_count() <= settings_.max_pending + 1, "S19", "more calls are pending than there is room for");
+    if (!after.leading) return;
+    if (after.leading_ballot != process_->led) {
+        process_->led = after.leading_ballot;
+        oracle_.group(cluster_)->on_ballot(self_.id, who(), after.leading_ballot);
+        oracle_.group(cluster_)->on_leading(after.leading_ballot);
+    }
+    bool const same = before.leading && before.leading_ballot == after.leading_ballot;
+    if (!same || after.last <= before.last) return;
+    auto const& p = settings_.protocol;
+    require(after.last.since(after.chosen) <= p.window_entries, "S19", [&] {
+        return std::to_string(after.last.since(after.chosen)) + " entries are open, the window has room for " +
+               std::to_string(p.window_entries);
+    });
+    require(after.open_bytes <= p.window_bytes + 400, "S19", [&] {
+        return std::to_string(after.open_bytes) + " bytes are open, the window has room for " + std::to_string(p.window_bytes);
     });
 }
 
 // ---- user code
 
 inline void sim_node::apply(runtime::apply_batch&& work) {
-    if (work.install) process_->delivered = std::max(process_->delivered, work.install->at);
+    process& p = *process_;
+    if (work.install) p.installed = std::max(p.installed, work.install->at);
     for (auto const& e : work.entries) {
-        oracle_.on_chosen(e);
-        require(e.at == process_->delivered.next() || e.at <= process_->delivered || work.install, "S7",
-                "slot " + std::to_string(e.at.value) + " was delivered after slot " +
-                    std::to_string(process_->delivered.value));
-        process_->delivered = std::max(process_->delivered, e.at);
+        oracle_.on_delivered(cluster_, e);
+        require(e.at == p.delivered.next() || e.at == p.installed.next(), "S7",
+                [&] { return at_slot(e.at) + " was delivered after " + at_slot(p.delivered); });
+        p.delivered = e.at;
     }
-    process_->to_apply.push_back(std::move(work));
+    p.to_apply.push_back(std::move(work));
     last_apply_ = std::max(last_apply_, world_.now + static_cast<sim_time>(world_.rng.below(2000)));
     later(last_apply_ - world_.now, [this] {
-        runtime::apply_batch next = std::move(process_->to_apply.front());
-        process_->to_apply.pop_front();
-        auto report = process_->applier.run(std::move(next), now());
-        require(report.problem.empty(), "S7", report.problem);
-        oracle_.on_applied(report.applied, report.digest);
-        act([&] { engine().on_applied(std::move(report)); });
+        if (!process_->to_apply.empty()) run_applier();
     });
 }
 
-inline void sim_node::append(std::string const& id, sim_time timeout) {
-    std::size_t const call = oracle_.begin(id, world_.now, world_.now + timeout + timeout / 5);
+inline void sim_node::run_applier() {
+    runtime::apply_batch next = std::move(process_->to_apply.front());
+    process_->to_apply.pop_front();
+    auto report = process_->applier.run(std::move(next), now());
+    require(report.problem.empty(), "S7", report.problem);
+    oracle_.on_digest(report.applied, report.digest);
+    act([&] { engine().on_applied(std::move(report)); });
+}
+
+inline void sim_node::append(std::string const& id, bool throws, sim_time timeout) {
+    std::string const body = std::string(throws ? "[\"append_and_throw\",\"" : "[\"append\",\"") + id + "\"]";
+    std::size_t const call = oracle_.begin(id, body, who(), world_.now + timeout + timeout / 5);
     open_.push_back(call);
-    runtime::command_request request{openreplica::command_kind::call, process_->birth, oracle::append_body(id), {}};
+    runtime::command_request request{openreplica::command_kind::call, process_->birth, body, {}};
     process_->calls.submit(
         runtime::call_ticket{call + 1}, std::move(request),
-        [this, call](call_outcome&& o) { finish(call, std::move(o), false); }, now(),
-        now() + openreplica::duration(timeout));
-    if (world_.now >= paused_until_) act([] {});
+        [this, call](call_outcome&& o) { finish_append(call, std::move(o)); }, now(), now() + openreplica::duration(timeout));
+    act([] {});
 }
 
 inline void sim_node::read(sim_time timeout) {
     if (!process_->calls.is_created(*process_->birth)) return;
-    std::size_t const call = oracle_.begin({}, world_.now, world_.now + timeout + timeout / 5);
+    std::size_t const call = oracle_.begin({}, {}, who(), world_.now + timeout + timeout / 5);
     open_.push_back(call);
     std::vector<runtime::pending_read> reads;
-    reads.push_back({[this, call](call_outcome&& o) { finish(call, std::move(o), true); },
-                     runtime::call_ticket{call + 1}, now() + openreplica::duration(timeout)});
+    reads.push_back({[this, call](call_outcome&& o) { finish_read(call, std::move(o)); }, runtime::call_ticket{call + 1},
+                     now() + openreplica::duration(timeout)});
     act([&] { engine().add_reads(std::move(reads)); });
 }
 
+inline void sim_node::finish_append(std::size_t call, call_outcome&& outcome) {
+    std::erase(open_, call);
+    trace(oracle_.name(call) + " ended " + std::to_string(static_cast<int>(outcome.code)) + " at " + at_slot(outcome.at));
+    oracle_.end_append(call, std::move(outcome));
+}
+
+inline void sim_node::finish_read(std::size_t call, call_outcome&& outcome) {
+    std::erase(open_, call);
+    trace(oracle_.name(call) + " ended " + std::to_string(static_cast<int>(outcome.code)) + " at " + at_slot(outcome.at));
+    if (!outcome.ok()) return oracle_.end_read(call, std::move(outcome), nullptr, {});
+    process_->machine.with_list([&](std::vector<std::string> const& list) {
+        oracle_.end_read(call, std::move(outcome), &list, process_->machine.last());
+    });
+}
+
 } // namespace simulation
+
+#include "sim_messages.hpp"

@@ -44,6 +44,7 @@ public:
         w_.put(m.number);
         w_.put(m.chosen);
         w_.put(m.current);
+        w_.put(m.after);
     }
     void operator()(paxos::promise const& m) {
         w_.put(m.number);
@@ -98,6 +99,7 @@ public:
         w_.put(m.happy);
         w_.put(m.chosen);
         w_.put(m.held);
+        w_.put(static_cast<std::uint8_t>(m.disk));
     }
     void operator()(paxos::read_request const& m) { w_.put(m.number); }
     void operator()(paxos::read_reply const& m) {

@@ -51,6 +51,11 @@ private:
         if (s.value >> 62 != 0) r_.fail();
         return s;
     }
+    paxos::disk_state get_disk_state() {
+        auto const state = r_.get<std::uint8_t>();
+        if (state > static_cast<std::uint8_t>(paxos::disk_state::failed)) r_.fail();
+        return static_cast<paxos::disk_state>(state);
+    }
     shared_bytes get_bytes() {
         auto const text = r_.get_string();
         if (!r_.ok()) return {};
@@ -78,7 +83,9 @@ private:
     }
 
     // In a braced list the fields are read in their order.
-    paxos::prepare get(std::in_place_type_t<paxos::prepare>) { return {get_ballot(), get_slot(), r_.get<epoch>()}; }
+    paxos::prepare get(std::in_place_type_t<paxos::prepare>) {
+        return {get_ballot(), get_slot(), r_.get<epoch>(), get_slot()};
+    }
     paxos::promise get(std::in_place_type_t<paxos::promise>) {
         return {get_ballot(), get_slot(), r_.get<epoch>(), r_.get<std::uint32_t>(), r_.get_bool(), get_list([this] {
                     return paxos::entry{get_slot(), get_ballot(), get_value()};
@@ -98,7 +105,8 @@ private:
         return {r_.get<std::uint64_t>(), get_ballot(), get_slot()};
     }
     paxos::heartbeat_reply get(std::in_place_type_t<paxos::heartbeat_reply>) {
-        return {r_.get<std::uint64_t>(), get_ballot(), r_.get_bool(), r_.get_bool(), get_slot(), get_slot()};
+        return {r_.get<std::uint64_t>(), get_ballot(), r_.get_bool(), r_.get_bool(), get_slot(), get_slot(),
+                get_disk_state()};
     }
     paxos::read_request get(std::in_place_type_t<paxos::read_request>) { return {r_.get<std::uint64_t>()}; }
     paxos::read_reply get(std::in_place_type_t<paxos::read_reply>) { return {r_.get<std::uint64_t>(), get_slot()}; }

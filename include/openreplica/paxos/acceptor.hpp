@@ -30,12 +30,16 @@ class acceptor {
     log& log_;
     ballot promised_;
     slot upto_; ///< highest slot accepted under `promised_`; 0 if none
+    std::size_t chunk_bytes_;
 
 public:
     /// A chunk of a promise is closed when its values weigh this much.
     static constexpr std::size_t promise_chunk_bytes = 256 * 1024;
+    /// One answer has at most this many chunks, so that it fits a link's queue; the candidate asks for the rest.
+    static constexpr std::uint32_t promise_chunks = 16;
 
-    acceptor(log& l, ballot promised) : log_(l), promised_(promised) {}
+    acceptor(log& l, ballot promised, std::size_t chunk_bytes = promise_chunk_bytes)
+        : log_(l), promised_(promised), chunk_bytes_(chunk_bytes) {}
 
     [[nodiscard]] ballot const& promised() const { return promised_; }
     /// How far the log is held under the promised ballot, counting chosen slots: what a cumulative ack may claim.
@@ -58,7 +62,7 @@ public:
             return;
         }
         promise_to(m.number, fx);
-        send_promise(from, current, fx);
+        send_promise(from, m.after, current, fx);
     }
 
     /// Takes a phase 2 request and acknowledges how far the ballot is held. True when the accept could be used.
@@ -108,15 +112,16 @@ private:
         upto_ = std::max(upto_, first.prev());
     }
 
-    void send_promise(node_id to, epoch current, effects& fx) {
+    void send_promise(node_id to, slot after, epoch current, effects& fx) {
         promise p{promised_, log_.chosen(), current, 0, false, {}};
         std::size_t bytes = 0;
-        for (slot s = log_.chosen().next(); s <= log_.last(); s = s.next()) {
+        for (slot s = std::max(after, log_.chosen()).next(); s <= log_.last(); s = s.next()) {
             if (OPENREPLICA_MUTANT(promise_reports_nothing)) break;
             p.entries.push_back(log_.entry_at(s));
             bytes += log_.value_at(s).weight();
-            if (bytes < promise_chunk_bytes) continue;
+            if (bytes < chunk_bytes_ || s == log_.last()) continue;
             fx.send_durable(to, p);
+            if (p.chunk + 1 == promise_chunks) return;
             p.entries.clear();
             ++p.chunk;
             bytes = 0;

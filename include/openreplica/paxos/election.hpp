@@ -93,6 +93,13 @@ public:
             if (view const* v = seen(m.id, now, limit); v != nullptr && v->said.happy) return m.id;
         return std::nullopt;
     }
+    /// How many voters, this node not counted, said lately that their disk is in state `s`.
+    [[nodiscard]] std::size_t with_disk(configuration const& c, disk_state s, instant now, duration limit) const {
+        return static_cast<std::size_t>(std::count_if(c.voters.begin(), c.voters.end(), [&](member const& m) {
+            view const* v = seen(m.id, now, limit);
+            return v != nullptr && v->said.disk == s;
+        }));
+    }
     /// The highest chosen index among the voters that this node reaches.
     [[nodiscard]] slot highest_chosen(configuration const& c, instant now, duration limit) const {
         slot s;

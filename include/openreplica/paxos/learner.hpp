@@ -26,12 +26,13 @@ class learner {
     std::optional<node_id> asked_;   ///< a request for entries is on its way to this peer
     instant asked_at_;
     instant behind_since_;
+    std::size_t reply_bytes_;
 
 public:
     /// One reply to `learn` carries values up to this weight.
     static constexpr std::size_t reply_bytes = 512 * 1024;
 
-    learner(log& l, acceptor& a) : log_(l), acceptor_(a) {}
+    learner(log& l, acceptor& a, std::size_t limit = reply_bytes) : log_(l), acceptor_(a), reply_bytes_(limit) {}
 
     [[nodiscard]] slot known() const { return std::max(known_, log_.chosen()); }
     [[nodiscard]] bool is_behind() const { return known_ > log_.chosen(); }
@@ -63,7 +64,7 @@ public:
     void on_learn(node_id from, learn const& m, effects& fx) const {
         learned reply{{}, m.from, {}, log_.chosen(), log_.first()};
         std::size_t bytes = 0;
-        for (slot s = m.from; log_.holds(s) && s <= log_.chosen() && bytes < reply_bytes; s = s.next()) {
+        for (slot s = m.from; log_.holds(s) && s <= log_.chosen() && bytes < reply_bytes_; s = s.next()) {
             reply.behind = std::max(reply.behind, log_.ballot_at(s));
             reply.values.push_back(log_.value_at(s));
             bytes += reply.values.back().weight();

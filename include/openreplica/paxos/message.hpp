@@ -19,18 +19,19 @@ struct prepare {
     ballot number;
     slot chosen;   ///< the candidate's chosen index
     epoch current; ///< the epoch that governs the candidate's first unchosen slot
+    slot after{};  ///< what the receiver reported up to here has arrived: it goes on behind
     bool operator==(prepare const&) const = default;
 };
 
 /// Phase 1 reply, in chunks; it counts when the last one is there.
 ///
 /// It reports what the acceptor accepted above *its own* chosen index. Slots up to `chosen` are reported as chosen,
-/// never as empty.
+/// never as empty. One answer has a limited number of chunks; the candidate asks for the rest.
 struct promise {
     ballot number; ///< the ballot that is promised
     slot chosen;   ///< the acceptor's chosen index
     epoch current;
-    std::uint32_t chunk = 0; ///< 0, 1, 2, …
+    std::uint32_t chunk = 0; ///< 0, 1, 2, … within the answer to one `prepare`
     bool last = true;
     std::vector<entry> entries; ///< ascending slots
     bool operator==(promise const&) const = default;
@@ -92,6 +93,9 @@ struct heartbeat {
     bool operator==(heartbeat const&) const = default;
 };
 
+/// How well a node's disk does, as its storage judges it.
+enum class disk_state : std::uint8_t { ok = 0, slow = 1, full = 2, failed = 3 };
+
 /// The answer, at once, never waiting for a disk.
 struct heartbeat_reply {
     std::uint64_t number = 0; ///< of the heartbeat that is answered
@@ -100,6 +104,7 @@ struct heartbeat_reply {
     bool happy = false;       ///< the sender's leader is fine, as far as it can see
     slot chosen;              ///< its chosen index
     slot held;                ///< how far it holds the promised ballot's accepts; for resending, never a vote
+    disk_state disk = disk_state::ok;
     bool operator==(heartbeat_reply const&) const = default;
 };
 

@@ -27,32 +27,48 @@ struct follower {};
 struct candidate {
     /// What one voter reported. It counts when it is complete.
     struct report {
-        std::uint32_t next_chunk = 0;
         bool complete = false;
-        slot chosen;
-        std::vector<entry> entries; ///< contiguous from `chosen + 1`
+        slot chosen;                ///< its chosen index as it told last
+        slot reach;                 ///< every slot up to here is reported, or chosen there
+        std::vector<entry> entries; ///< ascending
     };
 
     ballot number;
     instant since;
     instant asked_at;  ///< when the last prepare left
+    instant moved_at;  ///< when the campaign last got on
     lsn own_promise;   ///< this node's own report counts once this position is durable
+    bool promised = false; ///< this node's own promise is durable
     std::map<node_id, report> reports;
 
-    /// Takes one chunk of a promise; chunks that do not continue what is there are left for the retransmission.
-    void on_promise(node_id from, promise const& m) {
+    /// Takes one chunk of a promise. True when it was news; chunks that do not continue what is there are left for the
+    /// retransmission.
+    ///
+    /// Chunks of two answers go together: every entry was reported under this ballot's promise, so that only this ballot
+    /// can still change it. What became chosen there between them is fetched as chosen before anything is proposed.
+    bool on_promise(node_id from, promise const& m) {
         report& r = reports[from];
-        if (r.complete) return;
-        if (m.chunk == 0) r = report{0, false, m.chosen, {}};
-        slot const end = r.entries.empty() ? r.chosen : r.entries.back().at;
-        slot expected = end.next();
-        bool const continues = std::all_of(m.entries.begin(), m.entries.end(), [&](entry const& e) {
+        if (r.complete) return false;
+        slot const end = std::max(r.reach, m.chosen);
+        slot const first = m.entries.empty() ? end.next() : m.entries.front().at;
+        slot const last = m.entries.empty() ? end : m.entries.back().at;
+        slot expected = first;
+        bool const whole = std::all_of(m.entries.begin(), m.entries.end(), [&](entry const& e) {
             return e.at == std::exchange(expected, expected.next()); // A hole would be filled in `merge`, however wide.
         });
-        if (m.chunk != r.next_chunk || m.chosen != r.chosen || !continues) return;
-        r.entries.insert(r.entries.end(), m.entries.begin(), m.entries.end());
-        ++r.next_chunk;
-        r.complete = m.last;
+        if (!whole || first > end.next() || last < r.reach) return false;
+        r.chosen = std::max(r.chosen, m.chosen);
+        for (entry const& e : m.entries)
+            if (e.at > r.reach) r.entries.push_back(e);
+        bool const news = std::max(last, end) > r.reach || m.last;
+        r.reach = std::max(last, end);
+        r.complete = m.last || OPENREPLICA_MUTANT(partial_promise_counted);
+        return news;
+    }
+    /// Up to where `id` has reported: the next `prepare` asks it to go on from there.
+    [[nodiscard]] slot reported(node_id id) const {
+        auto const it = reports.find(id);
+        return it == reports.end() ? slot{} : it->second.reach;
     }
 
     /// A majority of the voters has promised; `own_durable` says whether this node's own promise counts.
@@ -138,7 +154,7 @@ struct leader {
 
     /// Counts this node's accepts up to `durable` as its vote.
     void own_durable(lsn durable) {
-        while (!own_writes.empty() && own_writes.front().first <= durable) {
+        while (!own_writes.empty() && (own_writes.front().first <= durable || OPENREPLICA_MUTANT(own_vote_before_sync))) {
             own_acked = own_writes.front().second;
             own_writes.pop_front();
         }
@@ -153,6 +169,9 @@ struct leader {
             if (m.id == self && OPENREPLICA_MUTANT(vote_counted_twice) && votes.size() < c.voters.size())
                 votes.push_back(own_acked);
         }
+        if (OPENREPLICA_MUTANT(learner_vote_counted))
+            for (auto const& [id, p] : peers)
+                if (!c.has_voter(id)) votes.push_back(p.acked);
         auto const nth = votes.begin() + static_cast<std::ptrdiff_t>(c.quorum() - 1);
         std::nth_element(votes.begin(), nth, votes.end(), std::greater<>{});
         return *nth;

@@ -76,7 +76,7 @@ public:
     /// Heartbeat `number` leaves now: it confirms everything that has arrived.
     void round_sent(std::uint64_t number) {
         for (waiting& w : queue_)
-            if (w.after == 0) w.after = number;
+            if (w.after == 0) w.after = OPENREPLICA_MUTANT(old_heartbeat_confirms) ? number - 1 : number;
     }
 
     /// Takes out what a quorum's answers up to `number` confirm, if the leader may answer (`floor` is chosen).

@@ -21,9 +21,11 @@ struct accept_record {
     bool operator==(accept_record const&) const = default;
 };
 
-/// "Every slot up to this one is chosen." A hint: losing it loses no promise.
+/// "Every slot up to this one is chosen, and its entry was accepted here under this ballot." A hint, written now and then:
+/// losing it loses no promise. A node that starts again believes it only if its entry of that slot proves it.
 struct chosen_record {
     slot chosen;
+    ballot under; ///< of the entry at `chosen`, or behind the snapshot that holds it
     bool operator==(chosen_record const&) const = default;
 };
 
@@ -55,7 +57,8 @@ struct durable_state {
     bool group_chosen = false; ///< the first configuration is known to be chosen
     std::vector<cluster_id> abandoned; ///< refused for ever; may hold `group` while that has not ended
     ballot promised;
-    slot chosen;                ///< never above what `entries` or the snapshot holds
+    slot chosen;                ///< of the latest hint
+    ballot chosen_under;        ///< the ballot that the hint names
     snapshot base;              ///< slot 0: none was kept
     std::vector<entry> entries; ///< contiguous from `base.at + 1`
 };

@@ -34,6 +34,8 @@ struct replica_options {
     std::size_t window_entries = 4096;       ///< proposed but not chosen; past it `propose` refuses
     std::size_t window_bytes = 8u << 20;     ///< the same in bytes
     std::size_t batch_bytes = 256u << 10;    ///< one accept carries at most this much, and at least one value
+    std::size_t promise_bytes = acceptor::promise_chunk_bytes; ///< a chunk of a promise is closed at this weight
+    std::size_t learn_bytes = learner::reply_bytes;            ///< an answer with chosen entries is closed at this weight
 };
 
 /// What a checker, or a curious person, may look at.
@@ -44,6 +46,7 @@ struct observation {
     bool campaigning = false;
     ballot leading_ballot;
     slot first_proposed;
+    std::size_t open_bytes = 0; ///< weight of what a leader has proposed and not seen chosen
 };
 
 /// The protocol of one node: acceptor, proposer, learner, election and reads, without I/O.
@@ -92,6 +95,12 @@ public:
     /// The state machine's snapshot holds everything up to `upto`: the log may forget it.
     void trim(slot upto);
 
+    /// The storage's judgement of this node's disk. A node whose disk failed does not run, and steps down when it leads;
+    /// one whose disk is slow or full leaves leading to the others when a majority's disks are better.
+    void set_disk(disk_state s, instant now);
+    /// Too many disks are full for anything new to be chosen, as far as this leader has heard: updates must be refused.
+    [[nodiscard]] bool quorum_full(instant now) const;
+
     /// Everything that the calls so far produced, and what now goes out with it.
     [[nodiscard]] output take_output(instant now);
 
@@ -136,11 +145,14 @@ private:
     // Phase 1.
     void campaign(instant now);
     void ask_promises(candidate& c, instant now);
+    void ask_promise(candidate const& c, std::vector<node_id> of, slot after);
     void advance_candidate(instant now);
     void lead(instant now);
     void follow(instant now);
     void preempted(ballot const& by, instant now);
     void consider_running(instant now, std::uint64_t jitter);
+    void watch_campaign(candidate& c, instant now, std::uint64_t jitter);
+    [[nodiscard]] bool is_fit_to_lead(instant now) const;
 
     // Phase 2.
     [[nodiscard]] std::size_t fitting(leader const& l, std::span<shared_bytes const> commands) const;
@@ -163,6 +175,9 @@ private:
     void read_point_reached(std::uint64_t number, slot index);
     [[nodiscard]] std::vector<node_id> others() const;
 
+    /// A campaign that waits for slow disks, or for a long report, is dropped after so many election timeouts.
+    static constexpr int patient_campaigns = 10;
+
     struct relayed_read {
         node_id from;
         std::uint64_t number; ///< the requester's
@@ -184,7 +199,9 @@ private:
     std::optional<node_id> hint_; ///< who claimed to lead last; good enough to send commands to
     lsn durable_;
     log_time stamp_; ///< the highest stamp seen in chosen or merged values
-    std::uint64_t beats_ = 0;
+    std::uint64_t beats_; ///< begins at a random place: an answer to an earlier life of this node must not confirm a read
+    slot hinted_;         ///< the chosen index that the last `chosen_record` holds
+    disk_state disk_ = disk_state::ok;
     instant next_beat_;
     instant last_tick_;
     std::optional<instant> unhappy_since_;

@@ -5,16 +5,28 @@
 
 namespace openreplica::inline v0::paxos {
 
+/// What a node must not go below: its promises, and whatever it holds.
+[[nodiscard]] inline ballot highest_ballot(durable_state const& s) {
+    ballot b = std::max(s.promised, s.base.behind);
+    for (entry const& e : s.entries) b = std::max(b, e.accepted);
+    return b;
+}
+
 inline replica::replica(node_id self, configuration governing, replica_options options, durable_state const& recovered,
                         instant now)
-    : self_(self), config_(std::move(governing)), options_(options), acceptor_(log_, recovered.promised),
-      learner_(log_, acceptor_), election_(self), batches_(options.incarnation), stamp_(recovered.base.stamp),
+    : self_(self), config_(std::move(governing)), options_(options),
+      acceptor_(log_, highest_ballot(recovered), options.promise_bytes), learner_(log_, acceptor_, options.learn_bytes),
+      election_(self), batches_(options.incarnation), stamp_(recovered.base.stamp), beats_(options.incarnation >> 2),
       next_beat_(now), last_tick_(now), unhappy_since_(now), quiet_until_(now), patience_(spread(self.low)) {
     for (member const& m : config_.voters) add_peer(m.id);
     log_.install(recovered.base.at);
     for (entry const& e : recovered.entries) log_.put(e.at, e.accepted, e.what);
-    election_.note(recovered.promised);
-    if (recovered.chosen > log_.chosen()) learner_.choose(std::min(recovered.chosen, log_.last()), now, fx_);
+    election_.note(acceptor_.promised());
+    // The hint is believed when the entry that it names is still here: the log up to it is what was chosen then.
+    slot const hint = recovered.chosen;
+    if (hint > log_.chosen() && log_.holds(hint) && log_.ballot_at(hint) >= recovered.chosen_under)
+        learner_.choose(hint, now, fx_);
+    hinted_ = log_.chosen();
 }
 
 inline void replica::step(node_id from, message const& m, instant now) {
@@ -62,13 +74,7 @@ inline void replica::tick(instant now, std::uint64_t jitter) {
     if (auto* l = std::get_if<leader>(&role_)) {
         watch_progress(*l, now);
     } else if (auto* c = std::get_if<candidate>(&role_)) {
-        if (now - c->since > options_.election_timeout_max) {
-            follow(now); // Rule 3: a ballot that cannot catch up or gather its quorum in time is dropped.
-            quiet_until_ = now + duration(static_cast<duration::rep>(jitter % 1000) * options_.heartbeat.count() / 250);
-        } else if (now - c->asked_at >= options_.heartbeat) {
-            ask_promises(*c, now);
-            advance_candidate(now);
-        }
+        watch_campaign(*c, now, jitter);
     } else {
         consider_running(now, jitter);
     }
@@ -83,7 +89,7 @@ inline void replica::consider_running(instant now, std::uint64_t jitter) {
         unhappy_since_ = now;
         patience_ = spread(jitter);
     }
-    if (!is_voter() || now < quiet_until_ || now - *unhappy_since_ < patience_) return;
+    if (!is_voter() || !is_fit_to_lead(now) || now < quiet_until_ || now - *unhappy_since_ < patience_) return;
     duration const limit = options_.election_timeout_min;
     if (!election_.reaches_quorum(config_, now, limit) || election_.happy_voter(config_, now, limit)) return;
     // Rule 7: a voter that lags far behind another one lets that one run first.
@@ -114,6 +120,10 @@ inline bool replica::is_happy(instant now) const {
 inline void replica::beat(instant now) {
     next_beat_ = now + options_.heartbeat;
     send_heartbeats();
+    if (log_.chosen() > hinted_ && log_.holds(log_.chosen())) {
+        hinted_ = log_.chosen();
+        fx_.write(chosen_record{hinted_, log_.ballot_at(hinted_)});
+    }
     if (auto* l = std::get_if<leader>(&role_))
         for (auto& [id, p] : l->peers)
             if (p.marked == 0) {
@@ -147,7 +157,7 @@ inline void replica::on(node_id from, heartbeat const& m, instant now) {
     }
     if (!m.leading.empty() && m.leading == acceptor_.promised()) learner_.on_chosen(m.leading, m.chosen, now, fx_);
     fx_.send(from, heartbeat_reply{m.number, acceptor_.promised(), is_leader(), is_happy(now), log_.chosen(),
-                                   acceptor_.held()});
+                                   acceptor_.held(), disk_});
 }
 
 inline void replica::on(node_id from, heartbeat_reply const& m, instant now) {
@@ -177,10 +187,10 @@ inline void replica::on(node_id from, heartbeat_reply const& m, instant now) {
 inline void replica::on(node_id from, prepare const& m, instant now) {
     add_peer(from);
     election_.note(m.number);
-    if (m.number > acceptor_.promised()) {
-        if (auto* l = std::get_if<leader>(&role_); l != nullptr || std::holds_alternative<candidate>(role_)) follow(now);
-    }
+    if (m.number > acceptor_.promised()) follow(now);
     acceptor_.on_prepare(from, m, config_.number, fx_);
+    // As long as it asks, its campaign gets its time: disks may be slow.
+    if (m.number == acceptor_.promised()) quiet_until_ = std::max(quiet_until_, now + options_.election_timeout_min);
     learner_.note(m.chosen, now);
 }
 
@@ -219,7 +229,10 @@ inline void replica::on(node_id from, learned const& m, instant now) {
 }
 
 inline void replica::after_learning(instant now) {
-    if (std::holds_alternative<candidate>(role_)) return advance_candidate(now);
+    if (auto* c = std::get_if<candidate>(&role_)) {
+        c->moved_at = now;
+        return advance_candidate(now);
+    }
     // The leader waits to hear that the gap is closed.
     if (!acceptor_.promised().empty() && acceptor_.promised().owner != self_)
         fx_.send_durable(acceptor_.promised().owner, accepted{acceptor_.promised(), acceptor_.held(), true});
@@ -235,6 +248,10 @@ inline void replica::catch_up(instant now, std::uint64_t jitter) {
 
 inline void replica::persisted(lsn upto, instant now) {
     durable_ = std::max(durable_, upto);
+    if (auto* c = std::get_if<candidate>(&role_); c != nullptr && !c->promised && durable_ >= c->own_promise) {
+        c->promised = true;
+        c->moved_at = now;
+    }
     if (auto* l = std::get_if<leader>(&role_)) {
         l->own_durable(durable_);
         count_votes(now);
@@ -285,7 +302,8 @@ inline bool replica::install(slot at, ballot const& behind, log_time stamp, inst
     acceptor_.promise_to(behind, fx_); // Rule R.
     election_.note(behind);
     log_.install(at);
-    fx_.write(chosen_record{at}); // What is acknowledged from here on waits for the snapshot to be durable.
+    hinted_ = at;
+    fx_.write(chosen_record{at, behind}); // What is acknowledged from here on waits for the snapshot to be durable.
     stamp_ = std::max(stamp_, stamp);
     learner_.installed(at, now);
     after_learning(now);
@@ -295,6 +313,29 @@ inline bool replica::install(slot at, ballot const& behind, log_time stamp, inst
 inline void replica::trim(slot upto) {
     if (auto* l = std::get_if<leader>(&role_)) settle(*l);
     log_.trim(std::min(upto, log_.chosen()));
+}
+
+// ---- the disk
+
+inline void replica::set_disk(disk_state s, instant now) {
+    disk_ = s;
+    if (!is_leader() || is_fit_to_lead(now)) return;
+    follow(now);
+    quiet_until_ = now + 2 * options_.election_timeout_max; // Somebody with a better disk goes first.
+}
+
+/// A slow disk is no reason to hand over to nobody, and neither is a full one when the others' are no better.
+inline bool replica::is_fit_to_lead(instant now) const {
+    if (disk_ == disk_state::ok) return true;
+    if (disk_ == disk_state::failed) return false;
+    return election_.with_disk(config_, disk_state::ok, now, options_.election_timeout_max) < config_.quorum();
+}
+
+inline bool replica::quorum_full(instant now) const {
+    if (!is_leader()) return false;
+    std::size_t const full = election_.with_disk(config_, disk_state::full, now, options_.election_timeout_max) +
+                             (disk_ == disk_state::full && is_voter() ? 1 : 0);
+    return config_.voters.size() - full < config_.quorum();
 }
 
 // ---- output and questions
@@ -323,10 +364,11 @@ inline std::optional<node_id> replica::route(instant now) const {
 
 inline observation replica::observe() const {
     observation o{acceptor_.promised(), log_.trimmed(), log_.chosen(), log_.last(), acceptor_.held(),
-                  is_leader(), std::holds_alternative<candidate>(role_), {}, {}};
+                  is_leader(), std::holds_alternative<candidate>(role_), {}, {}, 0};
     if (auto const* l = std::get_if<leader>(&role_)) {
         o.leading_ballot = l->number;
         o.first_proposed = l->base.next();
+        o.open_bytes = l->open_bytes;
     }
     return o;
 }

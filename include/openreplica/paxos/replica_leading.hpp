@@ -10,7 +10,7 @@ namespace openreplica::inline v0::paxos {
 inline void replica::campaign(instant now) {
     candidate c;
     c.number = ballot{std::max(election_.highest(), acceptor_.promised()).round + 1, options_.priority, self_};
-    c.since = now;
+    c.since = c.moved_at = now;
     election_.note(c.number);
     acceptor_.promise_to(c.number, fx_);
     c.own_promise = fx_.last();
@@ -20,26 +20,50 @@ inline void replica::campaign(instant now) {
 }
 
 inline void replica::ask_promises(candidate& c, instant now) {
-    std::vector<node_id> missing;
+    std::map<slot, std::vector<node_id>> missing; ///< by how far their reports have come
     for (node_id id : peers_) {
         auto const it = c.reports.find(id);
-        if (it == c.reports.end() || !it->second.complete) missing.push_back(id);
+        if (it == c.reports.end() || !it->second.complete) missing[c.reported(id)].push_back(id);
     }
-    // Only once this node's own promise is durable: a candidate that forgot its ballot in a crash would use it again, for
-    // other values.
-    prepare const ask{c.number, log_.chosen(), config_.number};
-    if (OPENREPLICA_MUTANT(ask_before_durable))
-        fx_.send(std::move(missing), ask);
-    else
-        fx_.send_durable(std::move(missing), ask);
+    for (auto& [after, ids] : missing) ask_promise(c, std::move(ids), after);
     c.asked_at = now;
+}
+
+/// Only once this node's own promise is durable: a candidate that forgot its ballot in a crash would use it again, for
+/// other values.
+inline void replica::ask_promise(candidate const& c, std::vector<node_id> of, slot after) {
+    prepare const ask{c.number, log_.chosen(), config_.number, after};
+    if (OPENREPLICA_MUTANT(ask_before_durable))
+        fx_.send(std::move(of), ask);
+    else
+        fx_.send_durable(std::move(of), ask);
 }
 
 inline void replica::on(node_id from, promise const& m, instant now) {
     auto* c = std::get_if<candidate>(&role_);
-    if (c == nullptr || m.number != c->number || m.current != config_.number) return;
-    c->on_promise(from, m);
+    if (c == nullptr || m.current != config_.number) return;
+    if (m.number != c->number && !OPENREPLICA_MUTANT(foreign_promise_counted)) return;
+    if (!c->on_promise(from, m)) return;
+    c->moved_at = now;
+    // The end of an answer that is not the end of the report.
+    if (!m.last && m.chunk + 1 == acceptor::promise_chunks) ask_promise(*c, {from}, c->reported(from));
     advance_candidate(now);
+}
+
+/// Rule 3: a ballot that cannot catch up or gather its quorum in time is dropped. Its time begins when its own promise is
+/// durable and again whenever a report gets on; and as long as a quorum has promised it without its disks being done, it
+/// may still succeed.
+inline void replica::watch_campaign(candidate& c, instant now, std::uint64_t jitter) {
+    duration const limit = options_.election_timeout_max;
+    bool const disks_work = !c.promised || (!c.has_quorum(config_, self_, true) &&
+                                               election_.quorum_follows(config_, c.number, now, limit));
+    if (now - c.moved_at > (disks_work ? patient_campaigns * limit : limit) || now - c.since > patient_campaigns * limit) {
+        follow(now);
+        quiet_until_ = now + duration(static_cast<duration::rep>(jitter % 1000) * options_.heartbeat.count() / 250);
+    } else if (now - c.asked_at >= options_.heartbeat) {
+        ask_promises(c, now);
+        advance_candidate(now);
+    }
 }
 
 inline void replica::advance_candidate(instant now) {
@@ -47,7 +71,7 @@ inline void replica::advance_candidate(instant now) {
     if (c == nullptr || !c->has_quorum(config_, self_, durable_ >= c->own_promise)) return;
     // Rule 3: nothing is proposed at or below the highest chosen index of the quorum; what is missing is fetched first.
     auto const [highest, who] = c->highest_chosen(config_);
-    if (highest > log_.chosen()) {
+    if (highest > log_.chosen() && !OPENREPLICA_MUTANT(propose_below_chosen)) {
         learner_.note(highest, now);
         learner_.fetch(*who, now, fx_);
         return;

@@ -29,6 +29,7 @@ struct engine_options {
     duration session_timeout = std::chrono::seconds(10);
     duration retry = std::chrono::milliseconds(500); ///< a call without an outcome is sent again after this long
     std::uint64_t snapshot_every = 65536;            ///< entries between two snapshots
+    std::size_t snapshot_chunk = snapshot_transfer::chunk_bytes; ///< a snapshot travels in parts of this size
     std::uint64_t keep_entries = 16384;              ///< entries that stay behind a snapshot for peers that lag a little
 };
 
@@ -122,12 +123,15 @@ private:
     void send_calls();
     void send_command(std::string encoded);
     [[nodiscard]] call_outcome check(shared_bytes const& command, bool of_a_peer) const;
+    [[nodiscard]] call_outcome check_room() const;
     void propose_own(calls::batch&& b);
     void take_core_output(apply_batch& work);
     void place_reads(std::vector<paxos::read_point> const& points);
     void serve_reads(apply_batch& work);
     void release_held();
     void keep_snapshot(paxos::snapshot s, bool fetched);
+    void trim_log(slot at, instant now);
+    void send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests);
     void watch_storage(instant now);
     void tell_durable();
     void expire_reads(instant now);
@@ -186,7 +190,7 @@ private:
     bool ready_ = false;
 
     apply_report report_; ///< the last one
-    snapshot_transfer snapshots_;
+    snapshot_transfer snapshots_{options_.snapshot_chunk};
     bool snapshotting_ = false;              ///< the applier or the storage is at work on a snapshot of this node's
     slot snapshot_tried_;                    ///< what was applied when the last attempt had ended
     std::optional<paxos::snapshot> install_; ///< to be handed to the applier
@@ -196,7 +200,7 @@ private:
         bool fetched;
     };
     std::optional<kept_snapshot> keeping_;   ///< handed to the storage
-    storage::health health_ = storage::health::good; ///< of the storage, as of the last tick
+    storage::health health_ = storage::health::ok; ///< of the storage, as of the last look
     bool stopped_ = false;
 };
 

@@ -18,7 +18,7 @@ inline void engine::start(paxos::durable_state&& recovered) {
     if (met_self_) founding_->met_self(env_.now());
     if (recovered.base.at > slot{}) {
         install_ = recovered.base;
-        snapshots_.keep(recovered.base); // Peers that need it may ask at once.
+        snapshots_.keep(recovered.base, env_.now()); // Peers that need it may ask at once.
     }
     if (recovered.group_chosen) join(recovered.group.cluster, recovered.group.members, recovered);
 }
@@ -132,15 +132,22 @@ inline void engine::tick() {
     if (stopped_) return;
     instant const now = env_.now();
     if (!replica_ && options_.has_seeds) founding_->seeds_silent(env_.silent_seeds());
+    if (replica_ && replica_->entries().chosen() > slot{}) founding_->established();
     founding_->tick(now, env_.random(), cluster_id{env_.random(), env_.random()});
     calls_.expire(now);
     expire_reads(now);
+    watch_storage(now);
     if (!replica_) return;
     replica_->tick(now, env_.random());
     watch_leader(now);
     keep_session(now);
     keep_clock(now);
     calls_.resend(now - options_.retry);
+}
+
+inline void engine::watch_storage(instant now) {
+    health_ = store_.state();
+    if (replica_) replica_->set_disk(health_, now);
 }
 
 inline void engine::watch_leader(instant now) {

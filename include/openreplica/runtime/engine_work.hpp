@@ -32,7 +32,14 @@ inline void engine::flush() {
 
 inline void engine::send_calls() {
     instant const now = env_.now();
-    if (stopped_ || !replica_->route(now)) return;
+    if (stopped_) return;
+    if (!replica_->route(now)) {
+        if (health_ == storage::health::failed)
+            calls_.refused(calls_.take_outbox(now).numbers,
+                           failed(errc::storage_failed, "this node's storage failed and nobody else leads; status() says "
+                                                        "what happened"), now);
+        return;
+    }
     for (;;) {
         if (!replica_->is_leader() && forwards_.size() >= 1024) forwards_.erase(forwards_.begin());
         calls::batch b = calls_.take_outbox(now);
@@ -52,8 +59,9 @@ inline void engine::propose_own(calls::batch&& b) {
     instant const now = env_.now();
     std::vector<sequence> numbers;
     std::vector<shared_bytes> commands;
+    call_outcome const full = check_room();
     for (std::size_t i = 0; i < b.numbers.size(); ++i) {
-        if (call_outcome why = check(b.commands[i], false); !why.ok()) {
+        if (call_outcome why = full.ok() ? check(b.commands[i], false) : full; !why.ok()) {
             calls_.refused({b.numbers[i]}, why, now);
             continue;
         }
@@ -76,6 +84,13 @@ inline call_outcome engine::check(shared_bytes const& command, bool of_a_peer) c
     return of_a_peer || births ? env_.check(*e, replica_->governing()) : call_outcome{};
 }
 
+/// Nothing new begins when the disks that must hold it are full. Sessions are kept alive all the same.
+inline call_outcome engine::check_room() const {
+    if (health_ != storage::health::full && !replica_->quorum_full(env_.now())) return {};
+    return failed(errc::storage_full, "the leader's disk, or a majority's, is full: nothing was executed; make room, and the "
+                                      "group goes on by itself");
+}
+
 /// A command of the engine's own: best effort, repeated by whoever wants its effect.
 inline void engine::send_command(std::string encoded) {
     instant const now = env_.now();
@@ -91,7 +106,7 @@ inline void engine::send_command(std::string encoded) {
 /// be refused when the first was taken or relayed, nor be taken when the first was refused, which its sender took as the
 /// proof that nothing is executed.
 inline bool engine::is_first_copy(node_id from, std::uint64_t number) {
-    if (number == 0) return true; // Nobody counts on an answer.
+    if (number == 0 || OPENREPLICA_MUTANT(forward_taken_twice)) return true; // Nobody counts on an answer.
     if (!seen_.emplace(from, number).second) return false;
     seen_order_.emplace_back(from, number);
     if (seen_order_.size() > 4096) {
@@ -111,6 +126,7 @@ inline void engine::on(node_id from, paxos::forward& m) {
                                                             why.text}));
     };
     if (replica_->is_leader()) {
+        if (call_outcome const full = check_room(); !full.ok() && m.number != 0) return refuse(full, {});
         if (!replica_->has_room(m.commands))
             return refuse(failed(errc::overloaded, "the leader's window is full; nothing was executed, try again later"), {});
         std::vector<shared_bytes> good;
@@ -131,7 +147,8 @@ inline void engine::on(node_id from, paxos::forward& m) {
 
 /// The codes with which a peer may say that it proposed nothing.
 [[nodiscard]] constexpr bool is_refusal(errc code) {
-    return (code >= errc::not_executed && code <= errc::no_such_method) || code == errc::malformed;
+    return (code >= errc::not_executed && code <= errc::no_such_method) || code == errc::malformed ||
+           code == errc::storage_full;
 }
 
 /// Only who was given a forward can refuse it, each command once: a refusal is the proof that an attempt had no effect.
@@ -169,8 +186,7 @@ inline void engine::take_core_output(apply_batch& work) {
                         std::make_move_iterator(out.chosen.end()));
     place_reads(out.reads);
     for (node_id peer : out.snapshot_from)
-        if (auto const m = installing_ ? std::nullopt : snapshots_.begin(env_.now(), options_.retry))
-            env_.send(std::span(&peer, 1), paxos::message(*m));
+        if (!installing_) send_requests(peer, snapshots_.begin(env_.now(), options_.retry));
     slot const last = std::max(snapshot_tried_, snapshots_.newest() ? snapshots_.newest()->at : slot{});
     bool const due = replica_->entries().chosen().since(last) >= options_.snapshot_every;
     if (due && !snapshotting_ && !work.entries.empty()) snapshotting_ = work.take_snapshot = true;
@@ -193,16 +209,23 @@ inline void engine::keep_snapshot(paxos::snapshot s, bool fetched) {
 /// acknowledged.
 inline void engine::on_kept(slot at, bool whole) {
     if (!keeping_ || keeping_->what.at != at) return;
+    instant const now = env_.now();
     auto const [s, fetched] = *std::exchange(keeping_, std::nullopt);
     (fetched ? installing_ : snapshotting_) = false;
     if (!whole || !replica_) return; // The storage says why; the next interval tries again.
-    snapshots_.keep(s);
-    if (fetched) {
-        if (replica_->install(s.at, s.behind, s.stamp, env_.now()))
-            calls_.resend(env_.now()); // It may hold outcomes whose entries never came by; a retry brings them.
-    } else if (s.at.value > options_.keep_entries) {
-        replica_->trim(slot{s.at.value - options_.keep_entries});
-    }
+    snapshots_.keep(s, now);
+    if (!fetched) return trim_log(s.at, now);
+    if (replica_->install(s.at, s.behind, s.stamp, now))
+        calls_.resend(now); // It may hold outcomes whose entries never came by; a retry brings them.
+}
+
+/// Forgets what the snapshot at `at` holds, except what peers that lag a little need, and what those that fetch an older
+/// snapshot will need when they have it. They get a few snapshots' time.
+inline void engine::trim_log(slot at, instant now) {
+    std::uint64_t upto = at.value - std::min(at.value, options_.keep_entries);
+    if (auto const fetched = snapshots_.oldest_fetched(now)) upto = std::min(upto, fetched->value);
+    upto = std::max(upto, at.value - std::min(at.value, options_.keep_entries + 4 * options_.snapshot_every));
+    replica_->trim(slot{upto});
 }
 
 inline void engine::on_durable(lsn upto) { durable_ = std::max(durable_, upto); }
@@ -325,16 +348,19 @@ inline void engine::on_applied(apply_report&& report) {
 // ---- snapshots of others
 
 inline void engine::on(node_id from, paxos::snapshot_request const& m) {
-    if (auto chunk = snapshots_.serve(m)) env_.send(std::span(&from, 1), paxos::message(std::move(*chunk)));
+    if (auto chunk = snapshots_.serve(m, env_.now())) env_.send(std::span(&from, 1), paxos::message(std::move(*chunk)));
 }
 
 inline void engine::on(node_id from, paxos::snapshot_chunk const& m) {
     if (installing_ || install_) return;
-    if (auto const next = snapshots_.take(m, env_.now())) {
-        env_.send(std::span(&from, 1), paxos::message(*next));
-    } else if (auto s = snapshots_.complete(); s && s->at > replica_->entries().chosen()) {
+    send_requests(from, snapshots_.take(m, env_.now()));
+    if (auto s = snapshots_.complete(); s && s->at > replica_->entries().chosen()) {
         install_ = std::move(s);
     }
+}
+
+inline void engine::send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests) {
+    for (paxos::snapshot_request const& m : requests) env_.send(std::span(&to, 1), paxos::message(m));
 }
 
 } // namespace openreplica::inline v0::runtime

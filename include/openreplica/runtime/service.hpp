@@ -113,6 +113,7 @@ private:
     void run_finished();
     void called(bool caller_waits);
     void take_disk_reports();
+    void tell_disk(paxos::disk_state state);
     void wake();
     void on_wake();
     void take_news();
@@ -142,6 +143,7 @@ private:
     std::atomic<std::uint64_t> durable_{0};   ///< as the disk reported
     std::mutex kept_mutex_;
     std::vector<std::pair<slot, bool>> kept_; ///< the disk's reports of snapshots
+    paxos::disk_state disk_state_ = paxos::disk_state::ok; ///< as the log was told
     std::atomic<bool> stopped_{false};
     bool shut_down_ = false; ///< the strand's: it has no sockets and no timers any more
 
@@ -368,6 +370,16 @@ inline void service::take_disk_reports() {
         kept.swap(kept_);
     }
     for (auto const& [at, whole] : kept) engine_.on_kept(at, whole);
+    if (auto const state = disk_->state(); state != disk_state_) tell_disk(state);
+}
+
+inline void service::tell_disk(paxos::disk_state state) {
+    using paxos::disk_state;
+    bool const worse = state == disk_state::full || state == disk_state::failed;
+    if (worse || disk_state_ == disk_state::full)
+        log(state == disk_state::failed ? log_level::error : worse ? log_level::warning : log_level::info,
+            worse ? disk_->status().problem : "there is room in data_dir again: updates go on");
+    disk_state_ = state;
 }
 
 // ---- time

@@ -9,64 +9,87 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace openreplica::inline v0::runtime {
 
-/// The newest snapshot of this node, and the one that it is fetching from a peer.
+/// The newest snapshot of this node, the one that a peer is fetching from it, and the one that it is fetching itself.
 ///
-/// The receiver asks for each chunk, so it sets the pace; a lost chunk is asked for again, at another peer if need be.
+/// The receiver asks for each chunk, a few ahead, so it sets the pace; a lost chunk is asked for again, at another peer if
+/// need be. A snapshot that is being fetched stays until nobody has asked for it for a while, however many newer ones are
+/// taken meanwhile: a slow peer would otherwise start over for ever. At most one old snapshot is kept.
 class snapshot_transfer {
 public:
     static constexpr std::size_t chunk_bytes = 256 * 1024;
+    static constexpr std::size_t chunks_ahead = 4; ///< asked for before the first of them is here
+    /// Who asked for nothing during this long has given up, or has everything.
+    static constexpr duration abandoned_after = std::chrono::seconds(5);
 
-    void keep(paxos::snapshot s) {
-        checksum_ = crc32c(s.state.view());
-        newest_ = std::move(s);
+    explicit snapshot_transfer(std::size_t chunk = chunk_bytes) : chunk_(chunk) {}
+
+    void keep(paxos::snapshot s, instant now) {
+        if (newest_ && newest_->is_fetched(now) && !(pinned_ && pinned_->is_fetched(now))) pinned_ = std::move(newest_);
+        std::uint32_t const checksum = crc32c(s.state.view());
+        newest_ = held{std::move(s), checksum, std::nullopt};
+        if (pinned_ && !pinned_->is_fetched(now)) pinned_.reset();
     }
-    [[nodiscard]] std::optional<paxos::snapshot> const& newest() const { return newest_; }
+    [[nodiscard]] paxos::snapshot const* newest() const { return newest_ ? &newest_->what : nullptr; }
+    /// The slot of the oldest snapshot that a peer is fetching: it will need the log from there on.
+    [[nodiscard]] std::optional<slot> oldest_fetched(instant now) const {
+        if (pinned_ && pinned_->is_fetched(now)) return pinned_->what.at;
+        if (newest_ && newest_->is_fetched(now)) return newest_->what.at;
+        return std::nullopt;
+    }
 
-    /// The chunk that a peer asks for. One that asks for an older snapshot starts over with the newest.
-    [[nodiscard]] std::optional<paxos::snapshot_chunk> serve(paxos::snapshot_request const& m) const {
+    /// The chunk that a peer asks for. One that asks for a snapshot that is not here starts over with the newest.
+    [[nodiscard]] std::optional<paxos::snapshot_chunk> serve(paxos::snapshot_request const& m, instant now) {
         if (!newest_) return std::nullopt;
-        std::uint64_t const total = newest_->state.size();
-        std::uint64_t const offset = m.at == newest_->at ? std::min(m.offset, total) : 0;
-        std::size_t const size = static_cast<std::size_t>(std::min<std::uint64_t>(chunk_bytes, total - offset));
+        held& from = pinned_ && m.at == pinned_->what.at ? *pinned_ : *newest_;
+        std::uint64_t const total = from.what.state.size();
+        std::uint64_t const offset = m.at == from.what.at ? std::min(m.offset, total) : 0;
+        std::size_t const size = static_cast<std::size_t>(std::min<std::uint64_t>(chunk_, total - offset));
+        if (offset + size < total) from.asked_at = now;
         // The chunk keeps no reference into the snapshot, so that an old one goes when the next is taken.
-        std::string part(newest_->state.view().substr(static_cast<std::size_t>(offset), size));
-        return paxos::snapshot_chunk{newest_->at, newest_->behind, newest_->stamp, newest_->governing, offset,
-                                     total, checksum_, shared_bytes(std::move(part))};
+        std::string part(from.what.state.view().substr(static_cast<std::size_t>(offset), size));
+        return paxos::snapshot_chunk{from.what.at, from.what.behind, from.what.stamp, from.what.governing, offset,
+                                     total, from.checksum, shared_bytes(std::move(part))};
     }
 
-    /// A peer has a snapshot that this node needs. The request to send, unless a transfer is under way.
-    [[nodiscard]] std::optional<paxos::snapshot_request> begin(instant now, duration patience) {
-        if (fetching_ && now - touched_ < patience) return std::nullopt;
+    /// A peer has a snapshot that this node needs. The requests to send, unless a transfer is under way.
+    [[nodiscard]] std::vector<paxos::snapshot_request> begin(instant now, duration patience) {
+        if (fetching_ && now - touched_ < patience) return {};
         touched_ = now;
         stalled_ = fetching_.has_value();
         if (!fetching_) fetching_ = paxos::snapshot_chunk{};
-        return paxos::snapshot_request{fetching_->at, text_.size()};
+        asked_ = text_.size();
+        std::vector<paxos::snapshot_request> first{{fetching_->at, asked_}};
+        asked_ += fetching_->data.size(); // Nothing before the first chunk has told the size of one.
+        return first;
     }
 
-    /// Takes a chunk. The next request to send to its sender, if more is missing.
-    [[nodiscard]] std::optional<paxos::snapshot_request> take(paxos::snapshot_chunk const& m, instant now) {
-        if (!fetching_ || m.total > max_total) return std::nullopt;
-        // An older one will do when nobody sends the rest of the newer: its only holder may be gone.
-        bool const older_will_do = stalled_ && m.at < fetching_->at && m.offset == 0;
-        if (m.at > fetching_->at || older_will_do) {
-            fetching_ = m;
-            text_.clear();
-        }
-        if (m.at != fetching_->at || m.checksum != fetching_->checksum || m.offset != text_.size() ||
-            m.offset + m.data.size() > m.total)
-            return std::nullopt;
-        text_.append(m.data.view());
+    /// Takes a chunk. The next requests to send to its sender, if more is missing.
+    [[nodiscard]] std::vector<paxos::snapshot_request> take(paxos::snapshot_chunk const& m, instant now) {
+        if (!fetching_ || m.total > max_total) return {};
+        // Another one, older or newer, will do when nothing is here yet, or when nobody sends the rest of this one: its
+        // only holder may be gone.
+        bool const fresh = fetching_->at == slot{};
+        if (m.offset == 0 && m.at != fetching_->at && (fresh || stalled_)) start(m);
+        if (m.at != fetching_->at || m.checksum != fetching_->checksum || m.offset + m.data.size() > m.total) return {};
+        if (m.offset < text_.size() || (m.data.empty() && m.total > 0)) return {};
+        if (m.offset > text_.size() && ahead_.size() >= chunks_ahead) return {};
+        ahead_.emplace(m.offset, m.data);
+        if (m.offset > text_.size()) return {};
+        for (auto it = ahead_.begin(); it != ahead_.end() && it->first == text_.size(); it = ahead_.erase(it))
+            text_.append(it->second.view());
+        std::erase_if(ahead_, [&](auto const& part) { return part.first < text_.size(); });
         touched_ = now;
         stalled_ = false;
-        if (text_.size() < m.total) return paxos::snapshot_request{m.at, text_.size()};
-        return std::nullopt;
+        return ask_ahead();
     }
 
     /// The whole snapshot once it is here and its checksum holds; a damaged one is forgotten and fetched again.
@@ -74,6 +97,7 @@ public:
         if (!fetching_ || fetching_->at == slot{} || text_.size() < fetching_->total) return std::nullopt;
         paxos::snapshot_chunk const head = *std::exchange(fetching_, std::nullopt);
         std::string text = std::exchange(text_, {});
+        ahead_.clear();
         if (crc32c(text) != head.checksum) return std::nullopt;
         return paxos::snapshot{head.at, head.behind, head.stamp, head.governing, shared_bytes(std::move(text))};
     }
@@ -81,10 +105,37 @@ public:
 private:
     static constexpr std::uint64_t max_total = std::uint64_t{1} << 36;
 
-    std::optional<paxos::snapshot> newest_;
-    std::uint32_t checksum_ = 0;
-    std::optional<paxos::snapshot_chunk> fetching_; ///< the head of the one that is being fetched
+    struct held {
+        paxos::snapshot what;
+        std::uint32_t checksum = 0;
+        std::optional<instant> asked_at; ///< when a peer last asked for a part that is not the last
+
+        [[nodiscard]] bool is_fetched(instant now) const { return asked_at && now - *asked_at < abandoned_after; }
+    };
+
+    void start(paxos::snapshot_chunk const& head) {
+        fetching_ = head;
+        text_.clear();
+        ahead_.clear();
+        asked_ = head.data.size();
+    }
+
+    [[nodiscard]] std::vector<paxos::snapshot_request> ask_ahead() {
+        std::vector<paxos::snapshot_request> next;
+        std::uint64_t const part = std::max<std::uint64_t>(fetching_->data.size(), 1);
+        asked_ = std::max<std::uint64_t>(asked_, text_.size());
+        for (; asked_ < fetching_->total && asked_ - text_.size() < chunks_ahead * part; asked_ += part)
+            next.push_back({fetching_->at, asked_});
+        return next;
+    }
+
+    std::size_t chunk_;
+    std::optional<held> newest_;
+    std::optional<held> pinned_; ///< an older one that a peer is fetching
+    std::optional<paxos::snapshot_chunk> fetching_; ///< the first chunk of the one that is being fetched
     std::string text_;
+    std::map<std::uint64_t, shared_bytes> ahead_; ///< parts that came before their turn, by offset
+    std::uint64_t asked_ = 0; ///< every part below has been asked for
     instant touched_{};
     bool stalled_ = false; ///< the last request repeats one that had no answer
 };

@@ -257,7 +257,7 @@ private:
     }
 
     void set_full() {
-        health expected = health::good;
+        health expected = health::ok;
         if (!health_.compare_exchange_strong(expected, health::full)) return;
         {
             std::lock_guard const lock(mutex_);
@@ -269,7 +269,7 @@ private:
     }
     void set_good() {
         health expected = health::full;
-        if (!health_.compare_exchange_strong(expected, health::good)) return;
+        if (!health_.compare_exchange_strong(expected, health::ok)) return;
         {
             std::lock_guard const lock(mutex_);
             status_.problem.clear();
@@ -363,7 +363,7 @@ private:
     storage_status status_;
     std::string snapshot_problem_; ///< why the latest snapshot is not on disk; empty: it is
 
-    std::atomic<health> health_{health::good};
+    std::atomic<health> health_{health::ok};
     std::atomic<std::int64_t> writing_since_{0};
     std::thread writer_, chores_;
 };

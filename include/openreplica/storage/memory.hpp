@@ -21,7 +21,7 @@ public:
     void keep(paxos::snapshot const& s) override { events_.kept(s.at, true); }
     [[nodiscard]] paxos::durable_state recover() override { return {}; }
     void start_over(node_id) override {}
-    [[nodiscard]] health state() const override { return health::good; }
+    [[nodiscard]] health state() const override { return health::ok; }
 };
 
 } // namespace openreplica::inline v0::storage

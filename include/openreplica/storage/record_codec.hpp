@@ -20,7 +20,8 @@ namespace openreplica::inline v0::storage {
 /// What the log remembers besides its entries. Every segment begins with one, so that older segments can go.
 struct checkpoint {
     ballot promised;
-    slot chosen;
+    slot chosen;         ///< of the latest hint
+    ballot chosen_under; ///< the ballot that it names
     paxos::first_configuration group;
     bool group_chosen = false;
     std::vector<cluster_id> abandoned;
@@ -34,7 +35,11 @@ struct checkpoint {
 private:
     void on(paxos::promise_record const& r) { promised = std::max(promised, r.promised); }
     void on(paxos::accept_record const& r) { promised = std::max(promised, r.what.accepted); }
-    void on(paxos::chosen_record const& r) { chosen = std::max(chosen, r.chosen); }
+    void on(paxos::chosen_record const& r) {
+        if (r.chosen <= chosen) return;
+        chosen = r.chosen;
+        chosen_under = r.under;
+    }
     void on(paxos::founding_record const& r) {
         using step = paxos::founding_record::step;
         switch (r.what) {
@@ -79,7 +84,10 @@ inline void put(wire_writer& w, paxos::accept_record const& r) {
     put_head(w, r);
     w.put_raw(r.what.what.body.view());
 }
-inline void put(wire_writer& w, paxos::chosen_record const& r) { w.put(r.chosen); }
+inline void put(wire_writer& w, paxos::chosen_record const& r) {
+    w.put(r.chosen);
+    w.put(r.under);
+}
 inline void put(wire_writer& w, paxos::founding_record const& r) {
     w.put(static_cast<std::uint8_t>(r.what));
     w.put(r.first.cluster);
@@ -88,6 +96,7 @@ inline void put(wire_writer& w, paxos::founding_record const& r) {
 inline void put(wire_writer& w, checkpoint const& r) {
     w.put(r.promised);
     w.put(r.chosen);
+    w.put(r.chosen_under);
     w.put(r.group.cluster);
     encode(w, r.group.members);
     w.put(r.group_chosen);
@@ -109,6 +118,12 @@ inline wal_record get_accept(wire_reader& r, std::shared_ptr<std::string const> 
     if (r.ok() && size > 0) a.what.what.body = shared_bytes(buffer, offset + r.offset() - size, size);
     return a;
 }
+inline wal_record get_chosen(wire_reader& r) {
+    paxos::chosen_record c;
+    c.chosen = r.get<slot>();
+    c.under = r.get_ballot();
+    return c;
+}
 inline wal_record get_founding(wire_reader& r) {
     paxos::founding_record f;
     auto const step = r.get<std::uint8_t>();
@@ -122,6 +137,7 @@ inline wal_record get_checkpoint(wire_reader& r) {
     checkpoint c;
     c.promised = r.get_ballot();
     c.chosen = r.get<slot>();
+    c.chosen_under = r.get_ballot();
     c.group.cluster = r.get<cluster_id>();
     c.group.members = paxos::decode_configuration(r);
     c.group_chosen = r.get_bool();
@@ -149,7 +165,7 @@ void encode_payload(Record const& r, std::string& out) {
     switch (type) {
     case 'P': out = detail::get_promise(r); break;
     case 'A': out = detail::get_accept(r, buffer, offset); break;
-    case 'C': out = paxos::chosen_record{r.get<slot>()}; break;
+    case 'C': out = detail::get_chosen(r); break;
     case 'F': out = detail::get_founding(r); break;
     case 'S': out = detail::get_checkpoint(r); break;
     default: return std::nullopt;

@@ -1,6 +1,7 @@
 // What keeps a node's promises and accepted values: memory, or a directory on a disk.
 #pragma once
 
+#include <openreplica/paxos/message.hpp>
 #include <openreplica/paxos/record.hpp>
 #include <openreplica/types/ids.hpp>
 
@@ -12,18 +13,15 @@
 
 namespace openreplica::inline v0::storage {
 
-/// How a storage is.
-enum class health : std::uint8_t {
-    good,
-    slow,  ///< a write has been under way for longer than an election should take
-    full,  ///< no room for another segment: what is under way still fits, nothing new should begin
-    failed ///< a write failed: nothing more becomes durable until the process starts again
-};
+/// How a storage is. `slow`: a write has been under way for longer than an election should take. `full`: no room for
+/// another segment; what is under way still fits, nothing new should begin. `failed`: a write failed, and nothing more
+/// becomes durable until the process starts again.
+using health = paxos::disk_state;
 
 /// A picture of a storage, for `status()`.
 struct storage_status {
     std::string directory;                ///< empty: diskless
-    health state = health::good;
+    health state = health::ok;
     std::string problem;                  ///< what is wrong and what to do; empty when nothing is
     std::uint64_t log_bytes = 0;          ///< of all segments
     std::chrono::microseconds last_sync{};    ///< how long the latest group took to write and sync

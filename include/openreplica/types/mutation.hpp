@@ -16,14 +16,23 @@ enum class mutant : std::uint8_t {
     ack_over_hole,             ///< an acceptor takes and acknowledges an accept that leaves a hole behind it
     chosen_from_other_ballot,  ///< rule 2: a chosen index chooses entries that were accepted under another ballot
     vote_counted_twice,        ///< the leader's own vote counts twice
+    own_vote_before_sync,      ///< the leader's own vote counts before its disk has it
+    learner_vote_counted,      ///< an acknowledgement of a node without a vote counts
     vote_before_durable,       ///< a promise or an acknowledgement leaves before it is durable
     ask_before_durable,        ///< a candidate asks for promises before its own is durable
+    foreign_promise_counted,   ///< a candidate counts a promise of another ballot
+    partial_promise_counted,   ///< a promise counts when its first part is there
+    propose_below_chosen,      ///< a new leader proposes below its quorum's chosen index
     skip_reproposal,           ///< a new leader proposes no-ops where values were accepted
     lowest_ballot_wins,        ///< a new leader takes the value of the lowest ballot
     read_without_quorum,       ///< a leader answers reads without asking whether it still leads
+    old_heartbeat_confirms,    ///< an answer to a heartbeat sent before a read arrived confirms it
     read_before_no_op,         ///< a new leader answers reads before an entry of its own ballot is chosen
     apply_out_of_order,        ///< a replica applies a batch from its end
     forget_session_result,     ///< a retry does not find the stored outcome and runs again
+    sessions_lost_in_restore,  ///< a snapshot is restored without its sessions
+    ignore_deadline,           ///< a command is executed although its deadline had passed when the log ordered it
+    forward_taken_twice,       ///< the second copy of a forward is decided anew
     retry_under_new_session,   ///< a call that was sent is sent again under another session
     failure_means_not_executed ///< a call whose outcome is unknown is reported as not executed
 };

@@ -124,7 +124,7 @@ TEST_CASE("the fields of a message lie in the order of their declaration") {
                                 "\x08\0\0\0\0\0\0\0"sv);                                   // chosen
     CHECK(body_of_message(paxos::heartbeat_reply{1, {}, true, false, slot{2}, slot{3}}) ==
           "\1\0\0\0\0\0\0\0"s + std::string(28, '\0') + "\1" + std::string(1, '\0') + "\2\0\0\0\0\0\0\0"s +
-              "\3\0\0\0\0\0\0\0"s);
+              "\3\0\0\0\0\0\0\0\0"s);
 }
 
 TEST_CASE("a type number that no message has is refused, whatever the body holds") {
@@ -206,6 +206,7 @@ TEST_CASE("the last round and the last slot are taken and the ones after them ar
     CHECK(!taken(paxos::prepare{late, {}, {}}));
     CHECK(!taken(paxos::prepare{{}, beyond, {}}));
     CHECK(!taken(paxos::prepare{{}, slot{largest}, {}}));
+    CHECK(!taken(paxos::prepare{{}, {}, {}, beyond}));
     CHECK(!taken(paxos::promise{late, {}, {}, 0, true, {}}));
     CHECK(!taken(paxos::promise{{}, {}, {}, 0, true, {{beyond, {}, {}}}}));
     CHECK(!taken(paxos::promise{{}, {}, {}, 0, true, {{{}, late, {}}}}));
@@ -222,6 +223,14 @@ TEST_CASE("the last round and the last slot are taken and the ones after them ar
     CHECK(!taken(paxos::snapshot_request{beyond, 0}));
     CHECK(!taken(paxos::snapshot_chunk{beyond, {}, {}, {}, 0, 0, 0, {}}));
     CHECK(!taken(paxos::snapshot_chunk{{}, late, {}, {}, 0, 0, 0, {}}));
+}
+
+TEST_CASE("a state of a disk that this version does not know is refused") {
+    for (unsigned state = 0; state < 256; ++state) {
+        std::string body = body_of_message(paxos::heartbeat_reply{});
+        body.back() = static_cast<char>(state);
+        CHECK(decode_body(10, body).has_value() == (state <= 3));
+    }
 }
 
 TEST_CASE("a kind of value that this version does not know is refused") {

@@ -20,7 +20,8 @@ struct voter {
     effects fx;
     acceptor self;
 
-    explicit voter(ballot const& promised = {}) : self(entries, promised) {}
+    explicit voter(ballot const& promised = {}, std::size_t chunk_bytes = acceptor::promise_chunk_bytes)
+        : self(entries, promised, chunk_bytes) {}
 
     std::string prepared(ballot const& n, slot chosen = {}) {
         self.on_prepare(n.owner, {n, chosen, now}, now, fx);
@@ -168,8 +169,25 @@ TEST_CASE("rule 3: a promise of many bytes is told in chunks, and only the last 
     std::string const big(acceptor::promise_chunk_bytes, 'x');
     (void)v.asked(n1, 1, {command("x"), command(big), command("y"), command(big)});
     CHECK(v.prepared(n2) == lines("write promise 2b", "to b: promise 2b chosen=0 [1:x@1a 2:big@1a] more after #5",
-                                  "to b: promise 2b chosen=0 [3:y@1a 4:big@1a] chunk=1 more after #5",
-                                  "to b: promise 2b chosen=0 [] chunk=2 after #5"));
+                                  "to b: promise 2b chosen=0 [3:y@1a 4:big@1a] chunk=1 after #5"));
+}
+
+TEST_CASE("rule 3: a promise goes on behind what has arrived, and one answer has a limited number of chunks") {
+    voter v(n1, 40);
+    std::vector<value> many(acceptor::promise_chunks + 2, command("a value of some bytes"));
+    (void)v.asked(n1, 1, many);
+    v.self.on_prepare(b, {n2, {}, now}, now, v.fx);
+    auto const first = v.fx.take();
+    REQUIRE(first.messages.size() == acceptor::promise_chunks);
+    auto const& end = std::get<promise>(first.messages.back().what);
+    CHECK(end.entries.back().at == slot{acceptor::promise_chunks});
+    CHECK_FALSE(end.last);
+    v.self.on_prepare(b, {n2, {}, now, end.entries.back().at}, now, v.fx);
+    auto const rest = v.fx.take();
+    REQUIRE(rest.messages.size() == 2);
+    CHECK(std::get<promise>(rest.messages.front().what).entries.front().at == slot{acceptor::promise_chunks + 1});
+    CHECK(std::get<promise>(rest.messages.front().what).chunk == 0);
+    CHECK(std::get<promise>(rest.messages.back().what).last);
 }
 
 TEST_CASE("after a restart an acceptor keeps its promise and claims only what it can prove") {

@@ -81,23 +81,23 @@ TEST_CASE("rule 3: a promise counts only when its last chunk is there") {
 TEST_CASE("rule 3: a lost chunk leaves the promise incomplete until all of it is sent again") {
     candidate x = campaigning();
     x.on_promise(b, part(0, false, {at(1, n1, command("x"))}));
-    x.on_promise(b, part(2, true, {at(3, n1, command("z"))}));
-    x.on_promise(b, part(2, true, {}));
+    CHECK_FALSE(x.on_promise(b, part(2, true, {at(3, n1, command("z"))})));
     CHECK_FALSE(x.has_quorum(three, a, true));
-    x.on_promise(b, part(0, false, {at(1, n1, command("x"))}));
+    CHECK(x.reported(b) == slot{1}); // It is asked to go on from there.
+    CHECK_FALSE(x.on_promise(b, part(0, false, {at(1, n1, command("x"))})));
     x.on_promise(b, part(1, false, {at(2, n1, command("y"))}));
     x.on_promise(b, part(2, true, {at(3, n1, command("z"))}));
     CHECK(text(x.merge(three, log{})) == "[x y z]");
 }
 
-TEST_CASE("rule 3: chunks of two answers are not mixed when the acceptor moved on between them") {
+TEST_CASE("rule 3: chunks of two answers go together, and what was chosen between them is fetched before proposing") {
     candidate x = campaigning();
     x.on_promise(b, part(0, false, {at(1, n1, command("x")), at(2, n1, command("y"))}));
-    x.on_promise(b, part(1, true, {at(3, n1, command("z"))}, 2));
-    x.on_promise(b, part(1, true, {}, 3));
-    CHECK_FALSE(x.has_quorum(three, a, true));
-    x.on_promise(b, part(1, true, {at(4, n1, command("z"))}));
-    CHECK_FALSE(x.has_quorum(three, a, true));
+    x.on_promise(b, part(0, false, {at(7, n1, command("?"))}, 5)); // Slot 6 is missing.
+    CHECK(x.reported(b) == slot{2});
+    x.on_promise(b, part(0, true, {at(6, n1, command("z"))}, 5));
+    CHECK(x.has_quorum(three, a, true));
+    CHECK(x.highest_chosen(three) == std::pair(slot{5}, std::optional(b)));
 }
 
 TEST_CASE("a complete promise is not undone by a late copy of its first chunk") {

@@ -233,10 +233,13 @@ inline void cluster::check_output(node const& n, px::output const& out) const {
         if (!report) report = px::promise{p->number, p->chosen, p->current, 0, false, {}};
         report->entries.insert(report->entries.end(), p->entries.begin(), p->entries.end());
     }
+    // All that was accepted behind what the candidate has, as far as one answer reaches.
     if (!report) return;
     std::vector<px::entry> accepted;
     px::log const& log = n.core->entries();
-    for (slot s = report->chosen.next(); s <= log.last(); s = s.next()) accepted.push_back(log.entry_at(s));
+    slot const first = report->entries.empty() ? log.last().next() : report->entries.front().at;
+    for (slot s = first; s <= log.last() && accepted.size() < report->entries.size(); s = s.next())
+        accepted.push_back(log.entry_at(s));
     if (report->entries != accepted) fail("S5: a promise hides what was accepted");
 }
 

@@ -152,7 +152,7 @@ TEST_CASE("rule 4: a snapshot raises the promise to the ballot behind it, and th
     actor x(a);
     (void)x.hears(b, prepare{n2, {}, first_epoch});
     auto const out = x.act([&] { CHECK(x.core.install(slot{5000}, n3, log_time{77}, x.now)); });
-    CHECK(told(out) == lines("write promise 3c", "write chosen 5000", "to c: accepted 3c upto=5000 gap after #3"));
+    CHECK(told(out) == lines("write promise 3c", "write chosen 5000@3c", "to c: accepted 3c upto=5000 gap after #3"));
     CHECK(x.core.last_stamp() == log_time{77});
     CHECK(told(x.hears(b, proposal(n2, 5001, {command("?")}))) == lines("to b: reject 2b promised=3c"));
     CHECK(told(x.hears(c, proposal(n3, 5001, {command("x")}))) ==

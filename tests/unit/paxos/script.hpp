@@ -69,7 +69,8 @@ std::string text(std::vector<T> const& items) {
 }
 
 inline std::string text(prepare const& m) {
-    return "prepare " + text(m.number) + " chosen=" + text(m.chosen) + " epoch=" + std::to_string(m.current.value);
+    return "prepare " + text(m.number) + " chosen=" + text(m.chosen) + " epoch=" + std::to_string(m.current.value) +
+           (m.after > slot{} ? " after=" + text(m.after) : "");
 }
 inline std::string text(promise const& m) {
     return "promise " + text(m.number) + " chosen=" + text(m.chosen) + " " + text(m.entries) +
@@ -94,7 +95,8 @@ inline std::string text(heartbeat const& m) {
 }
 inline std::string text(heartbeat_reply const& m) {
     return "reply " + std::to_string(m.number) + " promised=" + text(m.promised) + (m.leading ? " leading" : "") +
-           (m.happy ? " happy" : "") + " chosen=" + text(m.chosen) + " held=" + text(m.held);
+           (m.happy ? " happy" : "") + " chosen=" + text(m.chosen) + " held=" + text(m.held) +
+           (m.disk != disk_state::ok ? " disk=" + std::to_string(static_cast<int>(m.disk)) : "");
 }
 inline std::string text(read_request const& m) { return "read " + std::to_string(m.number); }
 inline std::string text(read_reply const& m) {
@@ -110,7 +112,7 @@ requires std::same_as<M, forward> || std::same_as<M, forward_refused> || std::sa
 
 inline std::string text(promise_record const& r) { return "promise " + text(r.promised); }
 inline std::string text(accept_record const& r) { return text(r.what); }
-inline std::string text(chosen_record const& r) { return "chosen " + text(r.chosen); }
+inline std::string text(chosen_record const& r) { return "chosen " + text(r.chosen) + "@" + text(r.under); }
 inline std::string text(founding_record const& r) {
     constexpr char const* steps[] = {"?", "accepted", "chosen", "abandoned", "ended"};
     return std::string(steps[static_cast<std::size_t>(r.what)]) + " " + std::to_string(r.first.cluster.low);

@@ -158,7 +158,7 @@ TEST_CASE("on real files: reports come in order, and everything is found again")
     for (std::uint64_t at = 1; at <= 200; ++at) l.append({accept(at, at * 20), paxos::promise_record{ballot_of(at)}});
     REQUIRE(l.wait_durable());
     CHECK(std::is_sorted(l.durable.begin(), l.durable.end()));
-    CHECK(l.store->state() == health::good);
+    CHECK(l.store->state() == health::ok);
     auto const status = l.store->status();
     CHECK(status.directory == folder.path);
     CHECK(status.problem.empty());
@@ -208,7 +208,7 @@ TEST_CASE("on real files: starting over gives another id, and the log of the new
         l.append({accept(at, 12'000)});
         REQUIRE(l.wait_durable());
     }
-    CHECK(l.store->state() == health::good);
+    CHECK(l.store->state() == health::ok);
     l.store.reset();
     l.open(std::make_unique<storage::posix_directory>(folder.path), small());
     CHECK(l.store->self() == node_id{9, 9});
@@ -245,7 +245,7 @@ TEST_CASE("a full disk is reported, loses nothing, and is good again by itself w
     s.open();
     s.set_capacity(3 * small_segment + 8192);
     std::uint64_t at = 0;
-    while (s.l.store->state() == health::good) {
+    while (s.l.store->state() == health::ok) {
         s.l.append({accept(++at, 9000)});
         (void)s.l.wait([&] { return (!s.l.durable.empty() && s.l.durable.back() == s.l.appended) || !s.l.healths.empty(); });
     }
@@ -254,7 +254,7 @@ TEST_CASE("a full disk is reported, loses nothing, and is good again by itself w
     for (int i = 0; i < 12; ++i) s.l.append({accept(++at, 9000)});
     s.set_capacity(~std::uint64_t{0});
     CHECK(s.l.wait_durable());
-    CHECK(s.l.wait_health(health::good));
+    CHECK(s.l.wait_health(health::ok));
     CHECK(s.l.store->status().problem.empty());
     s.crash_and_open();
     CHECK(s.l.found.entries.size() == at);
@@ -272,7 +272,7 @@ TEST_CASE("a full disk with a spare that is too small for the group is good agai
     REQUIRE(s.l.wait_health(health::full));
     s.set_fault({});
     CHECK(s.l.wait_durable());
-    CHECK(s.l.wait_health(health::good));
+    CHECK(s.l.wait_health(health::ok));
 }
 
 TEST_CASE("a snapshot makes room on a full disk while a group waits for it") {
@@ -291,14 +291,14 @@ TEST_CASE("a snapshot makes room on a full disk while a group waits for it") {
         for (auto const& [name, bytes] : s.disk->image()) used += bytes.size();
         s.disk->capacity = used + 20'000;
     }
-    while (s.l.store->state() == health::good) {
+    while (s.l.store->state() == health::ok) {
         s.l.append({accept(++at, 12'000)});
         (void)s.l.wait([&] { return (!s.l.durable.empty() && s.l.durable.back() == s.l.appended) || !s.l.healths.empty(); });
     }
     for (int i = 0; i < 3; ++i) s.l.append({accept(++at, 12'000)});
     s.l.store->keep(snapshot_at(at - 1));
     CHECK(s.l.wait_durable());
-    CHECK(s.l.wait_health(health::good));
+    CHECK(s.l.wait_health(health::ok));
 }
 
 TEST_CASE("records that wait for room weigh at most so much, then the storage gives up") {
@@ -342,7 +342,7 @@ TEST_CASE("a snapshot that cannot be written is a problem in the status until on
     s.l.store->keep(snapshot_at(5));
     for (int i = 0; i < 2000 && s.l.store->status().problem.empty(); ++i) std::this_thread::sleep_for(5ms);
     CHECK(s.l.store->status().problem.find("the log grows until one can") != std::string::npos);
-    CHECK(s.l.store->state() == health::good);
+    CHECK(s.l.store->state() == health::ok);
     s.set_fault({});
     s.l.store->keep(snapshot_at(5));
     CHECK(s.l.wait([&] { return s.l.kept.size() == 1; }));
@@ -371,7 +371,7 @@ TEST_CASE("a write that takes long makes the storage slow while it lasts") {
     CHECK(s.l.store->status().problem.find("the disk is slow or hangs") != std::string::npos);
     go.set_value();
     CHECK(s.l.wait_durable());
-    CHECK(s.l.store->state() == health::good);
+    CHECK(s.l.store->state() == health::ok);
     CHECK(s.l.store->status().slowest_sync >= 10ms);
 }
 

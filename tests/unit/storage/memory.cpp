@@ -32,7 +32,7 @@ TEST_CASE("what is appended or kept in memory is durable before the call returns
     l.store.append(std::span(records).first(1), lsn{3});
     CHECK(l.durable == std::vector{lsn{2}, lsn{3}});
     CHECK(l.changes == 0);
-    CHECK(l.store.state() == storage::health::good);
+    CHECK(l.store.state() == storage::health::ok);
 }
 
 TEST_CASE("a diskless storage remembers nothing, so its node starts as one that belongs to no group") {

@@ -1,0 +1,57 @@
+// The broken rules, and by which invariants the simulator must notice each.
+#pragma once
+
+#include <openreplica/types/mutation.hpp>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace simulation {
+
+using openreplica::mutant;
+
+/// A broken rule is noticed only if a seed reports one of the invariants that it breaks: a crash, or an invariant that has
+/// nothing to do with it, proves nothing.
+struct named_mutant {
+    mutant which;
+    char const* name;
+    char const* expected; ///< names of invariants, each with a space behind it
+    std::uint64_t hint;   ///< a seed that noticed it once; it is tried before the others
+
+    [[nodiscard]] bool expects(std::string_view invariant) const {
+        return !invariant.empty() && std::string_view(expected).find(std::string(invariant) + " ") != std::string_view::npos;
+    }
+};
+
+#define MUTANT(x, expected, hint) named_mutant{mutant::x, #x, expected, hint}
+constexpr std::array mutants{
+    MUTANT(accept_below_promise, "S1 S3 ", 4),
+    MUTANT(promise_goes_back, "S2 S3 ", 1),
+    MUTANT(promise_reports_nothing, "S1 S5 ", 2),
+    MUTANT(ack_over_hole, "S1 S4 S5 S9 ", 1),
+    MUTANT(chosen_from_other_ballot, "S1 S4 ", 1),
+    MUTANT(vote_counted_twice, "S1 ", 1),
+    MUTANT(own_vote_before_sync, "S1 ", 4),
+    MUTANT(learner_vote_counted, "S1 ", 1),
+    MUTANT(vote_before_durable, "S4 ", 2),
+    MUTANT(ask_before_durable, "S4 ", 2),
+    MUTANT(foreign_promise_counted, "S1 S5 ", 5),
+    MUTANT(partial_promise_counted, "S1 ", 12),
+    MUTANT(propose_below_chosen, "S1 ", 2),
+    MUTANT(skip_reproposal, "S1 ", 2),
+    MUTANT(lowest_ballot_wins, "S1 ", 4),
+    MUTANT(read_without_quorum, "S13 ", 1),
+    MUTANT(old_heartbeat_confirms, "S13 ", 1),
+    MUTANT(read_before_no_op, "S13 ", 4),
+    MUTANT(apply_out_of_order, "S7 ", 1),
+    MUTANT(forget_session_result, "S8 S11 ", 1),
+    MUTANT(sessions_lost_in_restore, "S8 S11 ", 2),
+    MUTANT(ignore_deadline, "S12 ", 2),
+    MUTANT(forward_taken_twice, "S12 ", 16),
+    MUTANT(retry_under_new_session, "S6 S11 ", 336),
+    MUTANT(failure_means_not_executed, "S12 ", 1)};
+#undef MUTANT
+
+} // namespace simulation
