@@ -1,166 +1,300 @@
-// A durable storage in memory that takes its time, and forgets in a crash what it had not written.
+// A node's storage: the shipping log and recovery on a simulated disk that takes its time and fails, beside a plain record
+// of what must be durable.
 #pragma once
 
-#include "oracle.hpp"
+#include "durable_twin.hpp"
 
+#include "../unit/storage/faulty_directory.hpp"
+
+#include <openreplica/storage/disk_log.hpp>
 #include <openreplica/storage/storage.hpp>
 
-#include <algorithm>
 #include <deque>
 #include <functional>
-#include <map>
+#include <memory>
+#include <optional>
 #include <utility>
-#include <variant>
 #include <vector>
 
 namespace simulation {
 
+namespace storage = openreplica::storage;
 using openreplica::lsn;
 
-class disk final : public openreplica::storage::storage {
-    using item = std::variant<paxos::record, paxos::snapshot>;
+/// What a data directory does with threads and a real disk, done here by events.
+///
+/// @par Faults
+/// A crash leaves any part of what was being written. Sectors decay while the process is down, on fewer nodes than the
+/// group can do without. A sync fails, and takes the dirty pages with it. The disk is full for a while.
+class disk final : public storage::storage {
     struct pending {
-        std::vector<item> items;
+        std::vector<paxos::record> records;
         lsn last;
     };
-    struct held_entry {
-        ballot under;
-        std::uint64_t value = 0;
-    };
     world& world_;
-    oracle& oracle_;
+    durable_twin twin_;
     bool at_once_; ///< diskless: durable means in memory, by declaration
     std::deque<pending> unsynced_;
     sim_time last_sync_ = 0;
     std::uint64_t life_ = 0; ///< reports of an earlier life are not delivered
+    lsn last_appended_;
 
-    // What is durable.
-    paxos::durable_state state_;
-    std::map<slot, paxos::entry> entries_;
-    slot durable_upto_;
-    std::map<slot, held_entry> before_promise_; ///< what was held when the promise was written
+    std::shared_ptr<storage_test::simulated_disk> files_ = std::make_shared<storage_test::simulated_disk>();
+    std::unique_ptr<storage_test::faulty_directory> dir_;
+    std::optional<openreplica::storage::disk_log> log_;
+    openreplica::storage::health health_ = openreplica::storage::health::ok;
+    bool damaged_ = false; ///< something decayed since the last start
+    bool only_joins_ = false;
 
 public:
-    std::function<void(lsn)> report; ///< to the engine of the current life
-    node_id owner{};
-    cluster_id cluster{};
+    struct reports {
+        std::function<void(lsn)> durable;
+        std::function<void(slot, bool)> kept;
+    };
+    reports report; ///< to the engine of the current life
 
-    disk(world& w, oracle& o, bool at_once) : world_(w), oracle_(o), at_once_(at_once) {}
+    disk(world& w, oracle& o, bool at_once) : world_(w), twin_(o), at_once_(at_once) {}
+
+    [[nodiscard]] durable_twin const& twin() const { return twin_; }
+    void set_owner(node_id self, cluster_id cluster) {
+        twin_.owner = self;
+        twin_.cluster = cluster;
+    }
+    /// The id that the directory says its node has; the one that was set when it was empty.
+    [[nodiscard]] node_id owner() const { return twin_.owner; }
+    /// Its data were damaged once: its node never founds a group.
+    [[nodiscard]] bool only_joins() const { return only_joins_; }
+
+    // ---- storage
 
     void append(std::span<paxos::record const> records, lsn last) override {
-        write({records.begin(), records.end()}, last);
-    }
-    void keep(paxos::snapshot const& s, lsn last) override { write({s}, last); }
-
-    /// The process dies. Of what was not reported some may have reached the disk, in order.
-    void crash() {
-        ++life_;
-        std::vector<item> lost;
-        for (pending& p : unsynced_)
-            for (item& i : p.items) lost.push_back(std::move(i));
-        unsynced_.clear();
-        lost.resize(world_.rng.below(lost.size() + 1));
-        for (item& i : lost) keep_item(i);
-    }
-    /// Another machine, or one that keeps nothing: everything is gone. What was being written is written by nobody.
-    void wipe() {
-        ++life_;
-        if (!unsynced_.empty())
-            world_.after(0, [this, last = unsynced_.back().last, life = life_] {
-                if (report && life == life_) report(last);
-            });
-        unsynced_.clear();
-        state_ = {};
-        entries_.clear();
-        durable_upto_ = {};
-        before_promise_.clear();
-    }
-    [[nodiscard]] paxos::durable_state recover() override {
-        paxos::durable_state s = state_;
-        for (slot k = s.base.at.next(); entries_.contains(k); k = k.next()) s.entries.push_back(entries_.at(k));
-        return s;
-    }
-
-    [[nodiscard]] ballot promised() const { return state_.promised; }
-    /// The highest slot up to which everything is durable here.
-    [[nodiscard]] slot durable_upto() const { return durable_upto_; }
-    [[nodiscard]] slot base() const { return state_.base.at; }
-    [[nodiscard]] paxos::entry const* find(slot s) const {
-        auto const it = entries_.find(s);
-        return it == entries_.end() ? nullptr : &it->second;
-    }
-    /// What was accepted before the latest promise.
-    [[nodiscard]] std::map<slot, held_entry> const& before_promise() const { return before_promise_; }
-
-private:
-    void write(std::vector<item> items, lsn last) {
+        last_appended_ = last;
         if (at_once_) {
-            for (item& i : items) keep_item(i);
-            if (report) report(last);
+            for (paxos::record const& r : records) twin_.take(paxos::record(r));
+            if (report.durable) report.durable(last);
             return;
         }
-        unsynced_.push_back({std::move(items), last});
-        sim_time const range = world_.healed ? 300 : world_.config.disk_delay;
-        last_sync_ = std::max(last_sync_, world_.now + static_cast<sim_time>(world_.rng.below(static_cast<std::uint64_t>(range))));
-        if (!world_.healed && world_.config.has(fault::slow_disk)) world_.fire(fault::slow_disk);
-        world_.at(last_sync_, [this, life = life_] {
-            if (life == life_) sync();
+        if (health_ == openreplica::storage::health::failed) return;
+        unsynced_.push_back({{records.begin(), records.end()}, last});
+        schedule([this] { sync(); });
+    }
+
+    void keep(paxos::snapshot const& s) override {
+        if (at_once_) {
+            twin_.take(s);
+            if (report.kept) report.kept(s.at, true);
+            return;
+        }
+        world_.after(delay() * 3, [this, s, life = life_] {
+            if (life == life_) keep_now(s);
         });
     }
-    void sync() {
-        pending p = std::move(unsynced_.front());
-        unsynced_.pop_front();
-        for (item& i : p.items) keep_item(i);
-        if (report) report(p.last);
-    }
-    void keep_item(item& i) {
-        std::visit([this](auto& body) { take(body); }, i);
-    }
-    void take(paxos::record& r) {
-        std::visit([this](auto& body) { take(body); }, r);
-    }
-    void take(paxos::snapshot& s) {
-        if (s.at <= state_.base.at) return;
-        entries_.erase(entries_.begin(), entries_.upper_bound(s.at));
-        state_.base = s;
-        extend();
-    }
-    void take(paxos::promise_record const& p) {
-        require(p.promised >= state_.promised, "S3", "a promise on disk was overwritten by a lower one");
-        state_.promised = p.promised;
-        if (votes* const g = oracle_.group(cluster)) g->on_durable_promise(owner, p.promised);
-        before_promise_.clear();
-        for (auto const& [s, e] : entries_)
-            before_promise_.emplace_hint(before_promise_.end(), s, held_entry{e.accepted, fingerprint(e.what)});
-    }
-    void take(paxos::accept_record& a) {
-        oracle_.on_durable_accept(cluster, owner, state_.promised, a.what);
-        state_.promised = std::max(state_.promised, a.what.accepted);
-        if (a.what.at <= state_.base.at) return;
-        require(a.what.at <= durable_upto_.next(), "S9", "the durable log has a hole");
-        slot const at = a.what.at;
-        entries_[at] = std::move(a.what);
-        extend();
-    }
-    void take(paxos::chosen_record const& c) {
-        if (c.chosen <= state_.chosen) return;
-        state_.chosen = c.chosen;
-        state_.chosen_under = c.under;
-    }
-    void take(paxos::founding_record const& f) {
-        using step = paxos::founding_record::step;
-        if (f.what == step::accepted) {
-            state_.group = f.first;
-            state_.group_chosen = false;
+
+    [[nodiscard]] paxos::durable_state recover() override {
+        if (at_once_) return twin_.state();
+        for (int interrupted = 0;; ++interrupted) {
+            try {
+                if (interrupted < 2 && world_.config.has(fault::torn_write) && world_.rng.chance(100))
+                    files_->lose_power_at = files_->changes() + world_.rng.between(1, 12);
+                return open();
+            } catch (storage_test::power_loss const&) {
+                world_.fire(fault::torn_write);
+                give_power_back();
+            }
         }
-        if (f.what == step::chosen) state_.group_chosen = true;
-        if (f.what == step::abandoned) state_.abandoned.push_back(f.first.cluster);
-        if (f.what == step::ended) state_.group = {};
     }
-    void extend() {
-        durable_upto_ = std::max(durable_upto_, state_.base.at);
-        while (entries_.contains(durable_upto_.next())) durable_upto_ = durable_upto_.next();
+
+    /// Another directory, or one that keeps nothing: everything is gone. What was being written is written by nobody.
+    void start_over(node_id fresh) override {
+        ++life_;
+        unsynced_.clear();
+        twin_.wipe();
+        twin_.owner = fresh;
+        world_.after(0, [this, last = last_appended_, life = life_] {
+            if (report.durable && life == life_) report.durable(last);
+        });
+        if (at_once_ || !dir_) return;
+        log_.reset();
+        use(openreplica::storage::recovery(*dir_, segment_bytes(), {})
+                .start_over(openreplica::storage::identity{fresh, false, only_joins_}));
     }
+
+    [[nodiscard]] openreplica::storage::health state() const override { return health_; }
+
+    // ---- the world
+
+    /// The process dies. Of what it was writing any part may have reached the disk.
+    void crash() {
+        ++life_;
+        report = {};
+        if (at_once_) return unsynced_.clear();
+        if (log_ && !unsynced_.empty() && health_ == openreplica::storage::health::ok && world_.config.has(fault::torn_write) &&
+            world_.rng.chance(700))
+            tear();
+        unsynced_.clear();
+        log_.reset();
+        dir_.reset();
+        files_->fault = nullptr;
+        files_->capacity = ~std::uint64_t{0};
+        give_power_back();
+        health_ = openreplica::storage::health::ok;
+    }
+    /// A diskless node's end, or a machine that is replaced.
+    void wipe() {
+        crash();
+        twin_.wipe();
+        files_ = std::make_shared<storage_test::simulated_disk>();
+    }
+    /// Bits flip, or a sector goes, in a file of a node that is down.
+    void decay() {
+        std::vector<std::string> names;
+        for (auto const& [name, bytes] : files_->image())
+            if (!bytes.empty() && name != openreplica::storage::spare_name && !name.ends_with(".broken")) names.push_back(name);
+        if (names.empty()) return;
+        std::string const& name = names[world_.rng.below(names.size())];
+        std::size_t const size = files_->content(name).size();
+        if (world_.rng.chance(500))
+            files_->flip_bit(name, world_.rng.below(size * 8));
+        else
+            files_->zero_sector(name, world_.rng.below(size / 512 + 1));
+        damaged_ = true;
+        world_.trace("damage in " + name);
+    }
+    /// The next sync fails, for good.
+    void fail_sync() {
+        files_->fault = [](storage_test::operation const& o) {
+            return o.what == storage_test::operation::kind::sync ? std::make_error_code(std::errc::io_error) : std::error_code{};
+        };
+    }
+    void fill_up(sim_time length) {
+        files_->capacity = 0;
+        world_.after(length, [this] { files_->capacity = ~std::uint64_t{0}; });
+    }
+
+private:
+    using kind = openreplica::storage::health;
+
+    [[nodiscard]] std::uint64_t segment_bytes() const { return world_.config.segment_bytes; }
+    [[nodiscard]] sim_time delay() {
+        sim_time const range = world_.healed ? 300 : world_.config.disk_delay;
+        return static_cast<sim_time>(world_.rng.below(static_cast<std::uint64_t>(range)));
+    }
+    template <class F>
+    void schedule(F f) {
+        last_sync_ = std::max(last_sync_, world_.now + delay());
+        if (!world_.healed && world_.config.has(fault::slow_disk)) world_.fire(fault::slow_disk);
+        world_.at(last_sync_, [f, life = life_, this]() mutable {
+            if (life == life_) f();
+        });
+    }
+
+    // ---- writing
+
+    /// Everything that waits is one group.
+    void sync() {
+        if (unsynced_.empty() || health_ == kind::failed) return;
+        auto& writer = log_->writer();
+        for (; given_ < unsynced_.size(); ++given_)
+            for (paxos::record const& r : unsynced_[given_].records) writer.add(r);
+        std::error_code const failure = writer.commit();
+        if (openreplica::storage::wal_writer::is_full(failure)) return wait_for_room();
+        if (failure) {
+            health_ = kind::failed;
+            world_.fire(fault::sync_error);
+            world_.trace("a sync failed");
+            return;
+        }
+        lsn const last = unsynced_.back().last;
+        for (pending& p : unsynced_)
+            for (paxos::record& r : p.records) twin_.take(std::move(r));
+        unsynced_.clear();
+        given_ = 0;
+        make_spare();
+        if (report.durable) report.durable(last);
+    }
+    void wait_for_room() {
+        health_ = kind::full;
+        world_.fire(fault::disk_full);
+        world_.after(200 * ms, [this, life = life_] {
+            if (life != life_) return;
+            make_spare();
+            sync();
+        });
+    }
+    void make_spare() {
+        if (log_->writer().has_spare()) return;
+        if (auto const failure = log_->prepare_spare()) {
+            if (openreplica::storage::wal_writer::is_full(failure)) wait_for_spare();
+            return;
+        }
+        log_->writer().spare_is_ready();
+        if (health_ == kind::full) health_ = kind::ok;
+    }
+    void wait_for_spare() {
+        if (std::exchange(health_, kind::full) == kind::full) return;
+        world_.fire(fault::disk_full);
+        world_.after(200 * ms, [this, life = life_] {
+            if (life != life_ || health_ != kind::full) return;
+            health_ = kind::ok;
+            make_spare();
+        });
+    }
+
+    void keep_now(paxos::snapshot const& s) {
+        bool const whole = !log_->write(s);
+        if (whole) {
+            twin_.take(s);
+            (void)log_->carry_out(log_->plan_removal(log_->log_reach()));
+        }
+        if (report.kept) report.kept(s.at, whole);
+    }
+
+    // ---- crashes
+
+    /// The power goes somewhere in the middle of the group that is under way.
+    void tear() {
+        world_.fire(fault::torn_write);
+        files_->lose_power_at = files_->changes() + world_.rng.between(1, 3);
+        try {
+            auto& writer = log_->writer();
+            for (; given_ < unsynced_.size(); ++given_)
+                for (paxos::record const& r : unsynced_[given_].records) writer.add(r);
+            (void)writer.commit();
+        } catch (storage_test::power_loss const&) {
+        }
+    }
+    void give_power_back() {
+        files_->crash(storage_test::survivors::random, [this] { return world_.rng.bits(); });
+        given_ = 0;
+    }
+
+    [[nodiscard]] paxos::durable_state open() {
+        dir_ = std::make_unique<storage_test::faulty_directory>(files_);
+        node_id const fresh{world_.rng.bits(), world_.rng.bits()};
+        bool const first = twin_.is_new();
+        auto found = openreplica::storage::recovery(*dir_, segment_bytes(), [&] { return first ? twin_.owner : fresh; }).open();
+        files_->lose_power_at = 0;
+        paxos::durable_state state = found.state;
+        if (found.owner.node != twin_.owner) {
+            require(damaged_, "S16", "a directory that nothing happened to was given up");
+            world_.trace("its data are damaged: it goes on as another node");
+            twin_.wipe();
+            twin_.owner = found.owner.node;
+        } else {
+            twin_.compare(state);
+        }
+        damaged_ = false;
+        only_joins_ = found.owner.only_joins;
+        use(std::move(found));
+        return state;
+    }
+    void use(openreplica::storage::recovered_directory&& found) {
+        log_.emplace(*dir_, segment_bytes(), std::move(found));
+        require(!log_->open(), "S16", "the log cannot be opened");
+        make_spare();
+    }
+
+    std::size_t given_ = 0; ///< so many of the waiting groups are with the writer
 };
 
 } // namespace simulation

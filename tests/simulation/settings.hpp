@@ -23,7 +23,7 @@ constexpr sim_time second = 1000 * ms;
 enum class fault : std::uint8_t {
     loss, duplication, delay, replay, one_way, partition, isolation, leader_isolation, ring, bridge, clog, swizzle, reset,
     bit_flip, stranger, crash, crash_all, pause, slow_node, suspend, slow_disk, drift, throwing, graceful_stop,
-    other_options, memory_loss, dead_rest, count
+    other_options, memory_loss, dead_rest, torn_write, decay, sync_error, disk_full, count
 };
 constexpr std::size_t fault_count = static_cast<std::size_t>(fault::count);
 
@@ -31,7 +31,8 @@ inline char const* name_of(fault f) {
     constexpr char const* names[] = {
         "loss",  "duplication", "delay",    "replay",   "one_way",   "partition", "isolation", "leader_isolation", "ring",
         "bridge", "clog",       "swizzle",  "reset",    "bit_flip",  "stranger",  "crash",     "crash_all",        "pause",
-        "slow_node", "suspend", "slow_disk", "drift",   "throwing",  "graceful_stop", "other_options", "memory_loss", "dead_rest"};
+        "slow_node", "suspend", "slow_disk", "drift",   "throwing",  "graceful_stop", "other_options", "memory_loss", "dead_rest",
+        "torn_write", "decay", "sync_error", "disk_full"};
     static_assert(std::size(names) == fault_count);
     return names[static_cast<std::size_t>(f)];
 }
@@ -94,6 +95,7 @@ struct configuration {
     std::uint64_t loss = 0, duplication = 0, replay = 0, bit_flip = 0; ///< per mille
     sim_time mean_delay = ms;
     sim_time disk_delay = ms / 2;
+    std::uint64_t segment_bytes = 64 * 1024; ///< of the write-ahead logs
     sim_time slowness = 0; ///< of the slow node, for each thing that it does
     node_settings base;    ///< every node's options, unless it restarts with others
 
@@ -109,6 +111,7 @@ struct configuration {
         if (has(fault::bit_flip)) bit_flip = static_cast<std::uint64_t>(r.between(1, 4));
         if (has(fault::delay)) mean_delay = r.between(2, 40) * ms;
         if (has(fault::slow_disk)) disk_delay = r.chance(200) ? r.between(100, 300) * ms : r.between(5, 80) * ms;
+        segment_bytes = static_cast<std::uint64_t>(r.between(4, 64)) * 1024;
         if (has(fault::slow_node)) slowness = r.between(100, 3000);
         if (r.chance(400)) learners = static_cast<int>(r.between(1, 2));
         base = node_settings::draw(r, nodes + learners);
@@ -118,7 +121,7 @@ struct configuration {
     [[nodiscard]] bool may_be_narrow() const { return base.is_narrow() || has(fault::other_options); }
     [[nodiscard]] std::string text() const {
         std::string out = std::to_string(nodes) + (diskless ? " diskless" : "") + " founders, " + std::to_string(learners) +
-                          " learners, " + base.text() + ", faults:";
+                          " learners, segments of " + std::to_string(segment_bytes / 1024) + " KiB, " + base.text() + ", faults:";
         for (std::size_t i = 0; i < on.size(); ++i)
             if (on[i]) out += std::string(" ") + name_of(static_cast<fault>(i));
         return out;

@@ -21,10 +21,10 @@ namespace net = openreplica::net;
 /// S4: what a message claims to be durable is durable.
 inline void sim_node::check_durable(paxos::message const& what) {
     if (auto const* m = std::get_if<paxos::prepare>(&what)) {
-        require(disk_.promised() >= m->number, "S4", "a candidate asks under a ballot that it may forget");
+        require(disk_.twin().promised() >= m->number, "S4", "a candidate asks under a ballot that it may forget");
         oracle_.group(cluster_)->on_ballot(self_.id, who(), m->number);
     } else if (auto const* p = std::get_if<paxos::promise>(&what)) {
-        require(disk_.promised() >= p->number, "S4", "a promise left before it was durable");
+        require(disk_.twin().promised() >= p->number, "S4", "a promise left before it was durable");
         check_report(*p);
     } else if (auto const* a = std::get_if<paxos::accepted>(&what)) {
         check_ack(*a);
@@ -44,14 +44,14 @@ inline void sim_node::check_durable(paxos::message const& what) {
 
 /// S4: every acknowledged slot is durable here, under the ballot of the acknowledgement or as the chosen value.
 inline void sim_node::check_ack(paxos::accepted const& a) {
-    require(disk_.promised() >= a.number, "S4", "an acknowledgement left before its ballot was durable");
-    require(disk_.durable_upto() >= a.upto, "S4", [&] {
-        return "an acknowledgement of " + at_slot(a.upto) + " left, and only " + at_slot(disk_.durable_upto()) + " is durable";
+    require(disk_.twin().promised() >= a.number, "S4", "an acknowledgement left before its ballot was durable");
+    require(disk_.twin().durable_upto() >= a.upto, "S4", [&] {
+        return "an acknowledgement of " + at_slot(a.upto) + " left, and only " + at_slot(disk_.twin().durable_upto()) + " is durable";
     });
     if (acked_.first != a.number) acked_ = {a.number, slot{}};
     votes const& g = *oracle_.group(cluster_);
-    for (slot s = std::max(acked_.second, disk_.base()).next(); s <= a.upto; s = s.next()) {
-        paxos::entry const* const e = disk_.find(s);
+    for (slot s = std::max(acked_.second, disk_.twin().base()).next(); s <= a.upto; s = s.next()) {
+        paxos::entry const* const e = disk_.twin().find(s);
         require(e != nullptr && (e->accepted == a.number || g.chosen(s) == fingerprint(e->what)), "S4", [&] {
             return "an acknowledgement covers " + at_slot(s) + ", which is held under another ballot and not chosen";
         });
@@ -63,11 +63,11 @@ inline void sim_node::check_ack(paxos::accepted const& a) {
 /// leave nothing out.
 inline void sim_node::check_report(paxos::promise const& p) {
     votes const& g = *oracle_.group(cluster_);
-    require(p.chosen == slot{} || p.chosen <= disk_.base() || g.chosen(p.chosen).has_value(), "S5",
+    require(p.chosen == slot{} || p.chosen <= disk_.twin().base() || g.chosen(p.chosen).has_value(), "S5",
             [&] { return "a promise calls " + at_slot(p.chosen) + " chosen, which it is not"; });
-    if (disk_.promised() != p.number) return; // Overtaken: the higher promise's report counts.
+    if (disk_.twin().promised() != p.number) return; // Overtaken: the higher promise's report counts.
     if (told_.number != p.number) told_ = {p.number, {}};
-    auto const& held = disk_.before_promise();
+    auto const& held = disk_.twin().before_promise();
     slot const begins = p.entries.empty() ? p.chosen.next() : p.entries.front().at;
     slot const ends = p.entries.empty() ? p.chosen : p.entries.back().at;
     bool const follows = std::any_of(told_.reach.begin(), told_.reach.end(),

@@ -93,6 +93,8 @@ public:
     /// The machine sleeps, and its steady clock with it.
     void suspend(sim_time length);
     void set_slow(bool slow) { slow_ = slow; }
+    [[nodiscard]] disk& storage() { return disk_; }
+    [[nodiscard]] bool has_disk() const { return !diskless_; }
     void connection_lost(std::size_t peer);
     void stranger_knocks();
 
@@ -208,7 +210,7 @@ public:
 inline runtime::engine_options sim_node::engine_options() const {
     runtime::engine_options o;
     o.protocol = settings_.protocol;
-    o.founders = learner_ ? 0u : static_cast<std::uint32_t>(world_.config.nodes);
+    o.founders = learner_ || disk_.only_joins() ? 0u : static_cast<std::uint32_t>(world_.config.nodes);
     o.has_seeds = world_.all_nodes() > 1;
     o.snapshot_every = settings_.snapshot_every;
     o.keep_entries = settings_.keep_entries;
@@ -234,13 +236,21 @@ inline void sim_node::start() {
     process_ = std::make_shared<process>(oracle_, who(), settings_.max_pending);
     process_->birth->id = openreplica::object::object_id_of("list");
     process_->birth->body = openreplica::object::encode_birth<append_list>("list");
-    disk_.owner = self_.id;
+    disk_.set_owner(self_.id, cluster_);
+    paxos::durable_state recovered = disk_.recover();
+    if (disk_.owner() != self_.id) {
+        self_.id = disk_.owner();
+        cluster_ = {};
+        disk_.set_owner(self_.id, cluster_);
+    }
     process_->engine = std::make_unique<runtime::engine>(self_, engine_options(), *this, disk_, process_->calls);
     if (diskless_)
-        disk_.report = [this](lsn upto) { engine().on_durable(upto); };
+        disk_.report = {[this](lsn upto) { engine().on_durable(upto); },
+                        [this](slot at, bool whole) { engine().on_kept(at, whole); }};
     else
-        disk_.report = [this](lsn upto) { act([&] { engine().on_durable(upto); }); };
-    process_->engine->start(disk_.recover());
+        disk_.report = {[this](lsn upto) { act([&] { engine().on_durable(upto); }); },
+                        [this](slot at, bool whole) { act([&] { engine().on_kept(at, whole); }); }};
+    process_->engine->start(std::move(recovered));
     process_->engine->on_met_self();
     process_->engine->flush();
     meet_everyone();
@@ -273,7 +283,6 @@ inline void sim_node::stop() {
 inline void sim_node::end_life() {
     ++life_;
     process_.reset();
-    disk_.report = nullptr;
     disk_.crash();
     open_.clear(); // Their callers died with the process.
     last_apply_ = 0;
@@ -296,9 +305,9 @@ inline void sim_node::suspend(sim_time length) {
 }
 
 inline void sim_node::identity_changed(node_id self, cluster_id cluster, paxos::configuration const& voters) {
-    if (self != self_.id) disk_.wipe(); // Another node, in a directory of its own.
-    self_.id = disk_.owner = self;
-    cluster_ = disk_.cluster = cluster;
+    self_.id = self;
+    cluster_ = cluster;
+    disk_.set_owner(self, cluster);
     if (cluster.empty()) {
         for (auto const& n : group_.nodes)
             if (n.get() != this && n->alive()) world_.after(0, [this, other = n.get(), id = self, life = life_] {
