@@ -21,10 +21,10 @@ struct counter {
     }
 };
 
-/// The node starts again after a crash that kept nothing that was not synced, and has these slots.
-void check_durable(sample_node& node, std::uint64_t slots) {
+/// The node starts again after a crash, by default one that kept nothing that was not synced, and has these slots.
+void check_durable(sample_node& node, std::uint64_t slots, survivors keep = survivors::none) {
     node.disk->fault = {};
-    node.disk->crash(survivors::none, {});
+    node.disk->crash(keep, {});
     node.start();
     CHECK(node.found.warnings.empty());
     REQUIRE(node.found.state.entries.size() == slots);
@@ -123,7 +123,7 @@ TEST_CASE("where even a prepared segment finds no room, what was written of a gr
             node.disk->fault = {};
             if (more > 0) node.log->writer().add(accept(7, more)); // The largest one moves the group to a new segment.
             CHECK_FALSE(node.log->writer().commit());
-            check_durable(node, more > 0 ? 7 : 6);
+            check_durable(node, more > 0 ? 7 : 6, survivors::all);
         }
     }
 }
