@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@ namespace simulation {
 class chaos {
     world& world_;
     group& group_;
+    std::set<std::size_t> damaged_; ///< whose files decayed once
 
 public:
     static constexpr sim_time safety_time = 60 * second; ///< then everything is healed
@@ -38,7 +40,8 @@ private:
         if (world_.now > safety_time - 2 * second) return;
         constexpr std::array faults{fault::one_way, fault::partition, fault::isolation, fault::leader_isolation, fault::ring,
                                     fault::bridge, fault::clog, fault::swizzle, fault::reset, fault::stranger, fault::crash,
-                                    fault::crash_all, fault::pause, fault::suspend, fault::graceful_stop};
+                                    fault::crash_all, fault::pause, fault::suspend, fault::graceful_stop, fault::sync_error,
+                                    fault::disk_full};
         std::vector<fault> possible;
         for (fault f : faults)
             if (world_.config.has(f)) possible.push_back(f);
@@ -58,6 +61,8 @@ private:
         case fault::pause: return pause();
         case fault::suspend: return suspend();
         case fault::stranger: return stranger();
+        case fault::sync_error: return fail_sync();
+        case fault::disk_full: return fill_up();
         default: return size() > 1 ? hurt_links(f) : 0;
         }
     }
@@ -161,6 +166,7 @@ private:
         if (!group_.nodes[victim]->alive() || !may_end(victim)) return 0;
         world_.fire(fault::crash);
         group_.nodes[victim]->crash();
+        if (world_.config.has(fault::decay) && world_.rng.chance(300)) decay(victim);
         start_later(victim);
         return 0;
     }
@@ -173,6 +179,36 @@ private:
         }
         return second;
     }
+
+    // ---- disks
+
+    /// Damage may cost a node its vote, so that only so many founders may meet it as the group can do without.
+    void decay(std::size_t victim) {
+        if (!group_.nodes[victim]->has_disk()) return;
+        damaged_.insert(victim);
+        if (damaged_.size() > static_cast<std::size_t>(world_.config.nodes - 1) / 2) {
+            damaged_.erase(victim);
+            return;
+        }
+        world_.fire(fault::decay);
+        group_.nodes[victim]->storage().decay();
+    }
+    /// Whoever's disk failed is started again after a while, as its operator would.
+    sim_time fail_sync() {
+        std::size_t const victim = any_index();
+        if (!group_.nodes[victim]->alive() || !group_.nodes[victim]->has_disk()) return 0;
+        group_.nodes[victim]->storage().fail_sync();
+        world_.after(world_.rng.between(500, 6000) * ms, [this, victim] {
+            if (!world_.healed && group_.nodes[victim]->alive()) crash(victim);
+        });
+        return 0;
+    }
+    sim_time fill_up() {
+        sim_node& n = any();
+        if (n.alive() && n.has_disk()) n.storage().fill_up(world_.rng.between(200, 6000) * ms);
+        return 0;
+    }
+
     sim_time stop(std::size_t victim) {
         if (!group_.nodes[victim]->awake() || !may_end(victim)) return 0;
         world_.fire(fault::graceful_stop);

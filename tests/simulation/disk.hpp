@@ -32,10 +32,12 @@ class disk final : public storage::storage {
         lsn last;
     };
     world& world_;
+    oracle& oracle_;
     durable_twin twin_;
     bool at_once_; ///< diskless: durable means in memory, by declaration
     std::deque<pending> unsynced_;
     sim_time last_sync_ = 0;
+    life_id who_;
     std::uint64_t life_ = 0; ///< reports of an earlier life are not delivered
     lsn last_appended_;
 
@@ -53,10 +55,11 @@ public:
     };
     reports report; ///< to the engine of the current life
 
-    disk(world& w, oracle& o, bool at_once) : world_(w), twin_(o), at_once_(at_once) {}
+    disk(world& w, oracle& o, bool at_once) : world_(w), oracle_(o), twin_(o), at_once_(at_once) {}
 
     [[nodiscard]] durable_twin const& twin() const { return twin_; }
-    void set_owner(node_id self, cluster_id cluster) {
+    void set_owner(node_id self, cluster_id cluster, life_id who) {
+        who_ = who;
         twin_.owner = self;
         twin_.cluster = cluster;
     }
@@ -69,6 +72,10 @@ public:
 
     void append(std::span<paxos::record const> records, lsn last) override {
         last_appended_ = last;
+        // What a node proposes itself has left its callers' hands, also if nobody else is there to hear of it.
+        for (paxos::record const& r : records)
+            if (auto const* a = std::get_if<paxos::accept_record>(&r); a != nullptr && a->what.accepted.owner == twin_.owner)
+                oracle_.on_sent(a->what.what.body.view(), who_);
         if (at_once_) {
             for (paxos::record const& r : records) twin_.take(paxos::record(r));
             if (report.durable) report.durable(last);
@@ -168,7 +175,12 @@ public:
     }
     void fill_up(sim_time length) {
         files_->capacity = 0;
-        world_.after(length, [this] { files_->capacity = ~std::uint64_t{0}; });
+        world_.after(length, [files = files_] { files->capacity = ~std::uint64_t{0}; });
+    }
+    /// No fault is left, except what has been done already.
+    void heal() {
+        files_->fault = nullptr;
+        files_->capacity = ~std::uint64_t{0};
     }
 
 private:
@@ -205,10 +217,14 @@ private:
             return;
         }
         lsn const last = unsynced_.back().last;
-        for (pending& p : unsynced_)
-            for (paxos::record& r : p.records) twin_.take(std::move(r));
+        for (pending const& p : unsynced_)
+            for (paxos::record const& r : p.records) twin_.take(paxos::record(r));
+        bool const founds = std::any_of(unsynced_.begin(), unsynced_.end(), [](pending const& p) {
+            return openreplica::storage::disk_log::has_founding(p.records);
+        });
         unsynced_.clear();
         given_ = 0;
+        if (founds) (void)log_->carry_out(log_->plan_removal(slot{})); // The meta files know of the group from now on.
         make_spare();
         if (report.durable) report.durable(last);
     }
@@ -222,12 +238,12 @@ private:
         });
     }
     void make_spare() {
-        if (log_->writer().has_spare()) return;
-        if (auto const failure = log_->prepare_spare()) {
+        if (!log_->writer().has_spare()) {
+            auto const failure = log_->prepare_spare();
             if (openreplica::storage::wal_writer::is_full(failure)) wait_for_spare();
-            return;
+            if (failure) return; // Another failure is the writer's to find.
+            log_->writer().spare_is_ready();
         }
-        log_->writer().spare_is_ready();
         if (health_ == kind::full) health_ = kind::ok;
     }
     void wait_for_spare() {
@@ -272,7 +288,7 @@ private:
         dir_ = std::make_unique<storage_test::faulty_directory>(files_);
         node_id const fresh{world_.rng.bits(), world_.rng.bits()};
         bool const first = twin_.is_new();
-        auto found = openreplica::storage::recovery(*dir_, segment_bytes(), [&] { return first ? twin_.owner : fresh; }).open();
+        auto found = recover_files([&] { return first ? twin_.owner : fresh; });
         files_->lose_power_at = 0;
         paxos::durable_state state = found.state;
         if (found.owner.node != twin_.owner) {
@@ -281,12 +297,19 @@ private:
             twin_.wipe();
             twin_.owner = found.owner.node;
         } else {
-            twin_.compare(state);
+            twin_.compare(state, damaged_);
         }
         damaged_ = false;
         only_joins_ = found.owner.only_joins;
         use(std::move(found));
         return state;
+    }
+    [[nodiscard]] openreplica::storage::recovered_directory recover_files(std::function<node_id()> fresh) {
+        try {
+            return openreplica::storage::recovery(*dir_, segment_bytes(), std::move(fresh)).open();
+        } catch (openreplica::error const& e) {
+            throw violation("S16", std::string("a node refuses to start: ") + e.what());
+        }
     }
     void use(openreplica::storage::recovered_directory&& found) {
         log_.emplace(*dir_, segment_bytes(), std::move(found));

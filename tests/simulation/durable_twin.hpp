@@ -72,10 +72,13 @@ public:
     }
 
     /// S16: nothing that was durable is missing in what recovery found. What had not been reported may be there too: it
-    /// is durable from now on.
-    void compare(paxos::durable_state const& found) {
+    /// is durable from now on. A snapshot that decayed may be replaced by an older one and the log.
+    void compare(paxos::durable_state const& found, bool damaged) {
         require(found.promised >= state_.promised, "S16", "a durable promise is gone after a restart");
-        require(found.base.at >= state_.base.at, "S16", "a snapshot is gone after a restart");
+        slot const reach = found.entries.empty() ? found.base.at : found.entries.back().at;
+        require(found.base.at >= state_.base.at || (damaged && reach >= state_.base.at), "S16",
+                "a snapshot is gone after a restart");
+        if (found.base.at < state_.base.at) state_.base = found.base;
         require(state_.group.cluster.empty() || found.group.cluster == state_.group.cluster || !state_.group_chosen, "S16",
                 "a node has forgotten its group");
         std::map<slot, paxos::entry const*> there;

@@ -67,6 +67,7 @@ public:
         if (text && last_ > slot{}) oracle_.on_state(last_, *text);
         return text;
     }
+    std::string snapshot_obstacle() const override { return space_.snapshot_obstacle(); }
     bool restore(std::string_view text) override {
         if (!space_.restore(text)) return false;
         require(space_.applied() >= last_, "S18", "a snapshot took the state back");

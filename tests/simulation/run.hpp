@@ -137,8 +137,11 @@ private:
         bool const dead = world_.rng.chance(500);
         for (std::size_t i = 0; i < group_.nodes.size(); ++i)
             if (!in_core[i]) exclude(i, dead, in_core);
-        for (sim_node* n : core_)
+        for (sim_node* n : core_) {
+            if (n->alive() && n->storage().state() == paxos::disk_state::failed) n->crash();
             if (!n->alive()) n->start();
+            n->storage().heal();
+        }
         return true;
     }
     void leave_out(std::vector<std::size_t> from, std::size_t most, std::vector<bool>& in_core) {

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,7 +32,7 @@ class sim_node final : public runtime::environment {
         std::shared_ptr<runtime::object_birth> birth = std::make_shared<runtime::object_birth>();
         std::deque<runtime::apply_batch> to_apply{};
         slot delivered{}; ///< the last slot handed to the applier
-        slot installed{}; ///< the last slot of the latest snapshot handed to the applier
+        std::set<slot> installed{}; ///< the last slots of the snapshots handed to the applier
         ballot led{};     ///< the last ballot that it was seen to lead
 
         process(oracle& o, life_id who, std::size_t max_pending) : calls(max_pending), machine(o, who) {}
@@ -236,12 +237,12 @@ inline void sim_node::start() {
     process_ = std::make_shared<process>(oracle_, who(), settings_.max_pending);
     process_->birth->id = openreplica::object::object_id_of("list");
     process_->birth->body = openreplica::object::encode_birth<append_list>("list");
-    disk_.set_owner(self_.id, cluster_);
+    disk_.set_owner(self_.id, cluster_, who());
     paxos::durable_state recovered = disk_.recover();
     if (disk_.owner() != self_.id) {
         self_.id = disk_.owner();
         cluster_ = {};
-        disk_.set_owner(self_.id, cluster_);
+        disk_.set_owner(self_.id, cluster_, who());
     }
     process_->engine = std::make_unique<runtime::engine>(self_, engine_options(), *this, disk_, process_->calls);
     if (diskless_)
@@ -307,7 +308,7 @@ inline void sim_node::suspend(sim_time length) {
 inline void sim_node::identity_changed(node_id self, cluster_id cluster, paxos::configuration const& voters) {
     self_.id = self;
     cluster_ = cluster;
-    disk_.set_owner(self, cluster);
+    disk_.set_owner(self, cluster, who());
     if (cluster.empty()) {
         for (auto const& n : group_.nodes)
             if (n.get() != this && n->alive()) world_.after(0, [this, other = n.get(), id = self, life = life_] {
@@ -345,11 +346,13 @@ inline void sim_node::check_leading(paxos::observation const& before, paxos::obs
 
 inline void sim_node::apply(runtime::apply_batch&& work) {
     process& p = *process_;
-    if (work.install) p.installed = std::max(p.installed, work.install->at);
+    if (work.install) p.installed.insert(work.install->at);
     for (auto const& e : work.entries) {
         oracle_.on_delivered(cluster_, e);
         require(e.at == p.delivered.next() || e.at == p.installed.next(), "S7",
-                [&] { return at_slot(e.at) + " was delivered after " + at_slot(p.delivered); });
+                [&] {
+            return at_slot(e.at) + " was delivered after " + at_slot(p.delivered) + " and a snapshot of " + at_slot(p.installed);
+        });
         p.delivered = e.at;
     }
     p.to_apply.push_back(std::move(work));

@@ -186,9 +186,7 @@ private:
 
     /// Writes one group, waiting for room if there is none. False: the storage is poisoned or stops.
     [[nodiscard]] bool write(std::vector<paxos::record>& group) {
-        bool const founds = std::any_of(group.begin(), group.end(), [](paxos::record const& r) {
-            return std::holds_alternative<paxos::founding_record>(r);
-        });
+        bool const founds = disk_log::has_founding(group);
         wal_writer& w = log_->writer();
         for (paxos::record& r : group) w.add(std::move(r));
         group.clear();

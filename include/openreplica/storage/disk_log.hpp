@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -55,6 +56,12 @@ public:
         meta says;
         std::vector<std::uint64_t> segments;
     };
+    /// Whether a group of records changes what the meta files say of the group: they are written behind it.
+    [[nodiscard]] static bool has_founding(std::span<paxos::record const> group) {
+        return std::any_of(group.begin(), group.end(), [](paxos::record const& r) {
+            return std::holds_alternative<paxos::founding_record>(r);
+        });
+    }
     /// @param reach the log is not needed up to this slot
     [[nodiscard]] removal plan_removal(slot reach) {
         removal r;
