@@ -43,11 +43,15 @@ class disk final : public openreplica::storage::storage {
 public:
     std::function<void(lsn)> report; ///< to the engine of the current life
     node_id owner{};
+    life_id writer{}; ///< the process that writes now
     cluster_id cluster{};
 
     disk(world& w, oracle& o, bool at_once) : world_(w), oracle_(o), at_once_(at_once) {}
 
     void append(std::span<paxos::record const> records, lsn last) override {
+        // What a leader has written of its own is on its way.
+        for (auto const& r : records)
+            if (auto const* a = std::get_if<paxos::accept_record>(&r)) oracle_.on_sent(a->what.what.body.view(), writer);
         write({records.begin(), records.end()}, last);
     }
     void keep(paxos::snapshot const& s, lsn last) override { write({s}, last); }

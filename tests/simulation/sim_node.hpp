@@ -159,7 +159,7 @@ private:
     /// When this node gets around to what arrives now.
     [[nodiscard]] sim_time when_free() {
         if (!slow_ || world_.healed) return 0;
-        busy_until_ = std::max(busy_until_, world_.now) + world_.config.slowness;
+        busy_until_ = std::min(std::max(busy_until_, world_.now) + world_.config.slowness, world_.now + second);
         return busy_until_ - world_.now;
     }
     void tick_again() {
@@ -235,6 +235,7 @@ inline void sim_node::start() {
     process_->birth->id = openreplica::object::object_id_of("list");
     process_->birth->body = openreplica::object::encode_birth<append_list>("list");
     disk_.owner = self_.id;
+    disk_.writer = who();
     process_->engine = std::make_unique<runtime::engine>(self_, engine_options(), *this, disk_, process_->calls);
     if (diskless_)
         disk_.report = [this](lsn upto) { engine().on_durable(upto); };
