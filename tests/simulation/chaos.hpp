@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -17,6 +19,7 @@ class chaos {
     world& world_;
     group& group_;
     std::set<std::size_t> damaged_; ///< whose files decayed once
+    std::uint64_t last_words_ = 0;
 
 public:
     static constexpr sim_time safety_time = 60 * second; ///< then everything is healed
@@ -106,12 +109,18 @@ private:
             }
         return world_.rng.between(0, 3000) * ms;
     }
-    /// Cuts one node off for about as long as its session lives.
+    /// Cuts one node off for about as long as its session lives. Its last words get out, and it hears no answer.
     sim_time isolate(std::size_t alone, fault f) {
         world_.fire(f);
         world_.mend_links();
         for (std::size_t k = 0; k < size(); ++k)
-            if (k != alone) world_.link(alone, k).cut = world_.link(k, alone).cut = true;
+            if (k != alone) world_.link(k, alone).cut = true;
+        for (int i = 0; i < 2 && group_.nodes[alone]->awake(); ++i)
+            group_.nodes[alone]->append("last" + std::to_string(++last_words_), false, 8 * second);
+        world_.after(20 * ms, [this, alone] {
+            for (std::size_t k = 0; k < size() && !world_.healed; ++k)
+                if (k != alone && world_.link(k, alone).cut) world_.link(alone, k).cut = true;
+        });
         sim_time const session = group_.nodes[alone]->settings().session_timeout;
         sim_time const length = world_.rng.between(session / 4, std::min(session * 2, 8 * second));
         world_.after(length, [this] { world_.mend_links(); });

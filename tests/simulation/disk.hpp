@@ -72,10 +72,9 @@ public:
 
     void append(std::span<paxos::record const> records, lsn last) override {
         last_appended_ = last;
-        // What a node proposes itself has left its callers' hands, also if nobody else is there to hear of it.
+        // What a leader has written of its own is on its way.
         for (paxos::record const& r : records)
-            if (auto const* a = std::get_if<paxos::accept_record>(&r); a != nullptr && a->what.accepted.owner == twin_.owner)
-                oracle_.on_sent(a->what.what.body.view(), who_);
+            if (auto const* a = std::get_if<paxos::accept_record>(&r)) oracle_.on_sent(a->what.what.body.view(), who_);
         if (at_once_) {
             for (paxos::record const& r : records) twin_.take(paxos::record(r));
             if (report.durable) report.durable(last);

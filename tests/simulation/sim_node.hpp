@@ -162,7 +162,7 @@ private:
     /// When this node gets around to what arrives now.
     [[nodiscard]] sim_time when_free() {
         if (!slow_ || world_.healed) return 0;
-        busy_until_ = std::max(busy_until_, world_.now) + world_.config.slowness;
+        busy_until_ = std::min(std::max(busy_until_, world_.now) + world_.config.slowness, world_.now + second);
         return busy_until_ - world_.now;
     }
     void tick_again() {

@@ -409,6 +409,26 @@ TEST_CASE("a creation that was under way with the session is made again under th
     CHECK(d.code(a) == ran);
 }
 
+TEST_CASE("rule 10: a call that waits for its object was never sent, whatever becomes of the creation's session") {
+    desk d;
+    d.open();
+    auto const call = d.submit(desk::not_here());
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        REQUIRE(d.send().size() == 1);
+        d.table.resend(d.now);
+    }
+    d.decide(1, failed(errc::session_expired, "gone"));
+    CHECK(d.code(call) == desk::none);
+    d.table.session_lost();
+    CHECK(d.code(call) == desk::none);
+    d.open(200);
+    auto const again = d.send();
+    REQUIRE(again.size() == 1);
+    CHECK(again[0].kind == command_kind::create);
+    d.decide(1, {}, 200);
+    CHECK(d.send().size() == 1);
+}
+
 TEST_CASE("a call that the log refuses with its session is that, unless another attempt may have run") {
     desk d;
     d.open();

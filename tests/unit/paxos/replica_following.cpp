@@ -1,0 +1,122 @@
+// What every node does, leading or not: it starts again, beats, and tells how its disk does.
+#include <openreplica/paxos/replica.hpp>
+
+#include "script_replica.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <string>
+#include <variant>
+
+namespace paxos_script::replica_following_test {
+
+inline ballot const n1{1, 0, a}, n2{2, 0, b}, n3{3, 0, c};
+inline epoch const first_epoch{1};
+
+inline std::string hints(output const& out) {
+    std::string all;
+    for (record const& r : out.append)
+        if (std::holds_alternative<chosen_record>(r)) all += lines(text(r));
+    return all;
+}
+
+// ---- starting again
+
+TEST_CASE("a node that starts again promises nothing below what it holds, whatever its last promise was") {
+    durable_state entries;
+    entries.promised = n1;
+    entries.entries = {at(1, n3, command("x")), at(2, n2, command("y"))};
+    CHECK(actor(a, group_of({a, b, c}), {}, entries).core.promised() == n3);
+    durable_state based;
+    based.promised = n1;
+    based.base.at = slot{7};
+    based.base.behind = n3;
+    actor x(a, group_of({a, b, c}), {}, based);
+    CHECK(told(x.hears(b, prepare{n2, {}, first_epoch})) == lines("to b: reject 2b promised=3c"));
+}
+
+TEST_CASE("a hint of what is chosen is believed when its entry is still here under that ballot or a higher one") {
+    durable_state past;
+    past.promised = n3;
+    past.entries = {at(1, n1, command("x")), at(2, n2, command("y"))};
+    past.chosen = slot{2};
+    auto const chosen_with = [&](ballot const& under, std::uint64_t upto) {
+        past.chosen_under = under;
+        past.chosen = slot{upto};
+        return actor(a, group_of({a, b, c}), {}, past).core.entries().chosen();
+    };
+    CHECK(chosen_with(n2, 2) == slot{2});
+    CHECK(chosen_with(n1, 2) == slot{2});
+    CHECK(chosen_with(n3, 2) == slot{0}); // The entry that it names is gone: what is here proves nothing.
+    CHECK(chosen_with(n1, 3) == slot{0});
+    CHECK(chosen_with(n1, 1) == slot{1});
+}
+
+TEST_CASE("the chosen index is written at most once for a heartbeat, and only when it has moved") {
+    actor x(a);
+    (void)x.hears(b, accept{n2, first_epoch, slot{1}, {command("x"), command("y"), command("z")}, slot{1}});
+    (void)x.hears(b, chosen_index{n2, slot{2}});
+    CHECK(hints(x.waits(50ms)) == lines("chosen 2@2b"));
+    CHECK(hints(x.waits(200ms)) == "");
+    CHECK(hints(x.hears(b, chosen_index{n2, slot{3}})) == "");
+    CHECK(hints(x.waits(200ms)) == lines("chosen 3@2b"));
+}
+
+TEST_CASE("an answer to a heartbeat of an earlier life has a number that this life has not used") {
+    replica_options second_life;
+    second_life.incarnation = std::uint64_t{1} << 40;
+    actor x(a, group_of({a, b, c}), second_life);
+    auto const out = x.waits(50ms);
+    REQUIRE_FALSE(out.messages.empty());
+    CHECK(std::get<heartbeat>(out.messages.front().what).number > second_life.incarnation >> 2);
+}
+
+// ---- the disk
+
+TEST_CASE("every answer to a heartbeat tells how the disk does") {
+    actor x(a);
+    for (disk_state s : {disk_state::slow, disk_state::full, disk_state::failed, disk_state::ok}) {
+        x.act([&] { x.core.set_disk(s, x.now); });
+        auto const out = x.hears(b, heartbeat{1, {}, {}});
+        REQUIRE(out.messages.size() == 1);
+        CHECK(std::get<heartbeat_reply>(out.messages[0].what).disk == s);
+    }
+}
+
+TEST_CASE("a node with a slow or failed disk does not run, and runs when it is well again") {
+    for (disk_state s : {disk_state::slow, disk_state::failed}) {
+        actor x(a);
+        x.around = {{b, {}}, {c, {}}};
+        x.act([&] { x.core.set_disk(s, x.now); });
+        (void)x.waits(3s);
+        CHECK_FALSE(x.core.observe().campaigning);
+        x.act([&] { x.core.set_disk(disk_state::ok, x.now); });
+        (void)x.campaigns();
+    }
+}
+
+TEST_CASE("a leader whose disk is slow or failed hands over at once; with a full one it goes on") {
+    for (disk_state s : {disk_state::slow, disk_state::failed, disk_state::full}) {
+        actor x(a);
+        (void)x.leads();
+        x.act([&] { x.core.set_disk(s, x.now); });
+        CHECK(x.core.is_leader() == (s == disk_state::full));
+    }
+}
+
+TEST_CASE("a leader knows when so many disks are full that nothing new can be chosen") {
+    actor x(a);
+    (void)x.leads();
+    CHECK_FALSE(x.core.quorum_full(x.now));
+    x.around.at(b).disk = disk_state::full;
+    (void)x.waits(100ms);
+    CHECK_FALSE(x.core.quorum_full(x.now));
+    x.act([&] { x.core.set_disk(disk_state::full, x.now); });
+    CHECK(x.core.quorum_full(x.now));
+    x.around.at(b).disk = disk_state::ok;
+    (void)x.waits(100ms);
+    CHECK_FALSE(x.core.quorum_full(x.now));
+}
+
+} // namespace paxos_script::replica_following_test

@@ -1,0 +1,81 @@
+// How long a campaign may take, and what a long report costs.
+#include <openreplica/paxos/replica.hpp>
+
+#include "script_replica.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace paxos_script::replica_leading_test {
+
+inline ballot const n1{1, 0, a}, n2{2, 0, b};
+inline epoch const first_epoch{1};
+
+struct campaigner : actor {
+    campaigner() : actor(a) {
+        around = {{b, {}}, {c, {}}};
+        (void)campaigns();
+    }
+};
+
+TEST_CASE("rule 3: a campaign's time begins when its own promise is durable") {
+    campaigner x;
+    ballot const mine = x.core.promised();
+    (void)x.waits(2s);
+    CHECK(x.core.promised() == mine);
+    CHECK(x.core.observe().campaigning);
+    (void)x.persists();
+    (void)x.waits(440ms);
+    CHECK(x.core.promised() == mine);
+    (void)x.waits(30ms);
+    CHECK(x.core.promised() != mine);
+}
+
+TEST_CASE("rule 3: a campaign waits for the disks of a quorum that has promised it, but not for ever") {
+    campaigner x;
+    ballot const mine = x.core.promised();
+    (void)x.persists();
+    x.around.at(b).promised = mine;
+    (void)x.waits(2s);
+    CHECK(x.core.observe().campaigning);
+    (void)x.waits(3s);
+    CHECK(x.core.promised() != mine);
+}
+
+TEST_CASE("rule 3: each part of a long report gives the campaign more time, and the rest is asked for from there") {
+    campaigner x;
+    ballot const mine = x.core.promised();
+    (void)x.persists();
+    for (std::uint64_t s = 1; s < 6; ++s) {
+        (void)x.hears(b, promise{mine, {}, first_epoch, 0, false, {at(s, n1, command("x"))}});
+        auto const asked = sent<prepare>(x.waits(400ms));
+        CHECK(asked.find("to b: prepare 1a chosen=0 epoch=1 after=" + std::to_string(s)) != std::string::npos);
+        CHECK(asked.find("to c: prepare 1a chosen=0 epoch=1 after #") != std::string::npos);
+    }
+    (void)x.hears(b, promise{mine, {}, first_epoch, 0, true, {at(6, n1, command("y"))}});
+    CHECK(x.core.is_leader());
+    CHECK(x.core.entries().last() == slot{7});
+}
+
+TEST_CASE("rule 3: the last chunk of an answer that is not the whole report asks for the next at once") {
+    campaigner x;
+    (void)x.persists();
+    promise part{x.core.promised(), {}, first_epoch, acceptor::promise_chunks - 1, false, {at(1, n1, command("x"))}};
+    CHECK(sent<prepare>(x.hears(b, part)) == lines("to b: prepare 1a chosen=0 epoch=1 after=1 after #1"));
+}
+
+TEST_CASE("a voter that has promised a campaign leaves it its time, as long as it asks") {
+    actor x(c);
+    x.around = {{a, {}}, {b, {0, n2, false, false, {}, {}}}};
+    for (int i = 0; i < 20; ++i) {
+        (void)x.hears(b, prepare{n2, {}, first_epoch});
+        (void)x.waits(200ms);
+        CHECK_FALSE(x.core.observe().campaigning);
+    }
+    (void)x.campaigns();
+}
+
+} // namespace paxos_script::replica_leading_test
