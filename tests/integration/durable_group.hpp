@@ -268,6 +268,12 @@ public:
                             std::chrono::seconds within = 30s) {
         return wait([&] { return heard(i, begins) >= times; }, within);
     }
+    [[nodiscard]] bool hear_any(std::vector<std::size_t> const& members, std::string_view begins,
+                                std::chrono::seconds within = 30s) {
+        return wait([&] {
+            return std::any_of(members.begin(), members.end(), [&](std::size_t i) { return heard(i, begins) > 0; });
+        }, within);
+    }
     /// The latest that it said and that begins so, without this beginning.
     [[nodiscard]] std::string latest(std::size_t i, std::string_view begins) const {
         auto const& told = members_[i].told;
