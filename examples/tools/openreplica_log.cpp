@@ -1,14 +1,16 @@
 // openreplica-log: reads a node's data directory, prints it, and says whether it is whole.
 //
 // Nothing is changed, and no lock is taken: a stopped directory, or a copy of one, reads best. Exit status: 0 the
-// directory is whole, 1 it is damaged, 2 it cannot be read.
+// directory is whole, 1 it is damaged, 2 there is nothing to read. A write that a crash cut off is no damage.
 #include <openreplica/openreplica.hpp>
 
 #include <getopt.h>
 
 #include <cstdio>
 #include <iostream>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 
 namespace {
 
@@ -117,11 +119,17 @@ options read_options(int argc, char** argv) {
     return o;
 }
 
+/// What a crash cut off: nobody waited for it, and the node's next start removes it.
+bool is_torn(storage::directory_contents const& found) {
+    return found.log.damage && found.log.damage->row->then == storage::verdict::torn;
+}
+
 /// Why the directory is damaged; empty when it is whole.
 std::string verdict(storage::directory_contents const& found) {
-    if (!found.owner) return found.has_data ? "the id file is missing or damaged" : "this is no data directory of a node";
+    if (!found.owner) return "the id file is missing or damaged";
     if (!found.owner->ready) return "the directory was not completely made";
-    if (found.log.damage) return found.log.damage->text();
+    if (found.log.damage && !is_torn(found)) return found.log.damage->text();
+    if (!found.whole_identity) return "one copy of the id is damaged";
     if (!found.last_meta) return "both meta files are damaged";
     if (!found.bad_snapshots.empty()) return found.bad_snapshots.front() + " is damaged";
     if (found.has_gap) return "entries are missing between the newest snapshot and the log";
@@ -142,13 +150,16 @@ int run(options const& o) {
     storage::posix_directory dir(o.directory, storage::posix_directory::access::read_only);
     auto const found = storage::read_directory(dir);
     if (found.log.failure) throw std::system_error(found.log.failure, found.log.failed_file);
+    if (!found.has_data) throw std::runtime_error("\"" + o.directory + "\" is no data directory of a node");
     if (found.owner) print_owner(found, print);
-    if (o.state && !found.snapshots.empty()) print("state", readable(found.snapshots.front().state.view()));
+    if (o.state && !found.snapshots.empty())
+        print("state", {{"objects", readable(found.snapshots.front().state.view())}});
     if (!o.verify)
         (void)storage::read_directory(dir, [&](storage::record_header const& h, storage::wal_record&& r) {
             print("log " + std::to_string(h.at.value), describe(r));
         });
     std::string const damage = verdict(found);
+    if (is_torn(found)) print("torn", {{"unfinished", found.log.damage->text()}});
     print("verdict", {{"whole", damage.empty()}, {"records", found.log.records}, {"damage", damage}});
     return damage.empty() ? 0 : 1;
 }

@@ -13981,7 +13981,7 @@ private:
             std::lock_guard const lock(mutex_);
             status_.problem = "data_dir \"" + where_ +
                               "\" is full: updates are refused until there is room for another segment of " +
-                              std::to_string(options_.segment_bytes >> 20) + " MiB; it resumes by itself";
+                              std::to_string(options_.segment_bytes >> 10) + " KiB; it resumes by itself";
         }
         events_.changed();
     }
