@@ -100,8 +100,8 @@ public:
 ///
 /// @par Lifetime
 /// The destructor stops. Handles (`replicated<T>`) may outlive the node; their calls then end with `errc::stopped`.
-/// The context of a caller's executor must live until `stop()` has returned, and as long as asynchronous calls are made:
-/// their handlers run there. Handles that make none may outlive it.
+/// The context of a caller's executor must live until `stop()` has returned and every asynchronous call has completed:
+/// their handlers run there. Handles that make none afterwards may outlive it.
 /// Movable: a moved-from node has no seat, and its members throw `errc::stopped`.
 class node {
 public:

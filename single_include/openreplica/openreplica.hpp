@@ -14906,8 +14906,8 @@ public:
 ///
 /// @par Lifetime
 /// The destructor stops. Handles (`replicated<T>`) may outlive the node; their calls then end with `errc::stopped`.
-/// The context of a caller's executor must live until `stop()` has returned, and as long as asynchronous calls are made:
-/// their handlers run there. Handles that make none may outlive it.
+/// The context of a caller's executor must live until `stop()` has returned and every asynchronous call has completed:
+/// their handlers run there. Handles that make none afterwards may outlive it.
 /// Movable: a moved-from node has no seat, and its members throw `errc::stopped`.
 class node {
 public:
@@ -15217,7 +15217,7 @@ struct initiation {
                 if (auto const ticket = cancel->ticket.load()) gateway->cancel(runtime::call_ticket{ticket});
             });
         }
-        // Both executors have work until the handler has run.
+        // Both executors have work until the handler runs; then who waits for it may end their contexts.
         auto done = [handler = std::decay_t<Handler>(std::forward<Handler>(handler)), finish = std::move(finish), slot,
                      io = asio::make_work_guard(get_executor()),
                      work = asio::make_work_guard(own)](call_outcome&& outcome) mutable {
@@ -15225,6 +15225,8 @@ struct initiation {
             asio::post(to, [handler = std::move(handler), finish = std::move(finish), slot, io = std::move(io),
                             work = std::move(work), outcome = std::move(outcome)]() mutable {
                 if (slot.is_connected()) slot.clear();
+                io.reset();
+                work.reset();
                 complete(std::move(handler), finish, outcome);
             });
         };

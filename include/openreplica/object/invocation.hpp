@@ -112,7 +112,7 @@ struct initiation {
                 if (auto const ticket = cancel->ticket.load()) gateway->cancel(runtime::call_ticket{ticket});
             });
         }
-        // Both executors have work until the handler has run.
+        // Both executors have work until the handler runs; then who waits for it may end their contexts.
         auto done = [handler = std::decay_t<Handler>(std::forward<Handler>(handler)), finish = std::move(finish), slot,
                      io = asio::make_work_guard(get_executor()),
                      work = asio::make_work_guard(own)](call_outcome&& outcome) mutable {
@@ -120,6 +120,8 @@ struct initiation {
             asio::post(to, [handler = std::move(handler), finish = std::move(finish), slot, io = std::move(io),
                             work = std::move(work), outcome = std::move(outcome)]() mutable {
                 if (slot.is_connected()) slot.clear();
+                io.reset();
+                work.reset();
                 complete(std::move(handler), finish, outcome);
             });
         };

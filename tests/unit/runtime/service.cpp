@@ -292,6 +292,8 @@ TEST_CASE("reads count as pending calls, and past the limit they are overloaded"
     CHECK(thrown_by([&] { h->get(); }) == errc::overloaded);
     CHECK(thrown_by([&] { h->knock(); }) == errc::overloaded);
     n.stop();
+    CHECK(thrown_by([&] { a.get(); }) == errc::stopped);
+    CHECK(thrown_by([&] { b.get(); }) == errc::stopped);
 }
 
 TEST_CASE("wait_ready() takes the longest duration, local() ends with stopped after stop()") {
