@@ -13698,6 +13698,12 @@ public:
         meta says;
         std::vector<std::uint64_t> segments;
     };
+    /// Whether a group of records changes what the meta files say of the group: they are written behind it.
+    [[nodiscard]] static bool has_founding(std::span<paxos::record const> group) {
+        return std::any_of(group.begin(), group.end(), [](paxos::record const& r) {
+            return std::holds_alternative<paxos::founding_record>(r);
+        });
+    }
     /// @param reach the log is not needed up to this slot
     [[nodiscard]] removal plan_removal(slot reach) {
         removal r;
@@ -13904,9 +13910,7 @@ private:
 
     /// Writes one group, waiting for room if there is none. False: the storage is poisoned or stops.
     [[nodiscard]] bool write(std::vector<paxos::record>& group) {
-        bool const founds = std::any_of(group.begin(), group.end(), [](paxos::record const& r) {
-            return std::holds_alternative<paxos::founding_record>(r);
-        });
+        bool const founds = disk_log::has_founding(group);
         wal_writer& w = log_->writer();
         for (paxos::record& r : group) w.add(std::move(r));
         group.clear();
