@@ -215,17 +215,19 @@ private:
             world_.trace("a sync failed");
             return;
         }
-        lsn const last = unsynced_.back().last;
-        for (pending const& p : unsynced_)
-            for (paxos::record const& r : p.records) twin_.take(paxos::record(r));
-        bool const founds = std::any_of(unsynced_.begin(), unsynced_.end(), [](pending const& p) {
-            return openreplica::storage::disk_log::has_founding(p.records);
-        });
-        unsynced_.clear();
+        std::deque<pending> const done = std::exchange(unsynced_, {});
         given_ = 0;
-        if (founds) (void)log_->carry_out(log_->plan_removal(slot{})); // The meta files know of the group from now on.
+        if (std::any_of(done.begin(), done.end(), [](pending const& p) {
+                return openreplica::storage::disk_log::has_founding(p.records);
+            }))
+            (void)log_->carry_out(log_->plan_removal(slot{})); // The meta files know of the group from now on.
         make_spare();
-        if (report.durable) report.durable(last);
+        // One report for each part, so that what leaves because of it can be compared with what was durable just then.
+        for (auto const life = life_; pending const& p : done) {
+            if (life != life_) return;
+            for (paxos::record const& r : p.records) twin_.take(paxos::record(r));
+            if (report.durable) report.durable(p.last);
+        }
     }
     void wait_for_room() {
         health_ = kind::full;

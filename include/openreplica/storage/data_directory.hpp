@@ -170,7 +170,7 @@ private:
             plan_trim();
             if (waiting_.empty()) continue;
             group.swap(waiting_);
-            waiting_bytes_ = 0;
+            group_bytes_ = std::exchange(waiting_bytes_, 0);
             lsn const last = waiting_last_;
             writing_ = true;
             lock.unlock();
@@ -237,7 +237,7 @@ private:
     [[nodiscard]] bool wait_for_room() {
         set_full();
         std::unique_lock lock(mutex_);
-        if (waiting_bytes_ > options_.max_waiting_bytes) {
+        if (waiting_bytes_ + group_bytes_ > options_.max_waiting_bytes) {
             lock.unlock();
             fail("data_dir \"" + where_ + "\" is full, and " + std::to_string(options_.max_waiting_bytes >> 20) +
                  " MiB wait to be written");
@@ -350,6 +350,7 @@ private:
     std::vector<paxos::record> waiting_;
     lsn waiting_last_;
     std::uint64_t waiting_bytes_ = 0;
+    std::uint64_t group_bytes_ = 0; ///< of the group that is being written
     bool writing_ = false;
     bool stopping_ = false;
     bool has_spare_ = false;    ///< there is one; only while there is none may the chores' thread make it

@@ -96,12 +96,23 @@ TEST_CASE("a node with a slow or failed disk does not run, and runs when it is w
     }
 }
 
-TEST_CASE("a leader whose disk is slow or failed hands over at once; with a full one it goes on") {
+TEST_CASE("a leader whose disk is slow, full or failed hands over at once") {
     for (disk_state s : {disk_state::slow, disk_state::failed, disk_state::full}) {
         actor x(a);
         (void)x.leads();
         x.act([&] { x.core.set_disk(s, x.now); });
-        CHECK(x.core.is_leader() == (s == disk_state::full));
+        CHECK_FALSE(x.core.is_leader());
+    }
+}
+
+TEST_CASE("a slow or full disk is no reason to hand over when the others' are no better; a failed one is") {
+    for (disk_state s : {disk_state::slow, disk_state::failed, disk_state::full}) {
+        actor x(a);
+        (void)x.leads();
+        x.around.at(b).disk = x.around.at(c).disk = disk_state::full;
+        (void)x.waits(100ms);
+        x.act([&] { x.core.set_disk(s, x.now); });
+        CHECK(x.core.is_leader() == (s != disk_state::failed));
     }
 }
 
@@ -114,8 +125,7 @@ TEST_CASE("a leader knows when so many disks are full that nothing new can be ch
     CHECK_FALSE(x.core.quorum_full(x.now));
     x.act([&] { x.core.set_disk(disk_state::full, x.now); });
     CHECK(x.core.quorum_full(x.now));
-    x.around.at(b).disk = disk_state::ok;
-    (void)x.waits(100ms);
+    x.act([&] { x.core.set_disk(disk_state::ok, x.now); });
     CHECK_FALSE(x.core.quorum_full(x.now));
 }
 

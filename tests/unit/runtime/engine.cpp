@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 
 #include <deque>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,9 +39,13 @@ public:
 /// A disk that has written what it was given only when the test says so.
 struct slow_disk final : storage::storage {
     lsn last;
+    std::optional<slot> keeping;
+    paxos::disk_state health = paxos::disk_state::ok;
     void append(std::span<paxos::record const>, lsn l) override { last = l; }
-    void keep(paxos::snapshot const&, lsn l) override { last = l; }
+    void keep(paxos::snapshot const& s) override { keeping = s.at; }
     paxos::durable_state recover() override { return {}; }
+    void start_over(node_id) override {}
+    paxos::disk_state state() const override { return health; }
 };
 
 /// One node in a world that stands still unless it is told to go on: what it sends to others is kept.
@@ -52,7 +57,9 @@ struct lone_node : runtime::environment {
     object::object_space space{registry};
     runtime::calls calls{64};
     runtime::applier applier{space, calls};
-    storage::memory at_once{{[this](lsn upto) { engine.on_durable(upto); }, {}}};
+    storage::memory at_once{{[this](lsn upto) { engine.on_durable(upto); },
+                             [this](slot at, bool whole) { engine.on_kept(at, whole); },
+                             {}}};
     slow_disk disk;
     runtime::engine engine;
     std::vector<paxos::message> sent;
@@ -67,6 +74,8 @@ struct lone_node : runtime::environment {
         engine.flush();
     }
     void disk_catches_up() {
+        if (auto const at = std::exchange(disk.keeping, std::nullopt)) engine.on_kept(*at, true);
+        engine.flush();
         engine.on_durable(disk.last);
         engine.flush();
     }
@@ -282,7 +291,71 @@ TEST_CASE("a snapshot is taken over by the core although the report of earlier w
     l.run_one();
     CHECK(l.engine.core()->entries().chosen() == slot{1});
     l.run_one();
+    CHECK(l.engine.core()->entries().chosen() == slot{1}); // It counts once it is on disk.
+    l.disk_catches_up();
     CHECK(l.engine.core()->entries().chosen() == slot{100});
+}
+
+TEST_CASE("a full disk refuses updates, its own and forwarded ones, and takes them again when there is room") {
+    using namespace engine_test;
+    lone_node l(true);
+    for (int i = 0; i < 300; ++i) {
+        l.pass(10ms);
+        l.disk_catches_up();
+    }
+    REQUIRE(l.engine.is_ready());
+    l.engine.on_peer_up(l.peer);
+    auto const birth = std::make_shared<runtime::object_birth>();
+    birth->id = object::object_id_of("g");
+    birth->body = R"(["g","gauge"])";
+    std::vector<call_outcome> ended;
+    auto const raise = [&](std::uint64_t ticket) {
+        l.calls.submit(runtime::call_ticket{ticket}, {command_kind::call, birth, R"(["raise",1])", {}},
+                       [&](call_outcome&& o) { ended.push_back(std::move(o)); }, l.clock, l.clock + 10s);
+        l.pass(20ms);
+        l.disk_catches_up();
+        l.pass(20ms);
+        l.disk_catches_up();
+    };
+    raise(1);
+    REQUIRE(ended.size() == 1);
+    CHECK(ended[0].ok());
+    l.disk.health = paxos::disk_state::full;
+    l.pass(20ms);
+    raise(2);
+    REQUIRE(ended.size() == 2);
+    CHECK(ended[1].code == errc::storage_full);
+    l.receive(paxos::forward{77, 0, {l.command(command_kind::call, "g", R"(["raise",1])", 5)}});
+    auto const refused = l.sent_of<paxos::forward_refused>();
+    REQUIRE(refused.size() == 1);
+    CHECK(static_cast<errc>(refused[0].reason) == errc::storage_full);
+    l.disk.health = paxos::disk_state::ok;
+    l.pass(20ms);
+    raise(3);
+    REQUIRE(ended.size() == 3);
+    CHECK(ended[2].result == "2");
+}
+
+TEST_CASE("a lone node whose disk failed says so to every new call, and stays alive") {
+    using namespace engine_test;
+    lone_node l(true);
+    for (int i = 0; i < 300; ++i) {
+        l.pass(10ms);
+        l.disk_catches_up();
+    }
+    REQUIRE(l.engine.is_ready());
+    l.disk.health = paxos::disk_state::failed;
+    l.pass(50ms);
+    CHECK_FALSE(l.engine.status().leading);
+    auto const birth = std::make_shared<runtime::object_birth>();
+    birth->id = object::object_id_of("g");
+    birth->body = R"(["g","gauge"])";
+    std::vector<call_outcome> ended;
+    l.calls.submit(runtime::call_ticket{1}, {command_kind::call, birth, R"(["raise",1])", {}},
+                   [&](call_outcome&& o) { ended.push_back(std::move(o)); }, l.clock, l.clock + 10s);
+    l.pass(50ms);
+    REQUIRE(ended.size() == 1);
+    CHECK(ended[0].code == errc::storage_failed);
 }
 
 namespace engine_test {

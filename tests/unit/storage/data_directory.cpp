@@ -113,7 +113,11 @@ struct listener {
         store.reset();
         storage::storage::events e;
         e.durable = [this](lsn upto) { note([&] { durable.push_back(upto); }); };
-        e.kept = [this](slot at) { note([&] { kept.push_back(at); }); };
+        e.kept = [this](slot at, bool whole) {
+            note([&] {
+                if (whole) kept.push_back(at);
+            });
+        };
         e.changed = [this] { note([&] { healths.push_back(store->state()); }); };
         store = std::make_unique<data_directory>(std::move(dir), options, std::move(ids), std::move(e));
         appended = {};
@@ -328,7 +332,7 @@ TEST_CASE("a failed sync fails the storage for good: nothing is reported durable
     CHECK(status.problem.find("no longer votes") != std::string::npos);
     s.set_fault({});
     s.l.append({accept(3, 10)});
-    s.l.store->stop();
+    s.l.store->close();
     CHECK(s.l.durable.back() == lsn{1});
     s.crash_and_open();
     CHECK(s.l.found.entries.size() == 1);

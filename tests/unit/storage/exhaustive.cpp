@@ -86,7 +86,7 @@ struct sample {
 
 paxos::record record_of(std::uint64_t i, std::uint64_t seed, std::size_t most, std::uint64_t& at) {
     if (i % 13 == 5) return paxos::promise_record{ballot_of(i)};
-    if (i % 17 == 7) return paxos::chosen_record{slot{at}};
+    if (i % 17 == 7) return paxos::chosen_record{slot{at}, ballot{1, 0, node_id{0, 1}}};
     return accept(++at, (i * 131 + seed * 71) % most, i);
 }
 

@@ -17,11 +17,11 @@ struct listener {
     std::vector<slot> kept;
     int changes = 0;
     storage::memory store{
-        {[this](lsn upto) { durable.push_back(upto); }, [this](slot at) { kept.push_back(at); }, [this] { ++changes; }}};
+        {[this](lsn upto) { durable.push_back(upto); }, [this](slot at, bool) { kept.push_back(at); }, [this] { ++changes; }}};
 };
 
 std::array<paxos::record, 2> const records{paxos::promise_record{ballot{1, 0, node_id{0, 1}}},
-                                           paxos::chosen_record{slot{1}}};
+                                           paxos::chosen_record{slot{1}, {}}};
 
 TEST_CASE("what is appended or kept in memory is durable before the call returns, in the order of the positions") {
     listener l;

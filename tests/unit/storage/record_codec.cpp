@@ -22,7 +22,7 @@ std::vector<wal_record> samples() {
             accept(1, 0),
             accept(2, 300),
             paxos::accept_record{{slot{3}, ballot_of(2), {paxos::value_kind::configuration, {}, shared_bytes("c")}}},
-            paxos::chosen_record{slot{99}},
+            paxos::chosen_record{slot{99}, ballot{3, 0, node_id{0, 2}}},
             founding(3, step::accepted),
             paxos::founding_record{step::ended, {cluster_id{1, 1}, {}}},
             checkpoint{},
@@ -88,8 +88,8 @@ TEST_CASE("a checkpoint takes in what each record changes") {
     CHECK(c.promised == ballot_of(3));
     c.apply(accept(1, 0, 5));
     CHECK(c.promised == ballot_of(5));
-    c.apply(paxos::chosen_record{slot{8}});
-    c.apply(paxos::chosen_record{slot{7}});
+    c.apply(paxos::chosen_record{slot{8}, {}});
+    c.apply(paxos::chosen_record{slot{7}, {}});
     CHECK(c.chosen == slot{8});
     c.apply(founding(3, step::accepted));
     CHECK((c.group.cluster == cluster_id{77, 88} && !c.group_chosen));

@@ -59,7 +59,7 @@ void tear(sample_node& node) {
 TEST_CASE("everything that was durable is found again: promises, entries, the group, and what was refused") {
     using step = paxos::founding_record::step;
     sample_node node = node_with_log(3, 20);
-    REQUIRE_FALSE(node.write({paxos::promise_record{ballot_of(8)}, accept(15, 33, 8), paxos::chosen_record{slot{12}},
+    REQUIRE_FALSE(node.write({paxos::promise_record{ballot_of(8)}, accept(15, 33, 8), paxos::chosen_record{slot{12}, ballot_of(1)},
                               paxos::founding_record{step::abandoned, {cluster_id{4, 4}, {}}}}));
     node_id const self = node.found.owner.node;
     node.disk->crash(survivors::none, {});
@@ -217,7 +217,7 @@ TEST_CASE("the promise in the meta files holds when the log does not reach it") 
 TEST_CASE("entries behind an installed snapshot need not continue those before it") {
     sample_node node = node_with_log(3, 4);
     REQUIRE_FALSE(node.log->write(snapshot_at(5000)));
-    REQUIRE_FALSE(node.write({paxos::chosen_record{slot{5000}}, accept(5001, 10), accept(5002, 10)}));
+    REQUIRE_FALSE(node.write({paxos::chosen_record{slot{5000}, ballot_of(1)}, accept(5001, 10), accept(5002, 10)}));
     auto const image = node.disk->image();
     node.start();
     CHECK(node.found.warnings.empty());
@@ -233,7 +233,7 @@ TEST_CASE("entries behind an installed snapshot need not continue those before i
 
 TEST_CASE("a snapshot that was being installed when the power went takes nothing away from the log") {
     sample_node node = node_with_log(3, 4);
-    REQUIRE_FALSE(node.write({paxos::chosen_record{slot{5000}}}));
+    REQUIRE_FALSE(node.write({paxos::chosen_record{slot{5000}, ballot_of(1)}}));
     node.start();
     CHECK(node.found.warnings.empty());
     CHECK(node.found.state.entries.size() == 4);
