@@ -234,6 +234,7 @@ inline node_status node::status() const {
                 disk.last_sync.count(), disk.slowest_sync.count()};
     out.problem = s.problem.empty() ? disk.problem : s.problem;
     out.log_kept_by = s.log_kept_by;
+    out.snapshot_pause_us = s.freeze_pause.count();
     return out;
 }
 

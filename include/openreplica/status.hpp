@@ -48,6 +48,8 @@ struct node_status {
     std::uint64_t pending_calls = 0; ///< calls and reads of this process without an outcome
     disk_status disk;
     std::string problem;        ///< why the node does not serve, and what to do; empty when it does
+    /// The longest that nothing was applied because a snapshot was taken, microseconds: how long copying the state takes.
+    std::int64_t snapshot_pause_us = 0;
     /// The object that could not be written as JSON at the last attempt: there is no new snapshot, so the log is kept.
     /// Empty when nothing stands in the way.
     std::string log_kept_by;
@@ -71,7 +73,8 @@ inline void to_json(nlohmann::json& j, node_status const& s) {
          {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
          {"log_start", s.log_start}, {"digest", s.digest},   {"pending_calls", s.pending_calls},
          {"disk", s.disk},
-         {"problem", s.problem}, {"log_kept_by", s.log_kept_by}};
+         {"problem", s.problem}, {"log_kept_by", s.log_kept_by},
+         {"snapshot_pause_us", s.snapshot_pause_us}};
 }
 
 inline nlohmann::json node_status::to_json() const { return *this; }

@@ -2314,6 +2314,43 @@ struct call_outcome {
 
 } // namespace openreplica::inline v0
 
+// <openreplica/types/unique_function.hpp>
+// A callable that is called once and need not be copyable: what a completion is.
+
+namespace openreplica::inline v0 {
+
+template <class Signature>
+class unique_function;
+
+/// Owns a move-only callable. Calling an empty one is a defect of the caller.
+template <class R, class... A>
+class unique_function<R(A...)> {
+    struct base {
+        virtual ~base() = default;
+        virtual R call(A... a) = 0;
+    };
+    template <class F>
+    struct holder final : base {
+        F f;
+        template <class G>
+        explicit holder(G&& g) : f(std::forward<G>(g)) {}
+        R call(A... a) override { return f(std::forward<A>(a)...); }
+    };
+    std::unique_ptr<base> target_;
+
+public:
+    unique_function() = default;
+    template <class F>
+        requires(!std::is_same_v<std::remove_cvref_t<F>, unique_function> && std::is_invocable_r_v<R, F&, A...>)
+    unique_function(F&& f) // NOLINT(google-explicit-constructor): a lambda is a completion
+        : target_(std::make_unique<holder<std::decay_t<F>>>(std::forward<F>(f))) {}
+
+    explicit operator bool() const { return target_ != nullptr; }
+    R operator()(A... a) { return target_->call(std::forward<A>(a)...); }
+};
+
+} // namespace openreplica::inline v0
+
 namespace openreplica::inline v0::object {
 
 /// The longest result that a method may return, as JSON text. A format constant.
@@ -2334,14 +2371,25 @@ struct method_entry {
     call_outcome (*invoke)(instance_base&, context&, argument_list) = nullptr;
 };
 
+/// Appends the state that an object had as JSON; needs neither the object nor its lock. @throws json_error
+using frozen_object = unique_function<void(std::string&)>;
+
+/// `T` offers its state cheaply: immutable, or copied on write.
+template <class T>
+concept has_cheap_snapshot = requires(T const& value) {
+    { value.snapshot() } -> std::same_as<T>;
+} || requires(T const& value) {
+    { value.snapshot() } -> std::same_as<std::shared_ptr<T const>>;
+};
+
 /// A type as the state machine sees it.
 struct type_entry {
     std::string name;
     std::uint64_t fingerprint = 0; ///< of its name and its methods' names, constness and types
     std::type_index cpp_type = typeid(void);
     std::vector<method_entry> methods; ///< sorted by name
-    /// Appends the state as JSON; null when `T` has no JSON form. @throws json_error
-    void (*write_state)(instance_base const&, std::string&) = nullptr;
+    /// The state as it is now: a copy, or what a cheap `T::snapshot() const` gives. Null when `T` has no JSON form.
+    frozen_object (*freeze)(instance_base const&) = nullptr;
     /// @throws json_error
     std::unique_ptr<instance_base> (*read_state)(type_entry const&, json_reader&) = nullptr;
 
@@ -2453,9 +2501,20 @@ struct method_functions<T, Method, type_list<P...>> {
 /// strangers; a state was written by this program, and need not be equal text after a hash table was rebuilt.
 template <class T>
 struct state_functions {
-    static void write(instance_base const& base, std::string& out) {
-        codec<T>::write(out, static_cast<instance<T> const&>(base).value());
+    static frozen_object freeze(instance_base const& base) {
+        T const& value = static_cast<instance<T> const&>(base).value();
+        if constexpr (has_cheap_snapshot<T>) {
+            return [kept = value.snapshot()](std::string& out) { codec<T>::write(out, state_in(kept)); };
+        } else if constexpr (std::is_copy_constructible_v<T>) {
+            return [kept = T(value)](std::string& out) { codec<T>::write(out, kept); };
+        } else {
+            std::string text;
+            codec<T>::write(text, value);
+            return [text = std::move(text)](std::string& out) { out += text; };
+        }
     }
+    static T const& state_in(T const& kept) { return kept; }
+    static T const& state_in(std::shared_ptr<T const> const& kept) { return *kept; }
     static std::unique_ptr<instance_base> read(type_entry const& type, json_reader& r) {
         using from_value = typename instance<T>::from_value;
         if constexpr (has_typed_codec<T>)
@@ -2484,7 +2543,7 @@ type_entry make_type_entry(method_table<M...>) {
     for (auto const& s : signatures) (all += '\n') += s;
     entry.fingerprint = hash64(all);
     if constexpr (has_codec<T>) {
-        entry.write_state = &state_functions<T>::write;
+        entry.freeze = &state_functions<T>::freeze;
         entry.read_state = &state_functions<T>::read;
     }
     return entry;
@@ -3041,10 +3100,19 @@ struct applied_command {
     call_outcome outcome;
 };
 
+/// A state as text, or the name of the object that could not be written.
+struct written_state {
+    std::optional<std::string> text;
+    std::string obstacle; ///< empty: nothing stood in the way
+};
+
+/// A state as it was at one moment. Writing it needs neither the state machine nor the thread that applies; once.
+using frozen_state = unique_function<written_state()>;
+
 /// The deterministic state that every replica builds from the same chosen commands.
 ///
 /// @par Thread safety
-/// One thread applies (`apply`, `snapshot`, `restore`, `digest`, `next_deadline`); `check` and the objects' own
+/// One thread applies (`apply`, `freeze`, `restore`, `digest`, `next_deadline`); `check` and the objects' own
 /// read access are safe from any thread.
 class state_machine {
 public:
@@ -3059,11 +3127,9 @@ public:
     /// Why `apply` gave nothing, for the thread that applies; a zero code when it never did.
     [[nodiscard]] virtual call_outcome const& stop_reason() const = 0;
 
-    /// The whole state after the last applied slot, as JSON text; nothing when an object has no JSON form. Never throws.
-    [[nodiscard]] virtual std::optional<std::string> snapshot() const = 0;
-
-    /// What stood in the way of the last `snapshot` that gave nothing: an object's name. For the thread that applies.
-    [[nodiscard]] virtual std::string snapshot_obstacle() const = 0;
+    /// The whole state after the last applied slot, ready to be written as JSON text elsewhere: the thread that applies
+    /// only copies. An object without a JSON form, or one that JSON cannot hold, is an obstacle. Never throws.
+    [[nodiscard]] virtual frozen_state freeze() const = 0;
 
     /// Replaces the whole state. False, and nothing changed, when `text` is no snapshot of this version's types.
     [[nodiscard]] virtual bool restore(std::string_view text) = 0;
@@ -3217,7 +3283,6 @@ class object_space final : public runtime::state_machine {
     slot applied_;
     std::uint64_t digest_ = 0;
     call_outcome stop_reason_;
-    mutable std::string obstacle_; ///< of the last snapshot
     // For readers on other threads.
     std::atomic<std::uint64_t> read_slot_ = 0;
     std::atomic<std::uint64_t> read_clock_ = 0;
@@ -3246,8 +3311,9 @@ public:
         return done;
     }
 
-    [[nodiscard]] std::optional<std::string> snapshot() const override;
-    [[nodiscard]] std::string snapshot_obstacle() const override { return obstacle_; }
+    [[nodiscard]] runtime::frozen_state freeze() const override;
+    /// The same at once; nothing when an object stands in the way.
+    [[nodiscard]] std::optional<std::string> snapshot() const { return freeze()().text; }
     [[nodiscard]] bool restore(std::string_view text) override;
 
     [[nodiscard]] std::uint64_t digest() const override { return digest_; }
@@ -3643,21 +3709,49 @@ struct object_space::snapshot_access {
         ((out += std::exchange(separator, ','), codec<V>::write(out, v)), ...);
     }
 
-    /// `at` names the object that is being written, for when that fails.
-    static void write_objects(std::string& out, directory const& objects, std::string& at) {
+    /// Everything that a snapshot holds, as it was at one moment.
+    struct frozen {
+        struct object {
+            std::string name;
+            std::string type;
+            frozen_object state;
+        };
+        slot applied;
+        log_time clock;
+        std::uint64_t digest = 0;
+        std::vector<object> objects; ///< by name
+        session_table sessions;
+        std::string obstacle; ///< what is being frozen or written, for when that fails; empty at the end
+    };
+
+    static void freeze_objects(frozen& f, directory const& objects) {
         std::vector<instance_base const*> sorted;
         for (auto const& [id, object] : objects) sorted.push_back(object.get());
         std::ranges::sort(sorted, {}, [](auto const* o) -> std::string const& { return o->name(); });
-        out += '[';
         for (auto const* object : sorted) {
+            f.obstacle = object->name();
+            if (object->type().freeze == nullptr) throw json_error("the object has no JSON form");
+            f.objects.push_back({object->name(), object->type().name, object->type().freeze(*object)});
+        }
+    }
+
+    static std::string write(frozen& f) {
+        std::string out;
+        write_list(out, snapshot_format, f.applied, f.clock, f.digest);
+        out += ",[";
+        for (frozen::object& o : f.objects) {
             if (out.back() != '[') out += ',';
-            at = object->name();
-            write_list(out, object->name(), object->type().name);
+            f.obstacle = o.name;
+            write_list(out, o.name, o.type);
             out += ',';
-            object->type().write_state(*object, out);
+            o.state(out);
             out += ']';
         }
+        out += "],";
+        f.obstacle = "the table of sessions";
+        write_sessions(out, f.sessions);
         out += ']';
+        return out;
     }
 
     static void write_sessions(std::string& out, session_table const& sessions) {
@@ -3734,27 +3828,24 @@ struct object_space::snapshot_access {
     }
 };
 
-inline std::optional<std::string> object_space::snapshot() const {
+/// Whatever stands in the way (an object without a JSON form, a NaN, text that is no UTF-8, a copy or a `to_json` that
+/// throws, too little memory) is an obstacle, and no reason to stop.
+inline runtime::frozen_state object_space::freeze() const {
+    snapshot_access::frozen f{applied_, clock_, digest_, {}, {}, {}};
     try {
-        for (auto const& [id, object] : objects_)
-            if (object->type().write_state == nullptr) {
-                obstacle_ = object->name();
-                return std::nullopt;
-            }
-        obstacle_ = "the table of sessions";
-        std::string out;
-        snapshot_access::write_list(out, snapshot_format, applied_, clock_, digest_);
-        out += ',';
-        snapshot_access::write_objects(out, objects_, obstacle_);
-        out += ',';
-        snapshot_access::write_sessions(out, sessions_);
-        out += ']';
-        obstacle_.clear();
-        return out;
+        snapshot_access::freeze_objects(f, objects_);
+        f.obstacle = "the table of sessions";
+        f.sessions = sessions_;
     } catch (...) {
-        // An object holds what JSON cannot (a NaN, text that is no UTF-8), its `to_json` threw, or memory is short.
-        return std::nullopt;
+        return [obstacle = std::move(f.obstacle)] { return runtime::written_state{std::nullopt, obstacle}; };
     }
+    return [f = std::move(f)]() mutable {
+        try {
+            return runtime::written_state{snapshot_access::write(f), {}};
+        } catch (...) {
+            return runtime::written_state{std::nullopt, f.obstacle};
+        }
+    };
 }
 
 inline bool object_space::restore(std::string_view text) {
@@ -3868,43 +3959,6 @@ public:
 };
 
 } // namespace openreplica::inline v0::runtime
-
-// <openreplica/types/unique_function.hpp>
-// A callable that is called once and need not be copyable: what a completion is.
-
-namespace openreplica::inline v0 {
-
-template <class Signature>
-class unique_function;
-
-/// Owns a move-only callable. Calling an empty one is a defect of the caller.
-template <class R, class... A>
-class unique_function<R(A...)> {
-    struct base {
-        virtual ~base() = default;
-        virtual R call(A... a) = 0;
-    };
-    template <class F>
-    struct holder final : base {
-        F f;
-        template <class G>
-        explicit holder(G&& g) : f(std::forward<G>(g)) {}
-        R call(A... a) override { return f(std::forward<A>(a)...); }
-    };
-    std::unique_ptr<base> target_;
-
-public:
-    unique_function() = default;
-    template <class F>
-        requires(!std::is_same_v<std::remove_cvref_t<F>, unique_function> && std::is_invocable_r_v<R, F&, A...>)
-    unique_function(F&& f) // NOLINT(google-explicit-constructor): a lambda is a completion
-        : target_(std::make_unique<holder<std::decay_t<F>>>(std::forward<F>(f))) {}
-
-    explicit operator bool() const { return target_ != nullptr; }
-    R operator()(A... a) { return target_->call(std::forward<A>(a)...); }
-};
-
-} // namespace openreplica::inline v0
 
 #include <asio/any_io_executor.hpp>
 
@@ -7013,6 +7067,12 @@ struct apply_batch {
     }
 };
 
+/// A snapshot that has yet to be written as text.
+struct frozen_snapshot {
+    paxos::snapshot head; ///< everything but the state
+    frozen_state state;
+};
+
 /// What came of it.
 struct apply_report {
     slot applied;
@@ -7024,8 +7084,8 @@ struct apply_report {
     bool session_gone = false;          ///< a command of this process's session was refused as expired
     bool calls_can_go = false;          ///< this process's calls wait for the strand only
     bool snapshot_tried = false;        ///< the batch asked for a snapshot and had its turn
-    std::optional<paxos::snapshot> snapshot;
-    std::string log_kept_by;            ///< the object that could not be written as JSON at the last attempt; or empty
+    std::optional<frozen_snapshot> snapshot;
+    duration freeze_pause{};            ///< how long nothing was applied because of it
     bool install_ended = false;               ///< the batch that brought a snapshot has had its turn
     std::optional<paxos::snapshot> installed; ///< that snapshot, if it was taken
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
@@ -7052,7 +7112,6 @@ public:
         // What waited for an object that could not be made.
         for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
         report.calls_can_go = calls_.has_work();
-        report.log_kept_by = log_kept_by_;
         report.applied = applied_;
         report.stamp = stamp_;
         report.digest = machine_.digest();
@@ -7098,9 +7157,9 @@ private:
     void take_snapshot(apply_report& report) {
         report.snapshot_tried = true;
         if (!problem_.empty()) return;
-        auto text = machine_.snapshot();
-        log_kept_by_ = text ? std::string() : machine_.snapshot_obstacle();
-        if (text) report.snapshot = paxos::snapshot{applied_, behind_, stamp_, {}, shared_bytes(std::move(*text))};
+        auto const begun = std::chrono::steady_clock::now();
+        report.snapshot = frozen_snapshot{{applied_, behind_, stamp_, {}, {}}, machine_.freeze()};
+        report.freeze_pause = std::chrono::duration_cast<duration>(std::chrono::steady_clock::now() - begun);
     }
 
     void install(paxos::snapshot s, apply_report& report) {
@@ -7133,7 +7192,6 @@ private:
     ballot behind_; ///< the highest ballot of an applied entry
     std::string problem_;
     errc problem_code_ = errc::needs_upgrade;
-    std::string log_kept_by_;
 };
 
 } // namespace openreplica::inline v0::runtime
@@ -7276,6 +7334,7 @@ private:
             r.snapshot_tried = r.snapshot_tried || report_->snapshot_tried;
             r.install_ended = r.install_ended || report_->install_ended;
             if (!r.snapshot) r.snapshot = std::move(report_->snapshot);
+            r.freeze_pause = std::max(r.freeze_pause, report_->freeze_pause);
             if (!r.installed) r.installed = std::move(report_->installed);
         }
         report_ = std::move(r);
@@ -7295,6 +7354,65 @@ private:
     duration slowest_{};                  ///< what the slowest batch took; it fades as quicker ones follow
     std::atomic<std::thread::id> worker_; ///< who runs methods just now; nobody: no id
     std::thread thread_; // Last: it uses everything above.
+};
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/background.hpp>
+// One thread for work that may take long and that nobody waits for.
+
+namespace openreplica::inline v0::runtime {
+
+/// Runs what it is given, one after the other, on a thread that begins with the first of it.
+///
+/// @par Thread safety
+/// Safe from any thread. `stop` may be called again.
+class background {
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::deque<unique_function<void()>> queue_;
+    bool stopping_ = false;
+    std::thread thread_;
+
+public:
+    background() = default;
+    background(background const&) = delete;
+    background& operator=(background const&) = delete;
+    ~background() { stop(); }
+
+    /// After `stop` the work is dropped.
+    void post(unique_function<void()> work) {
+        std::lock_guard const lock(mutex_);
+        if (stopping_) return;
+        queue_.push_back(std::move(work));
+        if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+        wake_.notify_one();
+    }
+
+    /// Waits for what is being done; what has not begun is dropped.
+    void stop() {
+        {
+            std::lock_guard const lock(mutex_);
+            stopping_ = true;
+            wake_.notify_one();
+        }
+        if (thread_.joinable()) thread_.join();
+    }
+
+private:
+    void run() {
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+            if (stopping_) return;
+            auto work = std::move(queue_.front());
+            queue_.pop_front();
+            lock.unlock();
+            work();
+            work = {};
+            lock.lock();
+        }
+    }
 };
 
 } // namespace openreplica::inline v0::runtime
@@ -9434,6 +9552,7 @@ inline duration replica::leading_for(instant now) const {
 namespace openreplica::inline v0::runtime {
 
 struct apply_batch;
+struct frozen_snapshot;
 
 /// Everything outside the engine's strand.
 ///
@@ -9459,6 +9578,9 @@ public:
 
     /// Hands work to whoever runs user code; it runs in order. `engine::on_applied` reports back.
     virtual void apply(apply_batch&& work) = 0;
+
+    /// Writes a snapshot as text, away from the strand and from the thread that applies. `engine::on_written` reports back.
+    virtual void write(frozen_snapshot&& s) = 0;
 
     /// This node now belongs to a group, or (with an empty cluster and a fresh id) starts over as an empty node.
     virtual void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) = 0;
@@ -9696,6 +9818,7 @@ struct engine_status {
     session_id session;
     std::string problem; ///< why the node does not serve; empty when it does
     std::string log_kept_by; ///< the object without a JSON form that stands in the way of snapshots; empty: none
+    duration freeze_pause{}; ///< the longest that nothing was applied because of a snapshot
 };
 
 /// Founding, the protocol, storage order, calls, sessions, reads and snapshots of one node.
@@ -9723,6 +9846,8 @@ public:
     void on_durable(lsn upto);
     /// The storage is done with the snapshot that it was given last: it has kept it, or could not.
     void on_kept(slot at, bool whole);
+    /// A snapshot of this node's state is text now, or could not be written.
+    void on_written(paxos::snapshot&& head, written_state&& what);
     void on_applied(apply_report&& report);
     void add_reads(std::vector<pending_read>&& reads);
     /// True when the read was found; it ends with `cancelled`: a read has no effect.
@@ -9832,7 +9957,9 @@ private:
     apply_report report_; ///< the last one
     snapshot_transfer snapshots_{options_.snapshot_chunk};
     bool snapshotting_ = false;              ///< the applier or the storage is at work on a snapshot of this node's
-    slot snapshot_tried_;                    ///< what was applied when the last attempt had ended
+    slot snapshot_tried_;                    ///< what was applied when the last attempt had begun
+    std::string log_kept_by_;                ///< what stood in the way of the last one
+    duration freeze_pause_{};                ///< the longest that nothing was applied because of one
     std::optional<paxos::snapshot> install_; ///< to be handed to the applier
     bool installing_ = false;                ///< the applier or the storage is at work on one that was fetched
     struct kept_snapshot {
@@ -10054,7 +10181,8 @@ inline engine_status engine::status() const {
     s.applied = report_.applied;
     s.digest = report_.digest;
     s.problem = report_.problem;
-    s.log_kept_by = report_.log_kept_by;
+    s.log_kept_by = log_kept_by_;
+    s.freeze_pause = freeze_pause_;
     if (!replica_) {
         s.problem = founding_ ? founding_->explain() : "not started";
         return s;
@@ -10395,16 +10523,10 @@ inline void engine::on_applied(apply_report&& report) {
                                      "calls that were under way end with outcome_unknown");
     }
     if (report.snapshot_tried) {
-        snapshotting_ = false;
+        snapshotting_ = report.snapshot.has_value(); // Until it is written, and the storage has it.
         snapshot_tried_ = report.applied;
-    }
-    if (!report.log_kept_by.empty() && report.log_kept_by != report_.log_kept_by)
-        env_.log(log_level::warning, "there is no snapshot, and the log is kept: \"" + report.log_kept_by +
-                                         "\" cannot be written as JSON");
-    if (report.snapshot && replica_ && !keeping_) {
-        snapshotting_ = true; // Until the storage has it.
-        report.snapshot->governing = replica_->governing();
-        keep_snapshot(std::move(*report.snapshot), false);
+        freeze_pause_ = std::max(freeze_pause_, report.freeze_pause);
+        if (report.snapshot) env_.write(std::move(*report.snapshot));
     }
     if (report.install_ended) { // Reports of earlier batches may come while it is on its way.
         bool const recovered = report.installed && snapshots_.newest() && snapshots_.newest()->at >= report.installed->at;
@@ -10416,6 +10538,18 @@ inline void engine::on_applied(apply_report&& report) {
     if (!report.problem.empty() && report_.problem.empty()) env_.log(log_level::error, report.problem);
     report.snapshot.reset();
     report_ = std::move(report);
+}
+
+inline void engine::on_written(paxos::snapshot&& head, written_state&& what) {
+    snapshotting_ = what.text && replica_ && !keeping_ && !stopped_;
+    if (!what.obstacle.empty() && what.obstacle != log_kept_by_)
+        env_.log(log_level::warning, "there is no snapshot, and the log is kept: \"" + what.obstacle +
+                                         "\" cannot be written as JSON");
+    log_kept_by_ = std::move(what.obstacle);
+    if (!snapshotting_) return;
+    head.governing = replica_->governing();
+    head.state = shared_bytes(std::move(*what.text));
+    keep_snapshot(std::move(head), false);
 }
 
 // ---- snapshots of others
@@ -13894,7 +14028,7 @@ private:
             plan_trim();
             if (waiting_.empty()) continue;
             group.swap(waiting_);
-            waiting_bytes_ = 0;
+            group_bytes_ = std::exchange(waiting_bytes_, 0);
             lsn const last = waiting_last_;
             writing_ = true;
             lock.unlock();
@@ -13961,7 +14095,7 @@ private:
     [[nodiscard]] bool wait_for_room() {
         set_full();
         std::unique_lock lock(mutex_);
-        if (waiting_bytes_ > options_.max_waiting_bytes) {
+        if (waiting_bytes_ + group_bytes_ > options_.max_waiting_bytes) {
             lock.unlock();
             fail("data_dir \"" + where_ + "\" is full, and " + std::to_string(options_.max_waiting_bytes >> 20) +
                  " MiB wait to be written");
@@ -14074,6 +14208,7 @@ private:
     std::vector<paxos::record> waiting_;
     lsn waiting_last_;
     std::uint64_t waiting_bytes_ = 0;
+    std::uint64_t group_bytes_ = 0; ///< of the group that is being written
     bool writing_ = false;
     bool stopping_ = false;
     bool has_spare_ = false;    ///< there is one; only while there is none may the chores' thread make it
@@ -14332,6 +14467,7 @@ public:
     /// Waits for the apply thread to finish what it has, and lets go of the data directory. Call after `stop`.
     void join() {
         apply_.stop();
+        writer_.stop();
         if (disk_) disk_->close();
     }
 
@@ -14368,6 +14504,7 @@ private:
     void send(std::optional<node_id> to, paxos::founding_message const& what) override { transport_->send(to, what); }
     [[nodiscard]] call_outcome check(envelope const& command, paxos::configuration const& voters) const override;
     void apply(apply_batch&& work) override { apply_.post(std::move(work)); }
+    void write(frozen_snapshot&& s) override;
     void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) override;
     void log(log_level level, std::string const& line) override;
     [[nodiscard]] std::vector<std::string> silent_seeds() const override;
@@ -14386,6 +14523,7 @@ private:
     void called(bool caller_waits);
     void take_disk_reports();
     void tell_disk(paxos::disk_state state);
+    void take_written();
     void wake();
     void on_wake();
     void take_news();
@@ -14415,6 +14553,8 @@ private:
     std::atomic<std::uint64_t> durable_{0};   ///< as the disk reported
     std::mutex kept_mutex_;
     std::vector<std::pair<slot, bool>> kept_; ///< the disk's reports of snapshots
+    std::mutex written_mutex_;
+    std::vector<std::pair<paxos::snapshot, written_state>> written_; ///< snapshots that are text now
     paxos::disk_state disk_state_ = paxos::disk_state::ok; ///< as the log was told
     std::atomic<bool> stopped_{false};
     bool shut_down_ = false; ///< the strand's: it has no sockets and no timers any more
@@ -14425,6 +14565,7 @@ private:
     std::vector<node_id> connected_;
     bool ready_ = false;
 
+    background writer_; ///< of snapshots
     apply_thread apply_; // Last: it uses everything above.
 };
 
@@ -14628,6 +14769,7 @@ inline void service::take_news() {
                          r.ticket, r.deadline});
     if (!reads.empty()) engine_.add_reads(std::move(reads));
     if (disk_) take_disk_reports();
+    take_written();
     if (auto report = apply_.take_report()) {
         engine_.on_applied(std::move(*report));
         publish();
@@ -14643,6 +14785,26 @@ inline void service::take_disk_reports() {
     }
     for (auto const& [at, whole] : kept) engine_.on_kept(at, whole);
     if (auto const state = disk_->state(); state != disk_state_) tell_disk(state);
+}
+
+inline void service::write(frozen_snapshot&& s) {
+    writer_.post([this, s = std::move(s)]() mutable {
+        written_state text = s.state();
+        {
+            std::lock_guard const lock(written_mutex_);
+            written_.emplace_back(std::move(s.head), std::move(text));
+        }
+        wake();
+    });
+}
+
+inline void service::take_written() {
+    std::vector<std::pair<paxos::snapshot, written_state>> written;
+    {
+        std::lock_guard const lock(written_mutex_);
+        written.swap(written_);
+    }
+    for (auto& [head, what] : written) engine_.on_written(std::move(head), std::move(what));
 }
 
 inline void service::tell_disk(paxos::disk_state state) {
@@ -14801,6 +14963,8 @@ struct node_status {
     std::uint64_t pending_calls = 0; ///< calls and reads of this process without an outcome
     disk_status disk;
     std::string problem;        ///< why the node does not serve, and what to do; empty when it does
+    /// The longest that nothing was applied because a snapshot was taken, microseconds: how long copying the state takes.
+    std::int64_t snapshot_pause_us = 0;
     /// The object that could not be written as JSON at the last attempt: there is no new snapshot, so the log is kept.
     /// Empty when nothing stands in the way.
     std::string log_kept_by;
@@ -14824,7 +14988,8 @@ inline void to_json(nlohmann::json& j, node_status const& s) {
          {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
          {"log_start", s.log_start}, {"digest", s.digest},   {"pending_calls", s.pending_calls},
          {"disk", s.disk},
-         {"problem", s.problem}, {"log_kept_by", s.log_kept_by}};
+         {"problem", s.problem}, {"log_kept_by", s.log_kept_by},
+         {"snapshot_pause_us", s.snapshot_pause_us}};
 }
 
 inline nlohmann::json node_status::to_json() const { return *this; }
@@ -15044,6 +15209,7 @@ inline node_status node::status() const {
                 disk.last_sync.count(), disk.slowest_sync.count()};
     out.problem = s.problem.empty() ? disk.problem : s.problem;
     out.log_kept_by = s.log_kept_by;
+    out.snapshot_pause_us = s.freeze_pause.count();
     return out;
 }
 

@@ -123,7 +123,9 @@ private:
         });
         sim_time const session = group_.nodes[alone]->settings().session_timeout;
         sim_time const length = world_.rng.between(session / 4, std::min(session * 2, 8 * second));
-        world_.after(length, [this] { world_.mend_links(); });
+        world_.after(length, [this] {
+            if (!world_.healed) world_.mend_links();
+        });
         return length;
     }
     sim_time clog() {

@@ -62,12 +62,15 @@ public:
         if (at.value % compare_every == 0) (void)snapshot();
         return done;
     }
-    std::optional<std::string> snapshot() const override {
-        auto text = space_.snapshot();
-        if (text && last_ > slot{}) oracle_.on_state(last_, *text);
-        return text;
+    /// It is written later, while others are applied, and must be the state of this moment all the same.
+    runtime::frozen_state freeze() const override {
+        return [state = space_.freeze(), at = last_, &o = oracle_]() mutable {
+            runtime::written_state w = state();
+            if (w.text && at > slot{}) o.on_state(at, *w.text);
+            return w;
+        };
     }
-    std::string snapshot_obstacle() const override { return space_.snapshot_obstacle(); }
+    std::optional<std::string> snapshot() const { return freeze()().text; }
     bool restore(std::string_view text) override {
         if (!space_.restore(text)) return false;
         require(space_.applied() >= last_, "S18", "a snapshot took the state back");

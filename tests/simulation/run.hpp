@@ -178,7 +178,16 @@ private:
         std::uint64_t const before = highest_round();
         world_.run_until(world_.now + liveness_time);
         sim_node* const leader = single_leader();
-        require(leader != nullptr, "L1", "not one node leads ten seconds after everything was healed");
+        require(leader != nullptr, "L1", [&] {
+            std::string out = "not one node leads ten seconds after everything was healed:";
+            for (sim_node* n : core_) {
+                auto const s = n->status();
+                out += " [voter " + std::to_string(s.voter) + " leading " + std::to_string(s.leading) + " chosen " +
+                       std::to_string(s.chosen.value) + " round " + std::to_string(s.promised.round) + " disk " +
+                       std::to_string(static_cast<int>(n->storage().state())) + "]";
+            }
+            return out;
+        });
         std::uint64_t const rounds = highest_round() - std::min(highest_round(), before);
         require(rounds <= rounds_after_heal, "L1", [&] { return "it took " + std::to_string(rounds) + " ballots to settle down"; });
         require(oracle_.living_group() != nullptr, "L1", "a group has a leader and nothing is chosen");

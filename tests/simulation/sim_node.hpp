@@ -121,6 +121,12 @@ public:
         return process_->machine.check(command);
     }
     void apply(runtime::apply_batch&& work) override;
+    void write(runtime::frozen_snapshot&& s) override {
+        auto kept = std::make_shared<runtime::frozen_snapshot>(std::move(s));
+        later(static_cast<sim_time>(world_.rng.below(50 * ms)), [this, kept] {
+            act([&] { engine().on_written(std::move(kept->head), kept->state()); });
+        });
+    }
     void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& voters) override;
     void log(openreplica::log_level, std::string const& line) override { trace(line); }
 
@@ -330,9 +336,10 @@ inline void sim_node::check_leading(paxos::observation const& before, paxos::obs
         oracle_.group(cluster_)->on_ballot(self_.id, who(), after.leading_ballot);
         oracle_.group(cluster_)->on_leading(after.leading_ballot);
     }
+    auto const& p = settings_.protocol;
+    if (after.last.since(after.chosen) + 12 >= p.window_entries) world_.window_was_full = true; // A batch finds no room.
     bool const same = before.leading && before.leading_ballot == after.leading_ballot;
     if (!same || after.last <= before.last) return;
-    auto const& p = settings_.protocol;
     require(after.last.since(after.chosen) <= p.window_entries, "S19", [&] {
         return std::to_string(after.last.since(after.chosen)) + " entries are open, the window has room for " +
                std::to_string(p.window_entries);

@@ -61,6 +61,7 @@ public:
     configuration config;
     sim_time now = 0;
     bool healed = false;
+    bool window_was_full = false; ///< some leader had no room for another entry
     bool verbose = false;
     std::uint64_t events = 0;
     std::array<std::uint64_t, fault_count> fired{};

@@ -37,9 +37,9 @@ stage() { # BUILD SYSTEM: installs into $work/stage-SYSTEM, once
             -DCMAKE_INSTALL_PREFIX="$work/stage-cmake"
         cmake --install "$work/build-cmake"
     else
-        # meson install builds everything first; nothing is built by default.
+        # Nothing needs to be built before headers are installed, and meson would build every test.
         meson setup "$work/build-meson" "$work/source" --prefix="$work/stage-meson" -Dpkgconfig.relocatable=true
-        meson install -C "$work/build-meson"
+        meson install -C "$work/build-meson" --no-rebuild
     fi
 }
 build_with_cmake() { # NAME ARGUMENT…

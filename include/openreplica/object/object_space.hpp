@@ -52,7 +52,6 @@ class object_space final : public runtime::state_machine {
     slot applied_;
     std::uint64_t digest_ = 0;
     call_outcome stop_reason_;
-    mutable std::string obstacle_; ///< of the last snapshot
     // For readers on other threads.
     std::atomic<std::uint64_t> read_slot_ = 0;
     std::atomic<std::uint64_t> read_clock_ = 0;
@@ -81,8 +80,9 @@ public:
         return done;
     }
 
-    [[nodiscard]] std::optional<std::string> snapshot() const override;
-    [[nodiscard]] std::string snapshot_obstacle() const override { return obstacle_; }
+    [[nodiscard]] runtime::frozen_state freeze() const override;
+    /// The same at once; nothing when an object stands in the way.
+    [[nodiscard]] std::optional<std::string> snapshot() const { return freeze()().text; }
     [[nodiscard]] bool restore(std::string_view text) override;
 
     [[nodiscard]] std::uint64_t digest() const override { return digest_; }

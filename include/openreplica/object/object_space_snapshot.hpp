@@ -31,21 +31,49 @@ struct object_space::snapshot_access {
         ((out += std::exchange(separator, ','), codec<V>::write(out, v)), ...);
     }
 
-    /// `at` names the object that is being written, for when that fails.
-    static void write_objects(std::string& out, directory const& objects, std::string& at) {
+    /// Everything that a snapshot holds, as it was at one moment.
+    struct frozen {
+        struct object {
+            std::string name;
+            std::string type;
+            frozen_object state;
+        };
+        slot applied;
+        log_time clock;
+        std::uint64_t digest = 0;
+        std::vector<object> objects; ///< by name
+        session_table sessions;
+        std::string obstacle; ///< what is being frozen or written, for when that fails; empty at the end
+    };
+
+    static void freeze_objects(frozen& f, directory const& objects) {
         std::vector<instance_base const*> sorted;
         for (auto const& [id, object] : objects) sorted.push_back(object.get());
         std::ranges::sort(sorted, {}, [](auto const* o) -> std::string const& { return o->name(); });
-        out += '[';
         for (auto const* object : sorted) {
+            f.obstacle = object->name();
+            if (object->type().freeze == nullptr) throw json_error("the object has no JSON form");
+            f.objects.push_back({object->name(), object->type().name, object->type().freeze(*object)});
+        }
+    }
+
+    static std::string write(frozen& f) {
+        std::string out;
+        write_list(out, snapshot_format, f.applied, f.clock, f.digest);
+        out += ",[";
+        for (frozen::object& o : f.objects) {
             if (out.back() != '[') out += ',';
-            at = object->name();
-            write_list(out, object->name(), object->type().name);
+            f.obstacle = o.name;
+            write_list(out, o.name, o.type);
             out += ',';
-            object->type().write_state(*object, out);
+            o.state(out);
             out += ']';
         }
+        out += "],";
+        f.obstacle = "the table of sessions";
+        write_sessions(out, f.sessions);
         out += ']';
+        return out;
     }
 
     static void write_sessions(std::string& out, session_table const& sessions) {
@@ -122,27 +150,24 @@ struct object_space::snapshot_access {
     }
 };
 
-inline std::optional<std::string> object_space::snapshot() const {
+/// Whatever stands in the way (an object without a JSON form, a NaN, text that is no UTF-8, a copy or a `to_json` that
+/// throws, too little memory) is an obstacle, and no reason to stop.
+inline runtime::frozen_state object_space::freeze() const {
+    snapshot_access::frozen f{applied_, clock_, digest_, {}, {}, {}};
     try {
-        for (auto const& [id, object] : objects_)
-            if (object->type().write_state == nullptr) {
-                obstacle_ = object->name();
-                return std::nullopt;
-            }
-        obstacle_ = "the table of sessions";
-        std::string out;
-        snapshot_access::write_list(out, snapshot_format, applied_, clock_, digest_);
-        out += ',';
-        snapshot_access::write_objects(out, objects_, obstacle_);
-        out += ',';
-        snapshot_access::write_sessions(out, sessions_);
-        out += ']';
-        obstacle_.clear();
-        return out;
+        snapshot_access::freeze_objects(f, objects_);
+        f.obstacle = "the table of sessions";
+        f.sessions = sessions_;
     } catch (...) {
-        // An object holds what JSON cannot (a NaN, text that is no UTF-8), its `to_json` threw, or memory is short.
-        return std::nullopt;
+        return [obstacle = std::move(f.obstacle)] { return runtime::written_state{std::nullopt, obstacle}; };
     }
+    return [f = std::move(f)]() mutable {
+        try {
+            return runtime::written_state{snapshot_access::write(f), {}};
+        } catch (...) {
+            return runtime::written_state{std::nullopt, f.obstacle};
+        }
+    };
 }
 
 inline bool object_space::restore(std::string_view text) {

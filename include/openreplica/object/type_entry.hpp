@@ -7,8 +7,10 @@
 #include <openreplica/types/hash.hpp>
 #include <openreplica/types/json_codec.hpp>
 #include <openreplica/types/outcome.hpp>
+#include <openreplica/types/unique_function.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstdint>
 #include <exception>
 #include <limits>
@@ -42,14 +44,25 @@ struct method_entry {
     call_outcome (*invoke)(instance_base&, context&, argument_list) = nullptr;
 };
 
+/// Appends the state that an object had as JSON; needs neither the object nor its lock. @throws json_error
+using frozen_object = unique_function<void(std::string&)>;
+
+/// `T` offers its state cheaply: immutable, or copied on write.
+template <class T>
+concept has_cheap_snapshot = requires(T const& value) {
+    { value.snapshot() } -> std::same_as<T>;
+} || requires(T const& value) {
+    { value.snapshot() } -> std::same_as<std::shared_ptr<T const>>;
+};
+
 /// A type as the state machine sees it.
 struct type_entry {
     std::string name;
     std::uint64_t fingerprint = 0; ///< of its name and its methods' names, constness and types
     std::type_index cpp_type = typeid(void);
     std::vector<method_entry> methods; ///< sorted by name
-    /// Appends the state as JSON; null when `T` has no JSON form. @throws json_error
-    void (*write_state)(instance_base const&, std::string&) = nullptr;
+    /// The state as it is now: a copy, or what a cheap `T::snapshot() const` gives. Null when `T` has no JSON form.
+    frozen_object (*freeze)(instance_base const&) = nullptr;
     /// @throws json_error
     std::unique_ptr<instance_base> (*read_state)(type_entry const&, json_reader&) = nullptr;
 
@@ -161,9 +174,20 @@ struct method_functions<T, Method, type_list<P...>> {
 /// strangers; a state was written by this program, and need not be equal text after a hash table was rebuilt.
 template <class T>
 struct state_functions {
-    static void write(instance_base const& base, std::string& out) {
-        codec<T>::write(out, static_cast<instance<T> const&>(base).value());
+    static frozen_object freeze(instance_base const& base) {
+        T const& value = static_cast<instance<T> const&>(base).value();
+        if constexpr (has_cheap_snapshot<T>) {
+            return [kept = value.snapshot()](std::string& out) { codec<T>::write(out, state_in(kept)); };
+        } else if constexpr (std::is_copy_constructible_v<T>) {
+            return [kept = T(value)](std::string& out) { codec<T>::write(out, kept); };
+        } else {
+            std::string text;
+            codec<T>::write(text, value);
+            return [text = std::move(text)](std::string& out) { out += text; };
+        }
     }
+    static T const& state_in(T const& kept) { return kept; }
+    static T const& state_in(std::shared_ptr<T const> const& kept) { return *kept; }
     static std::unique_ptr<instance_base> read(type_entry const& type, json_reader& r) {
         using from_value = typename instance<T>::from_value;
         if constexpr (has_typed_codec<T>)
@@ -192,7 +216,7 @@ type_entry make_type_entry(method_table<M...>) {
     for (auto const& s : signatures) (all += '\n') += s;
     entry.fingerprint = hash64(all);
     if constexpr (has_codec<T>) {
-        entry.write_state = &state_functions<T>::write;
+        entry.freeze = &state_functions<T>::freeze;
         entry.read_state = &state_functions<T>::read;
     }
     return entry;

@@ -6,6 +6,7 @@
 #include <openreplica/runtime/state_machine.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <new>
 #include <optional>
@@ -28,6 +29,12 @@ struct apply_batch {
     }
 };
 
+/// A snapshot that has yet to be written as text.
+struct frozen_snapshot {
+    paxos::snapshot head; ///< everything but the state
+    frozen_state state;
+};
+
 /// What came of it.
 struct apply_report {
     slot applied;
@@ -39,8 +46,8 @@ struct apply_report {
     bool session_gone = false;          ///< a command of this process's session was refused as expired
     bool calls_can_go = false;          ///< this process's calls wait for the strand only
     bool snapshot_tried = false;        ///< the batch asked for a snapshot and had its turn
-    std::optional<paxos::snapshot> snapshot;
-    std::string log_kept_by;            ///< the object that could not be written as JSON at the last attempt; or empty
+    std::optional<frozen_snapshot> snapshot;
+    duration freeze_pause{};            ///< how long nothing was applied because of it
     bool install_ended = false;               ///< the batch that brought a snapshot has had its turn
     std::optional<paxos::snapshot> installed; ///< that snapshot, if it was taken
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
@@ -67,7 +74,6 @@ public:
         // What waited for an object that could not be made.
         for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
         report.calls_can_go = calls_.has_work();
-        report.log_kept_by = log_kept_by_;
         report.applied = applied_;
         report.stamp = stamp_;
         report.digest = machine_.digest();
@@ -113,9 +119,9 @@ private:
     void take_snapshot(apply_report& report) {
         report.snapshot_tried = true;
         if (!problem_.empty()) return;
-        auto text = machine_.snapshot();
-        log_kept_by_ = text ? std::string() : machine_.snapshot_obstacle();
-        if (text) report.snapshot = paxos::snapshot{applied_, behind_, stamp_, {}, shared_bytes(std::move(*text))};
+        auto const begun = std::chrono::steady_clock::now();
+        report.snapshot = frozen_snapshot{{applied_, behind_, stamp_, {}, {}}, machine_.freeze()};
+        report.freeze_pause = std::chrono::duration_cast<duration>(std::chrono::steady_clock::now() - begun);
     }
 
     void install(paxos::snapshot s, apply_report& report) {
@@ -148,7 +154,6 @@ private:
     ballot behind_; ///< the highest ballot of an applied entry
     std::string problem_;
     errc problem_code_ = errc::needs_upgrade;
-    std::string log_kept_by_;
 };
 
 } // namespace openreplica::inline v0::runtime

@@ -153,6 +153,7 @@ private:
             r.snapshot_tried = r.snapshot_tried || report_->snapshot_tried;
             r.install_ended = r.install_ended || report_->install_ended;
             if (!r.snapshot) r.snapshot = std::move(report_->snapshot);
+            r.freeze_pause = std::max(r.freeze_pause, report_->freeze_pause);
             if (!r.installed) r.installed = std::move(report_->installed);
         }
         report_ = std::move(r);

@@ -56,6 +56,7 @@ struct engine_status {
     session_id session;
     std::string problem; ///< why the node does not serve; empty when it does
     std::string log_kept_by; ///< the object without a JSON form that stands in the way of snapshots; empty: none
+    duration freeze_pause{}; ///< the longest that nothing was applied because of a snapshot
 };
 
 /// Founding, the protocol, storage order, calls, sessions, reads and snapshots of one node.
@@ -83,6 +84,8 @@ public:
     void on_durable(lsn upto);
     /// The storage is done with the snapshot that it was given last: it has kept it, or could not.
     void on_kept(slot at, bool whole);
+    /// A snapshot of this node's state is text now, or could not be written.
+    void on_written(paxos::snapshot&& head, written_state&& what);
     void on_applied(apply_report&& report);
     void add_reads(std::vector<pending_read>&& reads);
     /// True when the read was found; it ends with `cancelled`: a read has no effect.
@@ -192,7 +195,9 @@ private:
     apply_report report_; ///< the last one
     snapshot_transfer snapshots_{options_.snapshot_chunk};
     bool snapshotting_ = false;              ///< the applier or the storage is at work on a snapshot of this node's
-    slot snapshot_tried_;                    ///< what was applied when the last attempt had ended
+    slot snapshot_tried_;                    ///< what was applied when the last attempt had begun
+    std::string log_kept_by_;                ///< what stood in the way of the last one
+    duration freeze_pause_{};                ///< the longest that nothing was applied because of one
     std::optional<paxos::snapshot> install_; ///< to be handed to the applier
     bool installing_ = false;                ///< the applier or the storage is at work on one that was fetched
     struct kept_snapshot {

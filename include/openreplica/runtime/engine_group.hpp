@@ -208,7 +208,8 @@ inline engine_status engine::status() const {
     s.applied = report_.applied;
     s.digest = report_.digest;
     s.problem = report_.problem;
-    s.log_kept_by = report_.log_kept_by;
+    s.log_kept_by = log_kept_by_;
+    s.freeze_pause = freeze_pause_;
     if (!replica_) {
         s.problem = founding_ ? founding_->explain() : "not started";
         return s;

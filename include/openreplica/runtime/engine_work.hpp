@@ -322,16 +322,10 @@ inline void engine::on_applied(apply_report&& report) {
                                      "calls that were under way end with outcome_unknown");
     }
     if (report.snapshot_tried) {
-        snapshotting_ = false;
+        snapshotting_ = report.snapshot.has_value(); // Until it is written, and the storage has it.
         snapshot_tried_ = report.applied;
-    }
-    if (!report.log_kept_by.empty() && report.log_kept_by != report_.log_kept_by)
-        env_.log(log_level::warning, "there is no snapshot, and the log is kept: \"" + report.log_kept_by +
-                                         "\" cannot be written as JSON");
-    if (report.snapshot && replica_ && !keeping_) {
-        snapshotting_ = true; // Until the storage has it.
-        report.snapshot->governing = replica_->governing();
-        keep_snapshot(std::move(*report.snapshot), false);
+        freeze_pause_ = std::max(freeze_pause_, report.freeze_pause);
+        if (report.snapshot) env_.write(std::move(*report.snapshot));
     }
     if (report.install_ended) { // Reports of earlier batches may come while it is on its way.
         bool const recovered = report.installed && snapshots_.newest() && snapshots_.newest()->at >= report.installed->at;
@@ -343,6 +337,18 @@ inline void engine::on_applied(apply_report&& report) {
     if (!report.problem.empty() && report_.problem.empty()) env_.log(log_level::error, report.problem);
     report.snapshot.reset();
     report_ = std::move(report);
+}
+
+inline void engine::on_written(paxos::snapshot&& head, written_state&& what) {
+    snapshotting_ = what.text && replica_ && !keeping_ && !stopped_;
+    if (!what.obstacle.empty() && what.obstacle != log_kept_by_)
+        env_.log(log_level::warning, "there is no snapshot, and the log is kept: \"" + what.obstacle +
+                                         "\" cannot be written as JSON");
+    log_kept_by_ = std::move(what.obstacle);
+    if (!snapshotting_) return;
+    head.governing = replica_->governing();
+    head.state = shared_bytes(std::move(*what.text));
+    keep_snapshot(std::move(head), false);
 }
 
 // ---- snapshots of others

@@ -18,6 +18,7 @@
 namespace openreplica::inline v0::runtime {
 
 struct apply_batch;
+struct frozen_snapshot;
 
 /// Everything outside the engine's strand.
 ///
@@ -43,6 +44,9 @@ public:
 
     /// Hands work to whoever runs user code; it runs in order. `engine::on_applied` reports back.
     virtual void apply(apply_batch&& work) = 0;
+
+    /// Writes a snapshot as text, away from the strand and from the thread that applies. `engine::on_written` reports back.
+    virtual void write(frozen_snapshot&& s) = 0;
 
     /// This node now belongs to a group, or (with an empty cluster and a fresh id) starts over as an empty node.
     virtual void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) = 0;

@@ -5,6 +5,7 @@
 #include <openreplica/dns/discovery.hpp>
 #include <openreplica/options.hpp>
 #include <openreplica/runtime/apply_thread.hpp>
+#include <openreplica/runtime/background.hpp>
 #include <openreplica/runtime/engine.hpp>
 #include <openreplica/runtime/gateway.hpp>
 #include <openreplica/runtime/random.hpp>
@@ -60,6 +61,7 @@ public:
     /// Waits for the apply thread to finish what it has, and lets go of the data directory. Call after `stop`.
     void join() {
         apply_.stop();
+        writer_.stop();
         if (disk_) disk_->close();
     }
 
@@ -96,6 +98,7 @@ private:
     void send(std::optional<node_id> to, paxos::founding_message const& what) override { transport_->send(to, what); }
     [[nodiscard]] call_outcome check(envelope const& command, paxos::configuration const& voters) const override;
     void apply(apply_batch&& work) override { apply_.post(std::move(work)); }
+    void write(frozen_snapshot&& s) override;
     void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) override;
     void log(log_level level, std::string const& line) override;
     [[nodiscard]] std::vector<std::string> silent_seeds() const override;
@@ -114,6 +117,7 @@ private:
     void called(bool caller_waits);
     void take_disk_reports();
     void tell_disk(paxos::disk_state state);
+    void take_written();
     void wake();
     void on_wake();
     void take_news();
@@ -143,6 +147,8 @@ private:
     std::atomic<std::uint64_t> durable_{0};   ///< as the disk reported
     std::mutex kept_mutex_;
     std::vector<std::pair<slot, bool>> kept_; ///< the disk's reports of snapshots
+    std::mutex written_mutex_;
+    std::vector<std::pair<paxos::snapshot, written_state>> written_; ///< snapshots that are text now
     paxos::disk_state disk_state_ = paxos::disk_state::ok; ///< as the log was told
     std::atomic<bool> stopped_{false};
     bool shut_down_ = false; ///< the strand's: it has no sockets and no timers any more
@@ -153,6 +159,7 @@ private:
     std::vector<node_id> connected_;
     bool ready_ = false;
 
+    background writer_; ///< of snapshots
     apply_thread apply_; // Last: it uses everything above.
 };
 
@@ -356,6 +363,7 @@ inline void service::take_news() {
                          r.ticket, r.deadline});
     if (!reads.empty()) engine_.add_reads(std::move(reads));
     if (disk_) take_disk_reports();
+    take_written();
     if (auto report = apply_.take_report()) {
         engine_.on_applied(std::move(*report));
         publish();
@@ -371,6 +379,26 @@ inline void service::take_disk_reports() {
     }
     for (auto const& [at, whole] : kept) engine_.on_kept(at, whole);
     if (auto const state = disk_->state(); state != disk_state_) tell_disk(state);
+}
+
+inline void service::write(frozen_snapshot&& s) {
+    writer_.post([this, s = std::move(s)]() mutable {
+        written_state text = s.state();
+        {
+            std::lock_guard const lock(written_mutex_);
+            written_.emplace_back(std::move(s.head), std::move(text));
+        }
+        wake();
+    });
+}
+
+inline void service::take_written() {
+    std::vector<std::pair<paxos::snapshot, written_state>> written;
+    {
+        std::lock_guard const lock(written_mutex_);
+        written.swap(written_);
+    }
+    for (auto& [head, what] : written) engine_.on_written(std::move(head), std::move(what));
 }
 
 inline void service::tell_disk(paxos::disk_state state) {

@@ -4,6 +4,7 @@
 #include <openreplica/types/envelope.hpp>
 #include <openreplica/types/ids.hpp>
 #include <openreplica/types/outcome.hpp>
+#include <openreplica/types/unique_function.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -22,10 +23,19 @@ struct applied_command {
     call_outcome outcome;
 };
 
+/// A state as text, or the name of the object that could not be written.
+struct written_state {
+    std::optional<std::string> text;
+    std::string obstacle; ///< empty: nothing stood in the way
+};
+
+/// A state as it was at one moment. Writing it needs neither the state machine nor the thread that applies; once.
+using frozen_state = unique_function<written_state()>;
+
 /// The deterministic state that every replica builds from the same chosen commands.
 ///
 /// @par Thread safety
-/// One thread applies (`apply`, `snapshot`, `restore`, `digest`, `next_deadline`); `check` and the objects' own
+/// One thread applies (`apply`, `freeze`, `restore`, `digest`, `next_deadline`); `check` and the objects' own
 /// read access are safe from any thread.
 class state_machine {
 public:
@@ -40,11 +50,9 @@ public:
     /// Why `apply` gave nothing, for the thread that applies; a zero code when it never did.
     [[nodiscard]] virtual call_outcome const& stop_reason() const = 0;
 
-    /// The whole state after the last applied slot, as JSON text; nothing when an object has no JSON form. Never throws.
-    [[nodiscard]] virtual std::optional<std::string> snapshot() const = 0;
-
-    /// What stood in the way of the last `snapshot` that gave nothing: an object's name. For the thread that applies.
-    [[nodiscard]] virtual std::string snapshot_obstacle() const = 0;
+    /// The whole state after the last applied slot, ready to be written as JSON text elsewhere: the thread that applies
+    /// only copies. An object without a JSON form, or one that JSON cannot hold, is an obstacle. Never throws.
+    [[nodiscard]] virtual frozen_state freeze() const = 0;
 
     /// Replaces the whole state. False, and nothing changed, when `text` is no snapshot of this version's types.
     [[nodiscard]] virtual bool restore(std::string_view text) = 0;

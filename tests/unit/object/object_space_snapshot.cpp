@@ -116,15 +116,90 @@ TEST_CASE("what stands in the way of a snapshot is named, whatever its to_json t
     d.registry.add<fragile>();
     d.create("t");
     d.create("f", "fragile");
-    CHECK(d.space.snapshot().has_value());
-    CHECK(d.space.snapshot_obstacle() == "");
+    auto const obstacle = [&d] {
+        auto const w = d.space.freeze()();
+        CHECK(w.text.has_value() == w.obstacle.empty());
+        return w.obstacle;
+    };
+    CHECK(obstacle() == "");
     d.call("f", R"(["spoil"])");
-    CHECK_FALSE(d.space.snapshot().has_value());
-    CHECK(d.space.snapshot_obstacle() == "f");
+    CHECK(obstacle() == "f");
     d.call("f", R"(["mend"])");
-    CHECK(d.space.snapshot().has_value());
-    CHECK(d.space.snapshot_obstacle() == "");
+    CHECK(obstacle() == "");
     d.create("without", "formless");
-    CHECK_FALSE(d.space.snapshot().has_value());
-    CHECK(d.space.snapshot_obstacle() == "without");
+    CHECK(obstacle() == "without");
+}
+
+TEST_CASE("a frozen state is written as it was, whatever was applied since") {
+    driver d;
+    d.create("t");
+    auto frozen = d.space.freeze();
+    auto const before = d.space.snapshot();
+    d.create("u");
+    CHECK(frozen().text == before);
+    CHECK(d.space.snapshot() != before);
+}
+
+namespace object_space_snapshot_test {
+
+/// A state that is shared until it changes: a snapshot of it copies a pointer.
+class shared_text {
+    std::shared_ptr<std::string const> text = std::make_shared<std::string const>();
+    inline static int copies = 0;
+
+public:
+    shared_text() = default;
+    shared_text(shared_text const& o) : text(std::make_shared<std::string const>(*o.text)) { ++copies; }
+    shared_text& operator=(shared_text const&) = default;
+    shared_text(shared_text&&) = default;
+    shared_text& operator=(shared_text&&) = default;
+
+    void set(std::string const& s) { text = std::make_shared<std::string const>(s); }
+    std::shared_ptr<shared_text const> snapshot() const {
+        auto kept = std::make_shared<shared_text>();
+        kept->text = text;
+        return kept;
+    }
+    static int copies_made() { return copies; }
+    OPENREPLICA_METHODS(shared_text, set)
+    friend void to_json(nlohmann::json& j, shared_text const& s) { j = *s.text; }
+    friend void from_json(nlohmann::json const& j, shared_text& s) { s.set(j.get<std::string>()); }
+};
+
+/// It cannot be copied: its state is written while nothing is applied.
+struct solid {
+    int n = 0;
+    solid() = default;
+    solid(solid&&) = default;
+    solid& operator=(solid&&) = default;
+    void add(int k) { n += k; }
+    OPENREPLICA_METHODS(solid, add)
+    NLOHMANN_DEFINE_TYPE_INTRUSIVE(solid, n)
+};
+
+} // namespace object_space_snapshot_test
+
+TEST_CASE("a type with a cheap snapshot() is not copied, and one that cannot be copied is written at once") {
+    using namespace object_space_snapshot_test;
+    driver d;
+    d.registry.add<shared_text>();
+    d.registry.add<solid>();
+    d.create("s", "shared_text");
+    d.create("n", "solid");
+    d.call("s", R"(["set","before"])");
+    d.call("n", R"(["add",7])");
+    auto frozen = d.space.freeze();
+    d.call("s", R"(["set","after"])");
+    d.call("n", R"(["add",1])");
+    auto const text = frozen().text;
+    REQUIRE(text.has_value());
+    CHECK(text->find("before") != std::string::npos);
+    CHECK(text->find("after") == std::string::npos);
+    CHECK(text->find("\"n\":7") != std::string::npos);
+    CHECK(shared_text::copies_made() == 0);
+    driver other;
+    other.registry.add<shared_text>();
+    other.registry.add<solid>();
+    REQUIRE(other.space.restore(*text));
+    CHECK(other.space.snapshot() == text);
 }

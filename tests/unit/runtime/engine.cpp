@@ -116,6 +116,7 @@ struct lone_node : runtime::environment {
         to_apply.push_back(std::move(work));
         if (!user_code_is_slow) run_one();
     }
+    void write(runtime::frozen_snapshot&& s) override { engine.on_written(std::move(s.head), s.state()); }
     void run_one() {
         auto work = std::move(to_apply.front());
         to_apply.pop_front();
