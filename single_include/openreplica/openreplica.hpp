@@ -2907,7 +2907,14 @@ enum class mutant : std::uint8_t {
     ignore_deadline,           ///< a command is executed although its deadline had passed when the log ordered it
     forward_taken_twice,       ///< the second copy of a forward is decided anew
     retry_under_new_session,   ///< a call that was sent is sent again under another session
-    failure_means_not_executed ///< a call whose outcome is unknown is reported as not executed
+    failure_means_not_executed, ///< a call whose outcome is unknown is reported as not executed
+    wal_reports_before_sync,   ///< a group counts as durable when it is written, not when it is synced
+    wal_trusts_failed_sync,    ///< a sync that failed is believed
+    wal_names_without_sync,    ///< a new segment is used before its name is durable
+    wal_truncates_damage,      ///< recovery cuts the log off at any bad record, acknowledged or not
+    wal_keeps_torn_tail,       ///< recovery leaves a torn tail where it is
+    damaged_node_keeps_id,     ///< a node that lost what it acknowledged comes back under its id
+    unkept_snapshot_counts     ///< a snapshot counts although it could not be written
 };
 
 #if defined(OPENREPLICA_MUTATION_TESTING)
@@ -10413,7 +10420,7 @@ inline void engine::on_kept(slot at, bool whole) {
     instant const now = env_.now();
     auto const [s, fetched] = *std::exchange(keeping_, std::nullopt);
     (fetched ? installing_ : snapshotting_) = false;
-    if (!whole || !replica_) return; // The storage says why; the next interval tries again.
+    if ((!whole && !OPENREPLICA_MUTANT(unkept_snapshot_counts)) || !replica_) return; // The storage says why; the next interval tries again.
     snapshots_.keep(s, now);
     if (!fetched) return trim_log(s.at, now);
     if (replica_->install(s.at, s.behind, s.stamp, now))
@@ -13095,6 +13102,16 @@ private:
         return n;
     }
 
+    /// A sync that fails once is never believed again, whatever it says of the disk's room.
+    [[nodiscard]] std::error_code sync(file& f) {
+        if (OPENREPLICA_MUTANT(wal_reports_before_sync)) return {};
+        std::error_code const failure = f.sync();
+        return !failure || OPENREPLICA_MUTANT(wal_trusts_failed_sync) ? std::error_code{} : poison(failure);
+    }
+    [[nodiscard]] std::error_code poison(std::error_code why) {
+        return poison_ = is_full(why) ? std::make_error_code(std::errc::io_error) : why;
+    }
+
     [[nodiscard]] std::error_code commit_here() {
         wal_tail next = tail_;
         std::vector<std::string_view> const parts = encode_group(next, false);
@@ -13102,7 +13119,7 @@ private:
             spoiled_ = std::max(spoiled_, next.offset);
             return failure;
         }
-        if (auto failure = current_->sync()) return poison_ = failure;
+        if (auto failure = sync(*current_)) return failure;
         spoiled_ = 0; // A group only grows: it covers what an earlier attempt left.
         take(std::move(next));
         return {};
@@ -13113,7 +13130,7 @@ private:
         if (spoiled_ == 0) return {};
         std::string const zeros(static_cast<std::size_t>(spoiled_ - tail_.offset), '\0');
         if (auto failure = current_->write(tail_.offset, {zeros})) return failure;
-        if (auto failure = current_->sync()) return poison_ = failure;
+        if (auto failure = sync(*current_)) return failure;
         spoiled_ = 0;
         return {};
     }
@@ -13140,10 +13157,10 @@ private:
             (void)dir_.remove(name);
             return failure;
         }
-        failure = fresh->sync();
+        failure = sync(*fresh);
         if (!failure) failure = dir_.rename(name, segment_name(next.segments.back().number));
-        if (!failure) failure = dir_.sync();
-        if (failure) return poison_ = failure;
+        if (!failure && !OPENREPLICA_MUTANT(wal_names_without_sync)) failure = dir_.sync();
+        if (failure) return poison(failure);
         has_spare_ = has_spare_ && !spare_fits;
         current_ = std::move(fresh);
         capacity_ = needed;
@@ -13615,6 +13632,7 @@ private:
     /// Why this node must not vote under its id any more; empty when it may.
     [[nodiscard]] std::string damage_sentence() const {
         wal_scan const& log = found_.log;
+        if (OPENREPLICA_MUTANT(wal_truncates_damage)) return {};
         if (log.damage && log.damage->row->then == verdict::damaged) return log.damage->text();
         if (log.tail.segments.empty()) return "the log is gone (T11)";
         if (!found_.last_meta) return "both meta files are damaged, so that nobody knows how far the log reached (T12)";
@@ -13638,7 +13656,7 @@ private:
                                 "; acknowledged data may be missing, so this node does not vote under its old id again. "
                                 "Its files are kept as *" + std::string(evidence_suffix) +
                                 ", and it joins its group as a new node");
-        return start_over(identity{fresh_id_(), false, true});
+        return start_over(identity{OPENREPLICA_MUTANT(damaged_node_keeps_id) ? found_.owner->node : fresh_id_(), false, true});
     }
 
     // ---- making a directory
@@ -13749,7 +13767,7 @@ private:
         check(dir_, read_all(dir_, name, content), "reading " + name);
         if (found_.log.damage && !found_.log.last_bytes.empty())
             check(dir_, write_all(dir_, name + std::string(evidence_suffix), {found_.log.last_bytes}), "keeping a torn tail");
-        content.resize(static_cast<std::size_t>(out_.tail.offset));
+        if (!OPENREPLICA_MUTANT(wal_keeps_torn_tail)) content.resize(static_cast<std::size_t>(out_.tail.offset));
         check(dir_, write_all(dir_, name, {content}), "writing " + name);
         check(dir_, read_all(dir_, name, back), "reading " + name);
         if (back != content) detail::fail(dir_, name + " does not read back as it was written; replace the disk");

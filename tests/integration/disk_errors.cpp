@@ -105,7 +105,7 @@ void check_failed_sync(bool leads) {
     members.start(victim);
     CHECK(members.hear(victim, "id " + id));
     CHECK(members.hear(victim, "role voter"));
-    CHECK(members.hear(victim, "disk good"));
+    CHECK(members.hear(victim, "disk ok"));
     CHECK(members.hear(victim, "call done ", 10));
     // It counts again: with one of the others gone it is the second half of a majority.
     members.end(others(victim)[0]);
@@ -225,7 +225,7 @@ TEST_CASE("a full disk: a node alone refuses updates, reads go on, and it resume
     members.forget();
     CHECK(members.hear(0, "read ", 20));
     disk.make_room();
-    CHECK(members.hear(0, "disk good"));
+    CHECK(members.hear(0, "disk ok"));
     CHECK(members.hear(0, "call done ", 30));
     check_exactly_once(members.read_back(), members.acknowledged);
 }
@@ -245,7 +245,7 @@ TEST_CASE("a full disk at a follower: the others go on, and it follows again whe
     CHECK(members.hear(victim, "call ", 3)); // With a result, or with the reason.
     CHECK(members.hear(victim, "read ", 5));
     disks[victim].make_room();
-    CHECK(members.hear(victim, "disk good"));
+    CHECK(members.hear(victim, "disk ok"));
     members.end(others(victim)[0]);
     members.forget();
     CHECK(members.hear(victim, "call done ", 20)); // It is the second half of a majority.

@@ -260,7 +260,10 @@ private:
     }
 
     void keep_now(paxos::snapshot const& s) {
-        bool const whole = !log_->write(s);
+        // A snapshot needs more room than a record: it may find none where the log still does.
+        bool const no_room = !world_.healed && world_.config.has(fault::disk_full) && world_.rng.chance(400);
+        if (no_room) world_.fire(fault::disk_full);
+        bool const whole = !no_room && !log_->write(s);
         if (whole) {
             twin_.take(s);
             (void)log_->carry_out(log_->plan_removal(log_->log_reach()));

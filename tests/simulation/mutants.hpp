@@ -44,14 +44,21 @@ constexpr std::array mutants{
     MUTANT(lowest_ballot_wins, "S1 ", 4),
     MUTANT(read_without_quorum, "S13 ", 1),
     MUTANT(old_heartbeat_confirms, "S13 ", 50),
-    MUTANT(read_before_no_op, "S13 ", 4),
+    MUTANT(read_before_no_op, "S13 ", 71),
     MUTANT(apply_out_of_order, "S7 ", 1),
     MUTANT(forget_session_result, "S8 S11 ", 1),
     MUTANT(sessions_lost_in_restore, "S8 S11 ", 2),
     MUTANT(ignore_deadline, "S12 ", 2),
     MUTANT(forward_taken_twice, "S12 ", 16),
-    MUTANT(retry_under_new_session, "S6 S11 ", 336),
-    MUTANT(failure_means_not_executed, "S12 ", 1)};
+    MUTANT(retry_under_new_session, "S6 S11 ", 479),
+    MUTANT(failure_means_not_executed, "S12 ", 1),
+    MUTANT(wal_reports_before_sync, "S16 ", 2),
+    MUTANT(wal_trusts_failed_sync, "S16 ", 7),
+    MUTANT(wal_names_without_sync, "S16 ", 2),
+    MUTANT(wal_truncates_damage, "S9 S16 ", 33),
+    MUTANT(wal_keeps_torn_tail, "S16 ", 453),
+    MUTANT(damaged_node_keeps_id, "S16 ", 33),
+    MUTANT(unkept_snapshot_counts, "S4 S9 S16 ", 1)};
 #undef MUTANT
 
 } // namespace simulation

@@ -212,7 +212,7 @@ inline void engine::on_kept(slot at, bool whole) {
     instant const now = env_.now();
     auto const [s, fetched] = *std::exchange(keeping_, std::nullopt);
     (fetched ? installing_ : snapshotting_) = false;
-    if (!whole || !replica_) return; // The storage says why; the next interval tries again.
+    if ((!whole && !OPENREPLICA_MUTANT(unkept_snapshot_counts)) || !replica_) return; // The storage says why; the next interval tries again.
     snapshots_.keep(s, now);
     if (!fetched) return trim_log(s.at, now);
     if (replica_->install(s.at, s.behind, s.stamp, now))

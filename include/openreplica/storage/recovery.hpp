@@ -11,6 +11,7 @@
 #include <openreplica/storage/snapshot_file.hpp>
 #include <openreplica/storage/wal_reader.hpp>
 #include <openreplica/storage/wal_writer.hpp>
+#include <openreplica/types/mutation.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -195,6 +196,7 @@ private:
     /// Why this node must not vote under its id any more; empty when it may.
     [[nodiscard]] std::string damage_sentence() const {
         wal_scan const& log = found_.log;
+        if (OPENREPLICA_MUTANT(wal_truncates_damage)) return {};
         if (log.damage && log.damage->row->then == verdict::damaged) return log.damage->text();
         if (log.tail.segments.empty()) return "the log is gone (T11)";
         if (!found_.last_meta) return "both meta files are damaged, so that nobody knows how far the log reached (T12)";
@@ -218,7 +220,7 @@ private:
                                 "; acknowledged data may be missing, so this node does not vote under its old id again. "
                                 "Its files are kept as *" + std::string(evidence_suffix) +
                                 ", and it joins its group as a new node");
-        return start_over(identity{fresh_id_(), false, true});
+        return start_over(identity{OPENREPLICA_MUTANT(damaged_node_keeps_id) ? found_.owner->node : fresh_id_(), false, true});
     }
 
     // ---- making a directory
@@ -329,7 +331,7 @@ private:
         check(dir_, read_all(dir_, name, content), "reading " + name);
         if (found_.log.damage && !found_.log.last_bytes.empty())
             check(dir_, write_all(dir_, name + std::string(evidence_suffix), {found_.log.last_bytes}), "keeping a torn tail");
-        content.resize(static_cast<std::size_t>(out_.tail.offset));
+        if (!OPENREPLICA_MUTANT(wal_keeps_torn_tail)) content.resize(static_cast<std::size_t>(out_.tail.offset));
         check(dir_, write_all(dir_, name, {content}), "writing " + name);
         check(dir_, read_all(dir_, name, back), "reading " + name);
         if (back != content) detail::fail(dir_, name + " does not read back as it was written; replace the disk");

@@ -4,6 +4,7 @@
 #include <openreplica/storage/files.hpp>
 #include <openreplica/storage/record_codec.hpp>
 #include <openreplica/storage/segment.hpp>
+#include <openreplica/types/mutation.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -146,6 +147,16 @@ private:
         return n;
     }
 
+    /// A sync that fails once is never believed again, whatever it says of the disk's room.
+    [[nodiscard]] std::error_code sync(file& f) {
+        if (OPENREPLICA_MUTANT(wal_reports_before_sync)) return {};
+        std::error_code const failure = f.sync();
+        return !failure || OPENREPLICA_MUTANT(wal_trusts_failed_sync) ? std::error_code{} : poison(failure);
+    }
+    [[nodiscard]] std::error_code poison(std::error_code why) {
+        return poison_ = is_full(why) ? std::make_error_code(std::errc::io_error) : why;
+    }
+
     [[nodiscard]] std::error_code commit_here() {
         wal_tail next = tail_;
         std::vector<std::string_view> const parts = encode_group(next, false);
@@ -153,7 +164,7 @@ private:
             spoiled_ = std::max(spoiled_, next.offset);
             return failure;
         }
-        if (auto failure = current_->sync()) return poison_ = failure;
+        if (auto failure = sync(*current_)) return failure;
         spoiled_ = 0; // A group only grows: it covers what an earlier attempt left.
         take(std::move(next));
         return {};
@@ -164,7 +175,7 @@ private:
         if (spoiled_ == 0) return {};
         std::string const zeros(static_cast<std::size_t>(spoiled_ - tail_.offset), '\0');
         if (auto failure = current_->write(tail_.offset, {zeros})) return failure;
-        if (auto failure = current_->sync()) return poison_ = failure;
+        if (auto failure = sync(*current_)) return failure;
         spoiled_ = 0;
         return {};
     }
@@ -191,10 +202,10 @@ private:
             (void)dir_.remove(name);
             return failure;
         }
-        failure = fresh->sync();
+        failure = sync(*fresh);
         if (!failure) failure = dir_.rename(name, segment_name(next.segments.back().number));
-        if (!failure) failure = dir_.sync();
-        if (failure) return poison_ = failure;
+        if (!failure && !OPENREPLICA_MUTANT(wal_names_without_sync)) failure = dir_.sync();
+        if (failure) return poison(failure);
         has_spare_ = has_spare_ && !spare_fits;
         current_ = std::move(fresh);
         capacity_ = needed;

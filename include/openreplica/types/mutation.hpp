@@ -34,7 +34,14 @@ enum class mutant : std::uint8_t {
     ignore_deadline,           ///< a command is executed although its deadline had passed when the log ordered it
     forward_taken_twice,       ///< the second copy of a forward is decided anew
     retry_under_new_session,   ///< a call that was sent is sent again under another session
-    failure_means_not_executed ///< a call whose outcome is unknown is reported as not executed
+    failure_means_not_executed, ///< a call whose outcome is unknown is reported as not executed
+    wal_reports_before_sync,   ///< a group counts as durable when it is written, not when it is synced
+    wal_trusts_failed_sync,    ///< a sync that failed is believed
+    wal_names_without_sync,    ///< a new segment is used before its name is durable
+    wal_truncates_damage,      ///< recovery cuts the log off at any bad record, acknowledged or not
+    wal_keeps_torn_tail,       ///< recovery leaves a torn tail where it is
+    damaged_node_keeps_id,     ///< a node that lost what it acknowledged comes back under its id
+    unkept_snapshot_counts     ///< a snapshot counts although it could not be written
 };
 
 #if defined(OPENREPLICA_MUTATION_TESTING)
