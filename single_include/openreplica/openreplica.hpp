@@ -7094,7 +7094,7 @@ struct apply_report {
     std::optional<frozen_snapshot> snapshot;
     duration freeze_pause{};            ///< how long nothing was applied because of it
     bool install_ended = false;               ///< the batch that brought a snapshot has had its turn
-    std::optional<paxos::snapshot> installed; ///< that snapshot, if it was taken
+    std::optional<paxos::snapshot> installed; ///< that snapshot, if the state holds it now
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
 };
 
@@ -7171,12 +7171,14 @@ private:
 
     void install(paxos::snapshot s, apply_report& report) {
         report.install_ended = true;
-        if (s.at <= applied_) return;
-        if (!restore(s)) return;
-        applied_ = s.at;
-        stamp_ = s.stamp;
-        behind_ = s.behind;
-        problem_.clear();
+        // Perhaps it was taken before, and could not be kept: then it is offered again.
+        if (s.at > applied_) {
+            if (!restore(s)) return;
+            applied_ = s.at;
+            stamp_ = s.stamp;
+            behind_ = s.behind;
+            problem_.clear();
+        }
         report.installed = std::move(s);
     }
 
@@ -9969,6 +9971,7 @@ private:
     duration freeze_pause_{};                ///< the longest that nothing was applied because of one
     std::optional<paxos::snapshot> install_; ///< to be handed to the applier
     bool installing_ = false;                ///< the applier or the storage is at work on one that was fetched
+    bool install_is_recovered_ = false;      ///< it comes from the storage, which has it already
     struct kept_snapshot {
         paxos::snapshot what;
         bool fetched;
@@ -9998,6 +10001,7 @@ inline void engine::start(paxos::durable_state&& recovered) {
     if (met_self_) founding_->met_self(env_.now());
     if (recovered.base.at > slot{}) {
         install_ = recovered.base;
+        install_is_recovered_ = true;
         snapshots_.keep(recovered.base, env_.now()); // Peers that need it may ask at once.
     }
     if (recovered.group_chosen) join(recovered.group.cluster, recovered.group.members, recovered);
@@ -10422,9 +10426,9 @@ inline void engine::on_kept(slot at, bool whole) {
     (fetched ? installing_ : snapshotting_) = false;
     if ((!whole && !OPENREPLICA_MUTANT(unkept_snapshot_counts)) || !replica_) return; // The storage says why; the next interval tries again.
     snapshots_.keep(s, now);
-    if (!fetched) return trim_log(s.at, now);
     if (replica_->install(s.at, s.behind, s.stamp, now))
         calls_.resend(now); // It may hold outcomes whose entries never came by; a retry brings them.
+    if (!fetched) trim_log(s.at, now);
 }
 
 /// Forgets what the snapshot at `at` holds, except what peers that lag a little need, and what those that fetch an older
@@ -10536,7 +10540,7 @@ inline void engine::on_applied(apply_report&& report) {
         if (report.snapshot) env_.write(std::move(*report.snapshot));
     }
     if (report.install_ended) { // Reports of earlier batches may come while it is on its way.
-        bool const recovered = report.installed && snapshots_.newest() && snapshots_.newest()->at >= report.installed->at;
+        bool const recovered = std::exchange(install_is_recovered_, false);
         if (report.installed && replica_ && !recovered)
             keep_snapshot(std::move(*report.installed), true); // Takes the place of an older one that is being kept.
         else

@@ -168,6 +168,8 @@ public:
         damaged_ = true;
         world_.trace("damage in " + name);
     }
+    /// Something decayed since the last start.
+    [[nodiscard]] bool is_damaged() const { return damaged_; }
     /// The next sync fails, for good.
     void fail_sync() {
         files_->fault = [](storage_test::operation const& o) {

@@ -91,12 +91,16 @@ public:
                     [&, s = s] { return "another entry is in " + at_slot(s) + " than was durable"; });
         }
         take(found.base);
-        if (found.promised > state_.promised) take(paxos::promise_record{found.promised});
+        std::vector<paxos::entry> more;
         for (paxos::entry const& e : found.entries)
-            if (auto const* const held = find(e.at); held == nullptr || *held != e) {
-                paxos::accept_record r{e};
-                take(r);
-            }
+            if (auto const* const held = find(e.at); held == nullptr || *held != e) more.push_back(e);
+        // They were accepted in the order of their ballots, and before the latest promise.
+        std::stable_sort(more.begin(), more.end(), [](auto const& a, auto const& b) { return a.accepted < b.accepted; });
+        for (paxos::entry& e : more) {
+            paxos::accept_record r{std::move(e)};
+            take(r);
+        }
+        if (found.promised > state_.promised) take(paxos::promise_record{found.promised});
         state_.group = found.group;
         state_.group_chosen = found.group_chosen;
         state_.abandoned = found.abandoned;

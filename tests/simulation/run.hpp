@@ -118,6 +118,9 @@ private:
         world_.trace("the core is healed");
         world_.mend_links();
         world_.unclog_links();
+        // Damage that nobody has met yet may cost a vote: it shows at the start.
+        for (auto& n : group_.nodes)
+            if (!n->alive() && n->storage().is_damaged()) n->start();
         votes* const living = oracle_.living_group();
         std::vector<std::size_t> voters, others;
         for (std::size_t i = 0; i < group_.nodes.size(); ++i) {

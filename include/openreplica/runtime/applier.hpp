@@ -49,7 +49,7 @@ struct apply_report {
     std::optional<frozen_snapshot> snapshot;
     duration freeze_pause{};            ///< how long nothing was applied because of it
     bool install_ended = false;               ///< the batch that brought a snapshot has had its turn
-    std::optional<paxos::snapshot> installed; ///< that snapshot, if it was taken
+    std::optional<paxos::snapshot> installed; ///< that snapshot, if the state holds it now
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
 };
 
@@ -126,12 +126,14 @@ private:
 
     void install(paxos::snapshot s, apply_report& report) {
         report.install_ended = true;
-        if (s.at <= applied_) return;
-        if (!restore(s)) return;
-        applied_ = s.at;
-        stamp_ = s.stamp;
-        behind_ = s.behind;
-        problem_.clear();
+        // Perhaps it was taken before, and could not be kept: then it is offered again.
+        if (s.at > applied_) {
+            if (!restore(s)) return;
+            applied_ = s.at;
+            stamp_ = s.stamp;
+            behind_ = s.behind;
+            problem_.clear();
+        }
         report.installed = std::move(s);
     }
 

@@ -200,6 +200,7 @@ private:
     duration freeze_pause_{};                ///< the longest that nothing was applied because of one
     std::optional<paxos::snapshot> install_; ///< to be handed to the applier
     bool installing_ = false;                ///< the applier or the storage is at work on one that was fetched
+    bool install_is_recovered_ = false;      ///< it comes from the storage, which has it already
     struct kept_snapshot {
         paxos::snapshot what;
         bool fetched;

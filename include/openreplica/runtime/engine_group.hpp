@@ -18,6 +18,7 @@ inline void engine::start(paxos::durable_state&& recovered) {
     if (met_self_) founding_->met_self(env_.now());
     if (recovered.base.at > slot{}) {
         install_ = recovered.base;
+        install_is_recovered_ = true;
         snapshots_.keep(recovered.base, env_.now()); // Peers that need it may ask at once.
     }
     if (recovered.group_chosen) join(recovered.group.cluster, recovered.group.members, recovered);

@@ -214,9 +214,9 @@ inline void engine::on_kept(slot at, bool whole) {
     (fetched ? installing_ : snapshotting_) = false;
     if ((!whole && !OPENREPLICA_MUTANT(unkept_snapshot_counts)) || !replica_) return; // The storage says why; the next interval tries again.
     snapshots_.keep(s, now);
-    if (!fetched) return trim_log(s.at, now);
     if (replica_->install(s.at, s.behind, s.stamp, now))
         calls_.resend(now); // It may hold outcomes whose entries never came by; a retry brings them.
+    if (!fetched) trim_log(s.at, now);
 }
 
 /// Forgets what the snapshot at `at` holds, except what peers that lag a little need, and what those that fetch an older
@@ -328,7 +328,7 @@ inline void engine::on_applied(apply_report&& report) {
         if (report.snapshot) env_.write(std::move(*report.snapshot));
     }
     if (report.install_ended) { // Reports of earlier batches may come while it is on its way.
-        bool const recovered = report.installed && snapshots_.newest() && snapshots_.newest()->at >= report.installed->at;
+        bool const recovered = std::exchange(install_is_recovered_, false);
         if (report.installed && replica_ && !recovered)
             keep_snapshot(std::move(*report.installed), true); // Takes the place of an older one that is being kept.
         else

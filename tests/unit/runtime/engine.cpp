@@ -297,6 +297,33 @@ TEST_CASE("a snapshot is taken over by the core although the report of earlier w
     CHECK(l.engine.core()->entries().chosen() == slot{100});
 }
 
+TEST_CASE("a snapshot that was taken up and could not be kept is kept when it is offered again") {
+    using namespace engine_test;
+    lone_node donor(false);
+    std::string const state = *donor.space.snapshot();
+    lone_node l(true, voter_of_three());
+    l.engine.on_peer_up(l.peer);
+    ballot const b{1, 0, l.peer};
+    auto const offer = [&] {
+        l.receive(paxos::heartbeat{1, b, slot{100}});
+        l.receive(paxos::learned{b, slot{1}, {}, slot{100}, slot{101}});
+        auto const s = snapshot_at(slot{100}, state);
+        l.receive(paxos::snapshot_chunk{s.at, s.behind, s.stamp, s.governing, 0, state.size(), crc32c(state), s.state});
+    };
+    offer();
+    REQUIRE(l.disk.keeping == slot{100});
+    l.disk.keeping.reset();
+    l.engine.on_kept(slot{100}, false); // No room.
+    l.engine.flush();
+    CHECK(l.engine.applied() == slot{100});
+    CHECK(l.engine.core()->entries().chosen() == slot{});
+    l.pass(2s);
+    offer();
+    REQUIRE(l.disk.keeping == slot{100});
+    l.disk_catches_up();
+    CHECK(l.engine.core()->entries().chosen() == slot{100});
+}
+
 TEST_CASE("a full disk refuses updates, its own and forwarded ones, and takes them again when there is room") {
     using namespace engine_test;
     lone_node l(true);
