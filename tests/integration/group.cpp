@@ -10,8 +10,11 @@
 #include <asio/read.hpp>
 #include <asio/write.hpp>
 
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -37,6 +40,43 @@ public:
     }
     OPENREPLICA_METHODS(tally, add, size, most)
     NLOHMANN_DEFINE_TYPE_INTRUSIVE(tally, calls)
+};
+
+/// Its class must stay as it is: the methods are listed beside it.
+class thermometer {
+    int degrees = 0;
+
+public:
+    int warm(int by) { return degrees += by; }
+    int read() const { return degrees; }
+    friend void to_json(nlohmann::json& j, thermometer const& t) { j = t.degrees; }
+    friend void from_json(nlohmann::json const& j, thermometer& t) { j.get_to(t.degrees); }
+};
+OPENREPLICA_METHODS_NON_INTRUSIVE(thermometer, warm, read)
+
+/// What the process writes to its standard error meanwhile.
+class captured_errors {
+    std::FILE* file_ = std::tmpfile();
+    int saved_ = dup(2);
+
+public:
+    captured_errors() {
+        std::fflush(stderr);
+        dup2(fileno(file_), 2);
+    }
+    captured_errors(captured_errors const&) = delete;
+    captured_errors& operator=(captured_errors const&) = delete;
+    ~captured_errors() {
+        dup2(saved_, 2);
+        close(saved_);
+        std::fclose(file_);
+    }
+    [[nodiscard]] std::string text() const {
+        std::string out(4096, '\0');
+        auto const n = pread(fileno(file_), out.data(), out.size(), 0);
+        out.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
+        return out;
+    }
 };
 
 std::uint16_t free_port() {
@@ -252,6 +292,44 @@ TEST_CASE("garbage on the port closes that connection and nothing else") {
         CHECK(over);
     }
     CHECK(shared->add("x") == 1);
+}
+
+TEST_CASE("a program of another protocol version is refused with a reason") {
+    group g(1);
+    REQUIRE(g.ready());
+    openreplica::net::hello stranger;
+    stranger.oldest = stranger.newest = 99;
+    stranger.group = "test";
+    stranger.self = {openreplica::node_id{1, 2}, {"127.0.0.1", 1}};
+    asio::io_context io;
+    asio::ip::tcp::socket s(io);
+    s.connect({asio::ip::address_v4::loopback(), openreplica::parse_endpoint(g.addresses[0])->port});
+    asio::write(s, asio::buffer(openreplica::net::encode(stranger)));
+    std::string answer;
+    asio::error_code over;
+    asio::read(s, asio::dynamic_buffer(answer), over);
+    CHECK(over == asio::error::eof);
+    CHECK(answer.find("no common protocol version") != std::string::npos);
+}
+
+TEST_CASE("a class that stays as it is gets its methods from beside it") {
+    group g(3);
+    REQUIRE(g.ready());
+    openreplica::replicated<thermometer> here{*g.nodes[0], "room"}, there{*g.nodes[2], "room"};
+    CHECK(here->warm(20) == 20);
+    CHECK(there->read() == 20);
+}
+
+TEST_CASE("without a logger warnings go to the standard error, and nothing else does") {
+    captured_errors const errors;
+    auto o = member("quiet", "127.0.0.1:0", {"srv:nowhere.example"}, 0);
+    o.dns_server = "127.0.0.1:" + std::to_string(free_port());
+    o.logger = nullptr;
+    openreplica::node lonely{std::move(o)};
+    CHECK(eventually([&] { return errors.text().find("openreplica: srv:nowhere.example") != std::string::npos; }));
+    openreplica::node alone{{.group = "quiet"}};
+    REQUIRE(alone.wait_ready(20s));
+    CHECK(errors.text().find("leads") == std::string::npos);
 }
 
 TEST_CASE("a command above the limit is refused before it is sent") {

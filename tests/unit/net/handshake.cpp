@@ -175,7 +175,7 @@ TEST_CASE("a reason for a refusal that this version does not know is refused") {
     }
 }
 
-TEST_CASE("nodes may talk when the group's name is the same") {
+TEST_CASE("rule 16: nodes may talk when the group's name is the same") {
     check_all({
         {"the same", [](side, side) {}, refusal::none, {}},
         {"another", [](side, side t) { t.group = "shop"; }, refusal::wrong_group, {"\"bank\"", "\"shop\"", "seeds"}},
@@ -185,7 +185,7 @@ TEST_CASE("nodes may talk when the group's name is the same") {
     });
 }
 
-TEST_CASE("nodes may talk when they have a protocol version in common") {
+TEST_CASE("rule 16: nodes may talk when they have a protocol version in common") {
     auto const ranges = [](std::uint16_t a, std::uint16_t b, std::uint16_t c, std::uint16_t d) {
         return [=](side mine, side theirs) {
             mine.oldest = a;
@@ -206,7 +206,7 @@ TEST_CASE("nodes may talk when they have a protocol version in common") {
     });
 }
 
-TEST_CASE("nodes may talk when neither belongs to a cluster that the other does not belong to") {
+TEST_CASE("rule 16: nodes may talk when neither belongs to a cluster that the other does not belong to") {
     auto const clusters = [](cluster_id a, cluster_id b) {
         return [=](side mine, side theirs) {
             mine.cluster = a;
@@ -251,7 +251,7 @@ TEST_CASE("a node that met itself hears so, unless something else keeps them apa
     });
 }
 
-TEST_CASE("nodes may talk when the types that both know are the same") {
+TEST_CASE("rule 16: nodes may talk when the types that both know are the same") {
     auto const theirs = [](std::vector<net::hello::type_print> catalogue) {
         return [=](side, side t) { t.catalogue = catalogue; };
     };
