@@ -131,7 +131,7 @@ export OPENREPLICA_REQUIRE_DNS_SERVERS=1
 # configuration NAME COMPILER CMAKE-ARGUMENT…: configures build/NAME.
 configure() {
     # shellcheck disable=SC2016
-    step "$1: configure" 120 cmake -S . -B "build/$1" -G Ninja -DCMAKE_CXX_COMPILER="$2" "${launcher[@]}" "${@:3}"
+    step "$1: configure" 120 cmake -S . -B "build/$1" -G Ninja -DCMAKE_CXX_COMPILER="$2" -DOPENREPLICA_UNITY=ON "${launcher[@]}" "${@:3}"
 }
 build() { # NAME TIMEOUT_S TARGET…
     step "$1: build" "$2" cmake --build "build/$1" -j "$jobs" --target "${@:3}"

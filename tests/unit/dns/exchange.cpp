@@ -9,6 +9,7 @@
 using namespace dns_test;
 using namespace std::chrono_literals;
 
+namespace exchange_test {
 namespace {
 
 /// One server, one query, one result.
@@ -417,3 +418,5 @@ TEST_CASE("a cancelled exchange calls nobody, and one whose io_context dies is f
     CHECK(alive.expired());
     CHECK(token.use_count() == 1);
 }
+
+} // namespace exchange_test

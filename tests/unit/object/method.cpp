@@ -12,6 +12,7 @@
 
 using namespace openreplica;
 
+namespace method_test {
 namespace {
 
 struct forms {
@@ -79,3 +80,5 @@ TEST_CASE("entries are found by pointer and by name") {
     static_assert(object::index_of_name<"upd", table> == table::size);
     static_assert(object::entry_at_t<3, table>::name == "free");
 }
+
+} // namespace method_test
