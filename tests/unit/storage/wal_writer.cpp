@@ -150,11 +150,12 @@ TEST_CASE("after one failed sync the writer never works again, whatever the erro
     for (std::error_code const error : {io_error(), disk_full(), std::error_code(EDQUOT, std::system_category())}) {
         sample_node node = node_with_log(3, 4);
         node.disk->fault = [&](operation const& o) { return o.what == kind::sync ? error : std::error_code{}; };
-        CHECK(node.write({accept(5, 100)}) == error);
+        // An error that a full disk gives elsewhere is no reason to wait for room here.
+        CHECK(node.write({accept(5, 100)}) == io_error());
         node.disk->fault = {};
-        CHECK(node.log->writer().commit() == error);
-        CHECK(node.write({accept(6, 100)}) == error);
-        CHECK(node.log->writer().poisoned() == error);
+        CHECK(node.log->writer().commit() == io_error());
+        CHECK(node.write({accept(6, 100)}) == io_error());
+        CHECK(node.log->writer().poisoned() == io_error());
         CHECK(node.log->writer().durable() < node.log->writer().tail().last.next().next());
         check_durable(node, 4);
     }
