@@ -101,7 +101,7 @@ public:
         for (int interrupted = 0;; ++interrupted) {
             try {
                 if (interrupted < 2 && world_.config.has(fault::torn_write) && world_.rng.chance(100))
-                    files_->lose_power_at = files_->changes() + world_.rng.between(1, 12);
+                    files_->lose_power_at = files_->changes() + 1 + world_.rng.below(12);
                 return open();
             } catch (storage_test::power_loss const&) {
                 world_.fire(fault::torn_write);
@@ -278,7 +278,7 @@ private:
     /// The power goes somewhere in the middle of the group that is under way.
     void tear() {
         world_.fire(fault::torn_write);
-        files_->lose_power_at = files_->changes() + world_.rng.between(1, 3);
+        files_->lose_power_at = files_->changes() + 1 + world_.rng.below(3);
         try {
             auto& writer = log_->writer();
             for (; given_ < unsynced_.size(); ++given_)

@@ -43,7 +43,7 @@ public:
     }
     int fail_read() const { throw std::runtime_error("nothing to read"); }
     void fail_oddly() { throw 42; }
-    double set(std::uint8_t a, int b, unsigned c, double d) { return a + b + c + d; }
+    double set(std::uint8_t a, int b, unsigned c, double d) { return a + b + static_cast<double>(c) + d; }
     bool is(bool flag) const { return flag; }
     std::optional<int> first_above(int n) const { return value > n ? std::optional(value) : std::nullopt; }
     std::vector<std::string> notes() const { return log; }
