@@ -85,7 +85,8 @@ public:
         return stopped_ ? around_.afterwards : around_.handlers;
     }
     [[nodiscard]] bool would_deadlock() const override {
-        return apply_.is_this_thread() || strand_.is_mine() || around_.needed();
+        // After `stop` no call waits, and the caller's context may be gone.
+        return !stopped_ && (apply_.is_this_thread() || strand_.is_mine() || around_.needed());
     }
 
 private:
