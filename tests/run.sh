@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs the tests.
 #
-#   tests/run.sh                 what CI runs: g++ and clang, sanitizers, install, README (15 minutes on two cores at most)
+#   tests/run.sh                 what CI runs: g++ and clang, sanitizers, install, README (25 minutes on two cores)
 #   tests/run.sh --quick         unit tests, house rules, a short simulation (two minutes)
 #   tests/run.sh --full          everything: every configuration, the long simulation
 #   tests/run.sh --replay SEED   the simulation of one seed, as a failing run prints it
@@ -157,7 +157,7 @@ quick() {
 }
 
 default() {
-    if configure gcc g++ && build gcc 900 all; then
+    if configure gcc g++ && build gcc 1800 all; then
         run_tests gcc 900
     fi
     step "headers: each alone (g++)" 600 tests/tools/check_headers.sh --uncovered
@@ -168,7 +168,7 @@ default() {
     # The second compiler: clang builds the sanitized programs, and reads the rest.
     if configure asan clang++-16 -DOPENREPLICA_SANITIZE=address; then
         # shellcheck disable=SC2046
-        build asan 900 $(targets asan unit_core unit_all simulation 'fuzz_\w+') &&
+        build asan 1800 $(targets asan unit_core unit_all simulation 'fuzz_\w+') &&
             run_tests asan 600 -R '^(unit_|simulation_short|fuzz_)'
     fi
     local others
@@ -177,7 +177,7 @@ default() {
 
     if configure tsan clang++-16 -DOPENREPLICA_SANITIZE=thread; then
         # shellcheck disable=SC2046
-        build tsan 900 $(targets tsan unit_all 'integration_\w+' 'example_\w+') && run_tests tsan 600 -L threads
+        build tsan 1800 $(targets tsan unit_all 'integration_\w+' 'example_\w+') && run_tests tsan 1200 -L threads
     fi
 }
 

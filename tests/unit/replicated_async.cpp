@@ -156,10 +156,10 @@ TEST_CASE("a deferred call is made when it is started, with the arguments that i
 }
 
 TEST_CASE("a handler with an executor of its own runs there, one without on the node's") {
+    asio::io_context io{1};
     node n{alone()};
     handle h{n, "h"};
     std::promise<std::thread::id> own, nodes, again;
-    asio::io_context io{1};
     auto const here = [&](std::exception_ptr, int) { own.set_value(std::this_thread::get_id()); };
     h.async(asio::bind_executor(io, here))->add(1);
     io.run_for(20s); // There is work until the handler has run.
@@ -170,6 +170,7 @@ TEST_CASE("a handler with an executor of its own runs there, one without on the 
 }
 
 TEST_CASE("a handler never runs inside the call that starts it") {
+    asio::io_context io{1};
     node n{alone()};
     handle h{n, "h"};
     h->look();
@@ -182,7 +183,6 @@ TEST_CASE("a handler never runs inside the call that starts it") {
     });
     CHECK_FALSE(get(inside_of_call.get_future()));
     n.stop();
-    asio::io_context io{1};
     bool ran = false;
     h.async(asio::bind_executor(io, [&](std::exception_ptr e, int) {
         ran = true;
@@ -194,9 +194,9 @@ TEST_CASE("a handler never runs inside the call that starts it") {
 }
 
 TEST_CASE("cancelling a call that was not sent ends it with cancelled, for updates and reads") {
+    asio::io_context io{1};
     node n{waiting()};
     handle h{n, "h"};
-    asio::io_context io{1};
     asio::cancellation_signal update, read;
     errc ended_update{}, ended_read{};
     auto const bound = [&](asio::cancellation_signal& s, errc& into) {
@@ -217,13 +217,13 @@ TEST_CASE("cancelling a call that was not sent ends it with cancelled, for updat
 TEST_CASE("cancelling a call that was sent ends it with outcome_unknown, and it may run all the same") {
     gate g;
     the_gate = &g;
+    asio::io_context io{1};
     node n{alone()};
     handle h{n, "h"};
     h->look();
     auto const before = h.async()->pass();
     REQUIRE(g.wait_entered()); // The thread that applies stands in the method.
     auto const chosen = n.status().chosen;
-    asio::io_context io{1};
     asio::cancellation_signal signal;
     errc ended{};
     auto const told = [&](std::exception_ptr e, int) { ended = code(e); };
@@ -240,9 +240,9 @@ TEST_CASE("cancelling a call that was sent ends it with outcome_unknown, and it 
 }
 
 TEST_CASE("cancelling from a coroutine's side reaches the call") {
+    asio::io_context io{1};
     node n{waiting()};
     handle h{n, "h"};
-    asio::io_context io{1};
     asio::cancellation_signal signal;
     errc ended{};
     auto const told = [&](std::exception_ptr e, int) { ended = code(e); };
@@ -253,9 +253,9 @@ TEST_CASE("cancelling from a coroutine's side reaches the call") {
 }
 
 TEST_CASE("a thousand calls in flight on one handle all complete, in the order of the log") {
+    asio::io_context io{1};
     node n{alone()};
     handle h{n, "h"};
-    asio::io_context io{1};
     int expected = 0, out_of_order = 0;
     for (int i = 0; i < 1000; ++i)
         h.async(asio::bind_executor(io, [&](std::exception_ptr e, int now) {

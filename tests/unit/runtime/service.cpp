@@ -140,12 +140,12 @@ TEST_CASE("updates and reads end at their deadline behind somebody else's slow m
 TEST_CASE("cancelling takes effect behind a slow method") {
     gate g;
     the_gate = &g;
+    asio::io_context io{1};
     node n{alone()};
     handle h{n, "h"};
     REQUIRE(h->knock() == 1);
     auto slow = h.async(asio::use_future)->slow();
     REQUIRE(g.wait_entered());
-    asio::io_context io{1};
     asio::cancellation_signal signal;
     errc ended{};
     h.async(asio::bind_cancellation_slot(signal.slot(), asio::bind_executor(io, [&](std::exception_ptr e, int) {
