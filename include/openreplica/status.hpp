@@ -23,7 +23,7 @@ struct voter_status {
 struct disk_status {
     std::string directory;          ///< empty: diskless
     std::string state;              ///< "ok", "slow", "full" or "failed"
-    std::uint64_t log_bytes = 0;    ///< size of the write-ahead log's files
+    std::uint64_t log_bytes = 0;    ///< what the write-ahead log's files take at most
     std::uint64_t snapshot = 0;     ///< slot of the newest snapshot on disk
     std::int64_t last_sync_us = 0;  ///< how long the latest group took to write and sync
     std::int64_t slowest_sync_us = 0; ///< of all groups since the node was opened

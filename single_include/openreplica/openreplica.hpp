@@ -9747,7 +9747,7 @@ struct storage_status {
     std::string directory;                ///< empty: diskless
     health state = health::ok;
     std::string problem;                  ///< what is wrong and what to do; empty when nothing is
-    std::uint64_t log_bytes = 0;          ///< of all segments
+    std::uint64_t log_bytes = 0;          ///< what the segments of the log take at most
     std::chrono::microseconds last_sync{};    ///< how long the latest group took to write and sync
     std::chrono::microseconds slowest_sync{}; ///< of all groups since the start
     slot snapshot;                        ///< the newest one on disk
@@ -14961,7 +14961,7 @@ struct voter_status {
 struct disk_status {
     std::string directory;          ///< empty: diskless
     std::string state;              ///< "ok", "slow", "full" or "failed"
-    std::uint64_t log_bytes = 0;    ///< size of the write-ahead log's files
+    std::uint64_t log_bytes = 0;    ///< what the write-ahead log's files take at most
     std::uint64_t snapshot = 0;     ///< slot of the newest snapshot on disk
     std::int64_t last_sync_us = 0;  ///< how long the latest group took to write and sync
     std::int64_t slowest_sync_us = 0; ///< of all groups since the node was opened

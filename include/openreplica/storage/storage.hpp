@@ -23,7 +23,7 @@ struct storage_status {
     std::string directory;                ///< empty: diskless
     health state = health::ok;
     std::string problem;                  ///< what is wrong and what to do; empty when nothing is
-    std::uint64_t log_bytes = 0;          ///< of all segments
+    std::uint64_t log_bytes = 0;          ///< what the segments of the log take at most
     std::chrono::microseconds last_sync{};    ///< how long the latest group took to write and sync
     std::chrono::microseconds slowest_sync{}; ///< of all groups since the start
     slot snapshot;                        ///< the newest one on disk
