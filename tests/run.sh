@@ -79,7 +79,7 @@ show_failure() {
         if [ "$(wc -l <"$1.$number")" -le 60 ]; then
             cat "$1.$number"
         else
-            grep -E -A 15 '(ERROR|error|WARNING: ThreadSanitizer|FAILED):?' "$1.$number" | head -n 40
+            grep -E -A 10 '((ERROR|error|WARNING: ThreadSanitizer|FAILED):)|^[0-9]+: FAILED' "$1.$number" | head -n 60
             echo …
             tail -n 10 "$1.$number"
         fi
@@ -157,7 +157,7 @@ quick() {
 }
 
 default() {
-    if configure gcc g++ && build gcc 1800 all; then
+    if configure gcc g++ && build gcc 900 all; then
         run_tests gcc 900
     fi
     step "headers: each alone (g++)" 600 tests/tools/check_headers.sh --uncovered
@@ -168,7 +168,7 @@ default() {
     # The second compiler: clang builds the sanitized programs, and reads the rest.
     if configure asan clang++-16 -DOPENREPLICA_SANITIZE=address; then
         # shellcheck disable=SC2046
-        build asan 1800 $(targets asan unit_core unit_all simulation 'fuzz_\w+') &&
+        build asan 900 $(targets asan unit_core unit_all simulation 'fuzz_\w+') &&
             run_tests asan 600 -R '^(unit_|simulation_short|fuzz_)'
     fi
     local others
@@ -177,7 +177,7 @@ default() {
 
     if configure tsan clang++-16 -DOPENREPLICA_SANITIZE=thread; then
         # shellcheck disable=SC2046
-        build tsan 1800 $(targets tsan unit_all 'integration_\w+' 'example_\w+') && run_tests tsan 1200 -L threads
+        build tsan 900 $(targets tsan unit_all 'integration_\w+' 'example_\w+') && run_tests tsan 600 -L threads
     fi
 }
 

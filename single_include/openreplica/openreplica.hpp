@@ -2908,6 +2908,7 @@ enum class mutant : std::uint8_t {
     forward_taken_twice,       ///< the second copy of a forward is decided anew
     retry_under_new_session,   ///< a call that was sent is sent again under another session
     failure_means_not_executed, ///< a call whose outcome is unknown is reported as not executed
+    learned_without_promise,   ///< rule R: chosen entries are taken without promising the ballot behind them
     wal_reports_before_sync,   ///< a group counts as durable when it is written, not when it is synced
     wal_trusts_failed_sync,    ///< a sync that failed is believed
     wal_names_without_sync,    ///< a new segment is used before its name is durable
@@ -8394,7 +8395,8 @@ public:
         if (asked_ == from) asked_.reset();
         if (m.values.empty() && m.log_start > log_.chosen().next() && is_behind()) fx.ask_snapshot(from);
         if (m.values.empty() || m.first > log_.chosen().next()) return false;
-        acceptor_.promise_to(m.behind, fx); // Rule R: before anything that stands on it.
+        if (!OPENREPLICA_MUTANT(learned_without_promise))
+            acceptor_.promise_to(m.behind, fx); // Rule R: before anything that stands on it.
         slot const before = log_.chosen();
         slot s = m.first;
         for (value const& v : m.values) {
@@ -14689,6 +14691,8 @@ inline void service::shut_down() {
     publish();
     seeds_.reset();
     transport_.reset();
+    // Not here: a sync may be under way. Handles may keep this object, and nobody may ever call `join`.
+    if (disk_) writer_.post([this] { disk_->close(); });
 }
 
 // ---- calls

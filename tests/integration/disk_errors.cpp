@@ -11,6 +11,7 @@
 #include <fstream>
 #include <functional>
 #include <iostream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -145,7 +146,15 @@ void flip_bit(fs::path const& file, std::uintmax_t offset) {
     f.put(c);
     REQUIRE(f.good());
 }
-void flip_in_the_middle(fs::path const& file) { flip_bit(file, fs::file_size(file) / 2); }
+/// Where the content of a file ends, whose rest may be zeros for records to come.
+std::uintmax_t written(fs::path const& file) {
+    std::ifstream in(file, std::ios::binary);
+    std::string const content(std::istreambuf_iterator<char>(in), {});
+    auto const last = content.find_last_not_of('\0');
+    REQUIRE(last != std::string::npos);
+    return last + 1;
+}
+void flip_in_the_middle(fs::path const& file) { flip_bit(file, written(file) / 2); }
 
 /// Files whose name begins so, in order.
 std::vector<fs::path> files(fs::path const& dir, std::string const& begins) {
@@ -167,7 +176,7 @@ decay const decays[] = {
     {"the second half of a segment that others follow",
      [](fs::path const& d) {
          auto const first = files(d, "wal-").front();
-         fs::resize_file(first, fs::file_size(first) / 2);
+         fs::resize_file(first, written(first) / 2);
      },
      true},
     {"a segment", [](fs::path const& d) { fs::remove(files(d, "wal-").back()); }, true},
@@ -261,14 +270,15 @@ TEST_CASE("a stopped member's files decay: it keeps its vote only if nothing is 
         // Two snapshots, and a log that begins behind its beginning.
         do REQUIRE(members.listen(100));
         while (fs::exists(fs::path(members.dir(2)) / "wal-0000000000000001"));
-        members.end(2);
-        members.start(2); // Another segment.
-        REQUIRE(members.hear(2, "role voter"));
-        REQUIRE(members.hear(2, "call done ", 40));
-        members.end(2);
+        // A restart begins another segment; what stands behind a snapshot may go meanwhile.
         fs::path const dir = members.dir(2);
-        REQUIRE(files(dir, "wal-").size() >= 2);
-        REQUIRE(files(dir, "snapshot-").size() >= 2);
+        for (int tries = 0; tries == 0 || files(dir, "wal-").size() < 2 || files(dir, "snapshot-").size() < 2; ++tries) {
+            REQUIRE(tries < 10);
+            members.end_all(); // Nothing to catch up with, so that it stays a small one.
+            members.start_all();
+            REQUIRE(members.hear(2, "call done ", 5));
+            members.end(2);
+        }
         std::string const id = owner_of(dir);
         d.happen(dir);
         members.start(2);

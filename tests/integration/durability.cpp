@@ -4,9 +4,16 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include "durable_group.hpp"
 
+#include <asio/io_context.hpp>
+
+#include <chrono>
 #include <iostream>
+#include <optional>
 #include <random>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 using namespace durable;
 
@@ -74,6 +81,29 @@ TEST_CASE("a stopped node lets go of its directory, and comes back under its id 
         openreplica::replicated<journal> shared{node, "journal"};
         CHECK(shared->append("life " + std::to_string(life), "") == life);
     }
+}
+
+TEST_CASE("a node on the caller's executor lets go of its directory when it is stopped, although handles outlive it") {
+    temporary_directory dir;
+    auto const where = (dir.path / "data").string();
+    asio::io_context io;
+    std::optional<openreplica::node> node(std::in_place, io, options_for("127.0.0.1:0", {"-"}, where));
+    openreplica::replicated<journal> shared{*node, "journal"};
+    std::thread runner([&io] { io.run(); });
+    CHECK(shared->append("kept", "") == 1);
+    node->stop();
+    node.reset();
+    runner.join();
+    std::optional<openreplica::node> next;
+    auto const end = std::chrono::steady_clock::now() + 20s;
+    while (!next && std::chrono::steady_clock::now() < end) try {
+            next.emplace(options_for("127.0.0.1:0", {"-"}, where));
+        } catch (openreplica::error const& e) {
+            REQUIRE(e.code() == openreplica::errc::storage_failed); // A sync may still be under way.
+            std::this_thread::yield();
+        }
+    REQUIRE(next);
+    CHECK(openreplica::replicated<journal>{*next, "journal"}->all() == std::vector<std::string>{"kept"});
 }
 
 int main(int argc, char** argv) { return durable_main(argc, argv); }

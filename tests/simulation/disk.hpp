@@ -312,12 +312,20 @@ private:
         use(std::move(found));
         return state;
     }
+    /// A damaged node that knows of no group yet asks a person, who gives it an empty directory. No other may refuse.
     [[nodiscard]] openreplica::storage::recovered_directory recover_files(std::function<node_id()> fresh) {
+        namespace storage = openreplica::storage;
         try {
-            return openreplica::storage::recovery(*dir_, segment_bytes(), std::move(fresh)).open();
+            return storage::recovery(*dir_, segment_bytes(), std::move(fresh)).open();
         } catch (openreplica::error const& e) {
-            throw violation("S16", std::string("a node refuses to start: ") + e.what());
+            auto const known = storage::read_directory(*dir_).last_meta;
+            require(damaged_ && known && known->voters == 0, "S16",
+                    [&] { return std::string("a node refuses to start: ") + e.what(); });
         }
+        world_.trace("its data are damaged, and it knows of no group: they are moved away");
+        files_ = std::make_shared<storage_test::simulated_disk>();
+        dir_ = std::make_unique<storage_test::faulty_directory>(files_);
+        return storage::recovery(*dir_, segment_bytes(), [&] { return node_id{world_.rng.bits(), world_.rng.bits()}; }).open();
     }
     void use(openreplica::storage::recovered_directory&& found) {
         log_.emplace(*dir_, segment_bytes(), std::move(found));

@@ -163,7 +163,7 @@ public:
             require(!o.answered || *o.answered + second / 5 > world_.now, "S12",
                     [&] { return name(index) + " has an unknown outcome, and its own replica knew how it ended"; });
         }
-        require(o.outcome.code != errc::overloaded || world_.config.may_be_narrow() || world_.window_was_full, "S12",
+        require(o.outcome.code != errc::overloaded || world_.config.may_be_narrow() || world_.window_full_at >= o.invoked, "S12",
                 [&] { return name(index) + " was refused for lack of room, and there was room"; });
         bool const ran = o.outcome.ok() || o.outcome.code == errc::method_threw;
         require(ran || o.outcome.code == errc::outcome_unknown || o.executed == slot{}, "S12",

@@ -73,7 +73,8 @@ private:
                 if (!group_.nodes[i]->alive()) group_.nodes[i]->start();
             });
         world_.at(2 * second, [this] { call_again(); });
-        world_.at(3 * second, [this] { chaos_.begin(); });
+        // Some groups are founded in peace, others are not.
+        world_.at(world_.rng.chance(700) ? 3 * second : 10 * ms, [this] { chaos_.begin(); });
         world_.run_until(chaos::safety_time);
         bool const may_live = heal();
         if (may_live) {

@@ -151,6 +151,11 @@ private:
         check_leading(*before, after);
     }
     void check_leading(paxos::observation const& before, paxos::observation const& after);
+    /// A leader that has no room for what one node may send at once refuses it with reason.
+    void note_window(paxos::observation const& leader) {
+        constexpr std::uint64_t at_once = 32;
+        if (leader.last.since(leader.chosen) + at_once >= settings_.protocol.window_entries) world_.window_full_at = world_.now;
+    }
     template <class F>
     void later(sim_time delay, F f) {
         world_.after(delay, [this, life = life_, f = std::move(f)]() mutable { run_when_free(life, std::move(f)); });
@@ -337,7 +342,7 @@ inline void sim_node::check_leading(paxos::observation const& before, paxos::obs
         oracle_.group(cluster_)->on_leading(after.leading_ballot);
     }
     auto const& p = settings_.protocol;
-    if (after.last.since(after.chosen) + 12 >= p.window_entries) world_.window_was_full = true; // A batch finds no room.
+    note_window(after);
     bool const same = before.leading && before.leading_ballot == after.leading_ballot;
     if (!same || after.last <= before.last) return;
     require(after.last.since(after.chosen) <= p.window_entries, "S19", [&] {
@@ -399,6 +404,7 @@ inline void sim_node::read(sim_time timeout) {
 
 inline void sim_node::finish_append(std::size_t call, call_outcome&& outcome) {
     std::erase(open_, call);
+    if (auto const* core = process_->engine->core(); core != nullptr && core->is_leader()) note_window(core->observe());
     trace(oracle_.name(call) + " ended " + std::to_string(static_cast<int>(outcome.code)) + " at " + at_slot(outcome.at));
     oracle_.end_append(call, std::move(outcome));
 }

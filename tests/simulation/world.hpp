@@ -61,7 +61,7 @@ public:
     configuration config;
     sim_time now = 0;
     bool healed = false;
-    bool window_was_full = false; ///< some leader had no room for another entry
+    sim_time window_full_at = -1; ///< when a leader last had no room for another entry
     bool verbose = false;
     std::uint64_t events = 0;
     std::array<std::uint64_t, fault_count> fired{};

@@ -1,6 +1,8 @@
 // A node's life: opening, stopping, moving, its threads or the caller's.
 #include <openreplica/openreplica.hpp>
 
+#include "one_node.hpp"
+
 #include <doctest/doctest.h>
 
 #include <asio/bind_executor.hpp>
@@ -23,6 +25,8 @@
 namespace node_test {
 
 using namespace openreplica;
+using one_node::alone;
+using one_node::thrown_by;
 using namespace std::chrono_literals;
 
 class visits {
@@ -35,24 +39,6 @@ public:
     NLOHMANN_DEFINE_TYPE_INTRUSIVE(visits, value)
 };
 using handle = replicated<visits>;
-
-node_options alone() {
-    node_options o;
-    o.group = "t";
-    o.logger = [](log_level, std::string_view) {};
-    return o;
-}
-
-/// The code that `f` throws; zero when it throws nothing.
-template <class F>
-errc thrown_by(F&& f) {
-    try {
-        std::forward<F>(f)();
-        return {};
-    } catch (error const& e) {
-        return static_cast<errc>(e.code().value());
-    }
-}
 
 /// Runs `f` on a thread of its own: a call that never ends fails the test and does not hang it for ever.
 template <class F>

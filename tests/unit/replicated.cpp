@@ -1,6 +1,8 @@
 // What a handle promises, on a real node alone.
 #include <openreplica/openreplica.hpp>
 
+#include "one_node.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -19,6 +21,8 @@
 namespace replicated_test {
 
 using namespace openreplica;
+using one_node::alone;
+using one_node::thrown_by;
 using namespace std::chrono_literals;
 
 /// One method for every kind of signature.
@@ -66,25 +70,6 @@ public:
     OPENREPLICA_METHODS(stranger, get)
     NLOHMANN_DEFINE_TYPE_INTRUSIVE(stranger, n)
 };
-
-node_options alone() {
-    node_options o;
-    o.group = "t";
-    o.logger = [](log_level, std::string_view) {};
-    return o;
-}
-
-/// The code that `f` throws, and its sentence; zero when it throws nothing.
-template <class F>
-errc thrown_by(F&& f, std::string* sentence = nullptr) {
-    try {
-        std::forward<F>(f)();
-        return {};
-    } catch (error const& e) {
-        if (sentence != nullptr) *sentence = e.what();
-        return static_cast<errc>(e.code().value());
-    }
-}
 
 TEST_CASE("blocking calls return what the method returned, whatever its kind") {
     node n{{.group = "t"}};

@@ -1,6 +1,8 @@
 // Asynchronous calls of a handle: tokens, executors, cancellation, on a real node alone.
 #include <openreplica/openreplica.hpp>
 
+#include "one_node.hpp"
+
 #include <doctest/doctest.h>
 
 #include <asio/bind_cancellation_slot.hpp>
@@ -15,10 +17,8 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <future>
 #include <memory>
-#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -27,32 +27,10 @@
 namespace async_test {
 
 using namespace openreplica;
+using one_node::alone;
+using one_node::gate;
 using namespace std::chrono_literals;
 
-/// Holds the method `pass` until the test opens it.
-class gate {
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    bool entered_ = false;
-    bool open_ = false;
-
-public:
-    void pass() {
-        std::unique_lock lock(mutex_);
-        entered_ = true;
-        changed_.notify_all();
-        changed_.wait_for(lock, 20s, [this] { return open_; });
-    }
-    bool wait_entered() {
-        std::unique_lock lock(mutex_);
-        return changed_.wait_for(lock, 20s, [this] { return entered_; });
-    }
-    void open() {
-        std::lock_guard const lock(mutex_);
-        open_ = true;
-        changed_.notify_all();
-    }
-};
 gate* the_gate = nullptr; // Of the one test that uses it.
 
 class dial {
@@ -71,12 +49,6 @@ public:
 };
 using handle = replicated<dial>;
 
-node_options alone() {
-    node_options o;
-    o.group = "t";
-    o.logger = [](log_level, std::string_view) {};
-    return o;
-}
 /// A node whose calls cannot be executed: the other founder never comes.
 node_options waiting() {
     node_options o = alone();

@@ -6,6 +6,7 @@
 #include <openreplica/paxos/message.hpp>
 #include <openreplica/paxos/output.hpp>
 #include <openreplica/types/instant.hpp>
+#include <openreplica/types/mutation.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -78,7 +79,8 @@ public:
         if (asked_ == from) asked_.reset();
         if (m.values.empty() && m.log_start > log_.chosen().next() && is_behind()) fx.ask_snapshot(from);
         if (m.values.empty() || m.first > log_.chosen().next()) return false;
-        acceptor_.promise_to(m.behind, fx); // Rule R: before anything that stands on it.
+        if (!OPENREPLICA_MUTANT(learned_without_promise))
+            acceptor_.promise_to(m.behind, fx); // Rule R: before anything that stands on it.
         slot const before = log_.chosen();
         slot s = m.first;
         for (value const& v : m.values) {

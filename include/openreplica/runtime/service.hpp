@@ -261,6 +261,8 @@ inline void service::shut_down() {
     publish();
     seeds_.reset();
     transport_.reset();
+    // Not here: a sync may be under way. Handles may keep this object, and nobody may ever call `join`.
+    if (disk_) writer_.post([this] { disk_->close(); });
 }
 
 // ---- calls

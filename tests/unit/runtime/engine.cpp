@@ -178,64 +178,28 @@ TEST_CASE("a snapshot that was taken up and could not be kept is kept when it is
 
 TEST_CASE("a full disk refuses updates, its own and forwarded ones, and takes them again when there is room") {
     using namespace engine_test;
-    lone_node l(true);
-    for (int i = 0; i < 300; ++i) {
-        l.pass(10ms);
-        l.disk_catches_up();
-    }
-    REQUIRE(l.engine.is_ready());
-    l.engine.on_peer_up(l.peer);
-    auto const birth = std::make_shared<runtime::object_birth>();
-    birth->id = object::object_id_of("g");
-    birth->body = R"(["g","gauge"])";
-    std::vector<call_outcome> ended;
-    auto const raise = [&](std::uint64_t ticket) {
-        l.calls.submit(runtime::call_ticket{ticket}, {command_kind::call, birth, R"(["raise",1])", {}},
-                       [&](call_outcome&& o) { ended.push_back(std::move(o)); }, l.clock, l.clock + 10s);
-        l.pass(20ms);
-        l.disk_catches_up();
-        l.pass(20ms);
-        l.disk_catches_up();
-    };
-    raise(1);
-    REQUIRE(ended.size() == 1);
-    CHECK(ended[0].ok());
+    lone_on_disk l;
+    CHECK(l.raise().ok());
     l.disk.health = paxos::disk_state::full;
     l.pass(20ms);
-    raise(2);
-    REQUIRE(ended.size() == 2);
-    CHECK(ended[1].code == errc::storage_full);
+    CHECK(l.raise().code == errc::storage_full);
+    l.engine.on_peer_up(l.peer);
     l.receive(paxos::forward{77, 0, {l.command(command_kind::call, "g", R"(["raise",1])", 5)}});
     auto const refused = l.sent_of<paxos::forward_refused>();
     REQUIRE(refused.size() == 1);
     CHECK(static_cast<errc>(refused[0].reason) == errc::storage_full);
     l.disk.health = paxos::disk_state::ok;
     l.pass(20ms);
-    raise(3);
-    REQUIRE(ended.size() == 3);
-    CHECK(ended[2].result == "2");
+    CHECK(l.raise().result == "2");
 }
 
 TEST_CASE("a lone node whose disk failed says so to every new call, and stays alive") {
     using namespace engine_test;
-    lone_node l(true);
-    for (int i = 0; i < 300; ++i) {
-        l.pass(10ms);
-        l.disk_catches_up();
-    }
-    REQUIRE(l.engine.is_ready());
+    lone_on_disk l;
     l.disk.health = paxos::disk_state::failed;
     l.pass(50ms);
     CHECK_FALSE(l.engine.status().leading);
-    auto const birth = std::make_shared<runtime::object_birth>();
-    birth->id = object::object_id_of("g");
-    birth->body = R"(["g","gauge"])";
-    std::vector<call_outcome> ended;
-    l.calls.submit(runtime::call_ticket{1}, {command_kind::call, birth, R"(["raise",1])", {}},
-                   [&](call_outcome&& o) { ended.push_back(std::move(o)); }, l.clock, l.clock + 10s);
-    l.pass(50ms);
-    REQUIRE(ended.size() == 1);
-    CHECK(ended[0].code == errc::storage_failed);
+    CHECK(l.raise().code == errc::storage_failed);
 }
 
 namespace engine_test {

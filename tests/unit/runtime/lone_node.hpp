@@ -9,7 +9,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -140,6 +142,34 @@ struct lone_leader : lone_node {
         pass(3s);
         REQUIRE(engine.is_ready());
         engine.on_peer_up(peer);
+    }
+};
+
+/// A group of one, on a disk that takes its time.
+struct lone_on_disk : lone_node {
+    std::shared_ptr<runtime::object_birth> birth = std::make_shared<runtime::object_birth>();
+    std::uint64_t calls_made = 0;
+
+    lone_on_disk() : lone_node(true) {
+        birth->id = object::object_id_of("g");
+        birth->body = R"(["g","gauge"])";
+        for (int i = 0; i < 300; ++i) {
+            pass(10ms);
+            disk_catches_up();
+        }
+        REQUIRE(engine.is_ready());
+    }
+    /// How a call to raise the gauge by one ends.
+    call_outcome raise() {
+        std::optional<call_outcome> ended;
+        calls.submit(runtime::call_ticket{++calls_made}, {command_kind::call, birth, R"(["raise",1])", {}},
+                     [&ended](call_outcome&& o) { ended = std::move(o); }, clock, clock + 10s);
+        for (int i = 0; i < 4; ++i) {
+            pass(10ms);
+            disk_catches_up();
+        }
+        REQUIRE(ended.has_value());
+        return *ended;
     }
 };
 

@@ -3,6 +3,8 @@
 
 #include <openreplica/openreplica.hpp>
 
+#include "../one_node.hpp"
+
 #include <doctest/doctest.h>
 
 #include <asio/bind_cancellation_slot.hpp>
@@ -13,11 +15,9 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <future>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -34,33 +34,12 @@ struct openreplica::describe<std::map<std::string, int>> {
 namespace service_test {
 
 using namespace openreplica;
+using one_node::alone;
+using one_node::gate;
+using one_node::thrown_by;
 using namespace std::chrono_literals;
 using steady = std::chrono::steady_clock;
 
-/// Holds whoever passes, until it is opened.
-class gate {
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    bool entered_ = false;
-    bool open_ = false;
-
-public:
-    void pass() {
-        std::unique_lock lock(mutex_);
-        entered_ = true;
-        changed_.notify_all();
-        changed_.wait(lock, [this] { return open_; });
-    }
-    bool wait_entered() {
-        std::unique_lock lock(mutex_);
-        return changed_.wait_for(lock, 20s, [this] { return entered_; });
-    }
-    void open() {
-        std::lock_guard const lock(mutex_);
-        open_ = true;
-        changed_.notify_all();
-    }
-};
 inline std::atomic<gate*> the_gate = nullptr;
 
 class door {
@@ -77,23 +56,6 @@ public:
     NLOHMANN_DEFINE_TYPE_INTRUSIVE(door, passed)
 };
 using handle = replicated<door>;
-
-node_options alone() {
-    node_options o;
-    o.group = "t";
-    o.logger = [](log_level, std::string_view) {};
-    return o;
-}
-
-template <class F>
-errc thrown_by(F&& f) {
-    try {
-        std::forward<F>(f)();
-        return {};
-    } catch (error const& e) {
-        return static_cast<errc>(e.code().value());
-    }
-}
 
 /// The code of a blocking call on a thread of its own, which must end soon.
 template <class F>
