@@ -30,8 +30,7 @@ expect() { # PROGRAM: runs it and looks at what it says
     said=$(timeout 30 "$1")
     [ "$said" = "OpenReplica $version: 1" ] || { echo "expected 'OpenReplica $version: 1', the program said '$said'"; return 1; }
 }
-stage() { # BUILD SYSTEM: installs into $work/stage-SYSTEM, once
-    [ ! -d "$work/stage-$1" ] || return 0
+stage() { # BUILD SYSTEM: installs into $work/stage-SYSTEM
     if [ "$1" = cmake ]; then
         cmake -G Ninja -S "$work/source" -B "$work/build-cmake" -DOPENREPLICA_BUILD_TESTS=OFF -DOPENREPLICA_BUILD_EXAMPLES=OFF \
             -DCMAKE_INSTALL_PREFIX="$work/stage-cmake"
@@ -52,13 +51,10 @@ build_with_cmake() { # NAME ARGUMENT…
 route() {
     case $1 in
     cmake-package)
-        stage cmake
         build_with_cmake "$1" -DROUTE=package -DCMAKE_PREFIX_PATH="$work/stage-cmake" ;;
     cmake-single)
-        stage cmake
         build_with_cmake "$1" -DROUTE=single -DCMAKE_PREFIX_PATH="$work/stage-cmake" ;;
     cmake-moved) # An installed tree that was moved still works, and no path of the source remains in it.
-        stage cmake
         cp -r "$work/stage-cmake" "$work/elsewhere"
         if grep -r "$work" "$work/elsewhere"; then
             echo "the installed files name the folder they were built in"
@@ -71,7 +67,6 @@ route() {
     cmake-fetch)
         build_with_cmake "$1" -DROUTE=fetch -DOPENREPLICA_SOURCE="$work/source" ;;
     pkg-config)
-        stage cmake
         program "$1"
         # shellcheck disable=SC2046
         g++ -std=c++20 $CXXFLAGS main.cpp -o outside \
@@ -85,7 +80,6 @@ route() {
         meson compile -C build
         expect build/outside ;;
     meson-package)
-        stage meson
         program "$1"
         PKG_CONFIG_PATH=$(dirname "$(find "$work/stage-meson" -name openreplica.pc)") meson setup build --wrap-mode=nofallback
         meson compile -C build
@@ -102,15 +96,26 @@ route() {
     esac
 }
 
+# Both trees first, so that the routes do not wait for one another.
+for system in cmake meson; do
+    ( set -e; stage $system ) >"$work/stage-$system.log" 2>&1 </dev/null || { cat "$work/stage-$system.log"; exit 1; }
+done
+# A route is one compiler most of its time: as many at once as there are processors.
+for name in "$@"; do
+    while (($(jobs -pr | wc -l) >= $(nproc))); do wait -n || true; done
+    (
+        # With an errexit of its own: `if route …` would switch errexit off inside.
+        set +e
+        ( set -e; route "$name" ) >"$work/$name.log" 2>&1 </dev/null
+        echo $? >"$work/$name.status"
+    ) &
+done
+wait
+
 passed=0
 failed=0
 for name in "$@"; do
-    # A subshell with its own errexit: `if route …` would switch errexit off inside.
-    set +e
-    ( set -e; route "$name" ) >"$work/$name.log" 2>&1 </dev/null
-    status=$?
-    set -e
-    if [ $status -eq 0 ]; then
+    if [ "$(cat "$work/$name.status")" -eq 0 ]; then
         passed=$((passed + 1))
         echo "ok      $name"
     else

@@ -19,6 +19,7 @@ occur, in this order; `…` in it stands for anything.
   check_readme.py [FILE]        README.md by default
   check_readme.py --self-test
 """
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -46,8 +47,8 @@ def run(command, folder, seconds, **more):
         raise Failure(f"did not end within {seconds} s") from None
 
 
-def build(mark, text, folder, compiler):
-    """Compiles a program and runs it; returns what it printed."""
+def make(mark, text, folder, compiler):
+    """Compiles a program; returns its name and what it is said to print."""
     first, _, around = mark.partition("\n")
     name, _, prints = first.split(":", 1)[1].partition(", prints:")
     name = name.strip()
@@ -61,10 +62,14 @@ def build(mark, text, folder, compiler):
     made = run([*compiler, *FLAGS, f"-I{ROOT}/include", f"{name}.cpp", "-o", name], folder, 120)
     if made.returncode:
         raise Failure(f"does not compile:\n{made.stdout[-4000:]}")
+    return name, prints.strip().replace(" | ", "\n")
+
+
+def run_program(name, expected, folder):
+    """Runs a program; returns what it printed."""
     done = run([f"./{name}"], folder, PROGRAM_LIMIT_S)
     if done.returncode:
         raise Failure(f"ended with {done.returncode}:\n{done.stdout[-4000:]}")
-    expected = prints.strip().replace(" | ", "\n")
     if expected and done.stdout.strip() != expected:
         raise Failure(f"is said to print\n{expected}\nand printed\n{done.stdout[-4000:]}")
     return done.stdout
@@ -80,12 +85,16 @@ def compare(expected, printed):
 def check(text, folder, compiler):
     """Handles each block of the README `text`; returns (passed, list of failures)."""
     passed, failures, printed = 0, [], None
-    for block in BLOCK.finditer(text):
-        mark, language = (block["mark"] or "").strip(), block["language"]
+    blocks = [(block, (block["mark"] or "").strip()) for block in BLOCK.finditer(text)]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as compilers:
+        made = {block: compilers.submit(make, mark, block["text"], folder, compiler)
+                for block, mark in blocks if mark.startswith("build:")}
+    for block, mark in blocks:
+        language = block["language"]
         what = f"line {text.count(chr(10), 0, block.start('text'))} ({mark.splitlines()[0] if mark else language})"
         try:
             if mark.startswith("build:"):
-                printed = build(mark, block["text"], folder, compiler)
+                printed = run_program(*made[block].result(), folder)
             elif mark == "run":
                 done = run(["bash", "-euo", "pipefail", "-c", block["text"]], folder, 300)
                 printed = done.stdout
