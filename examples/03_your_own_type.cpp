@@ -47,7 +47,7 @@ public:
 int main() {
     openreplica::node node{{.group = "warehouse example"}};
     // The constructor's arguments count when the object does not exist yet; otherwise it is taken as it is.
-    openreplica::replicated<warehouse> store{node, "store", std::size_t{2}};
+    openreplica::replicated<warehouse> store{node, "store", 2};
 
     std::cout << "bolts: " << store->put(item{"bolts", 100}) << '\n';
     std::cout << "nuts: " << store->put(item{"nuts", 50}) << '\n';

@@ -50,7 +50,8 @@ struct node_options {
     std::chrono::milliseconds election_timeout{300}; ///< the minimum; each node adds up to half of it at random
     std::chrono::milliseconds session_timeout{10000};
     std::chrono::milliseconds call_timeout{10000};
-    std::uint64_t snapshot_every = 65536; ///< entries between two snapshots
+    std::uint64_t snapshot_every = 65536;       ///< entries between two snapshots,
+    std::uint64_t snapshot_bytes = 128u << 20;  ///< or so many bytes of entries, if that is sooner
     struct limits limits{};
     std::string tls{};            ///< must be empty in this version
     bool allow_plaintext = false; ///< listen on an address other than loopback without TLS
@@ -124,6 +125,7 @@ inline void node_options::validate() const {
     require(call_timeout.count() > 0 && call_timeout <= std::chrono::hours(24 * 365),
             "call_timeout must be positive and at most a year");
     require(snapshot_every > 0, "snapshot_every must be positive");
+    require(snapshot_bytes > 0, "snapshot_bytes must be positive");
     auto const positive = [](std::size_t limit, char const* name) {
         require(limit > 0, std::string("limits.") + name + " must be positive");
     };

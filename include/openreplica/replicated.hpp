@@ -64,7 +64,7 @@ public:
     template <class Host, class... A>
     replicated(Host& where, std::string name, A&&... args) {
         if constexpr (object::check_construction<T, A...>()) {
-            object::require_registered<T, object::constructor_argument_t<A>...>();
+            object::require_registered<T>(object::constructor_arguments_t<T, A...>{});
             aim_.where = openreplica_host(where);
             aim_.birth = std::make_shared<runtime::object_birth>();
             aim_.birth->id = object::object_id_of(name);
@@ -168,7 +168,7 @@ private:
     template <class... A>
     object::call_plan reset_plan(A&&... args) const {
         if constexpr (object::check_construction<T, A...>()) {
-            object::require_registered<T, object::constructor_argument_t<A>...>();
+            object::require_registered<T>(object::constructor_arguments_t<T, A...>{});
             return {.kind = command_kind::reset, .body = object::encode_birth<T>(*aim_.name, std::forward<A>(args)...)};
         } else {
             return {};

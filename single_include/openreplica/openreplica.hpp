@@ -203,6 +203,9 @@ struct std::is_error_code_enum<openreplica::errc> : std::true_type {};
 // <openreplica/object/command_text.hpp>
 // The JSON bodies of commands, from typed arguments, and typed results from outcomes.
 
+// <openreplica/object/constructor_arguments.hpp>
+// The types that a constructor's arguments travel as.
+
 // <openreplica/object/convert_argument.hpp>
 // The checked conversion of an argument to the parameter type that its method declares.
 
@@ -484,9 +487,6 @@ requires std::convertible_to<From, To>
 [[nodiscard]] To convert_argument(From&& from) { return detail::convert_value<To>(std::forward<From>(from)); }
 
 } // namespace openreplica::inline v0
-
-// <openreplica/object/describe.hpp>
-// Where a type's method table comes from, and the type's name on the wire.
 
 // <openreplica/object/method.hpp>
 // One replicated method: its wire name, the function behind it, and what its signature says.
@@ -1807,6 +1807,98 @@ template <has_codec T>
 
 } // namespace openreplica::inline v0
 
+namespace openreplica::inline v0::object {
+
+/// `T` can be constructed from values of these types without a conversion that could lose a value.
+template <class T, class... A>
+concept brace_constructible = std::constructible_from<T, A...> && (sizeof...(A) == 0 || requires { T{std::declval<A>()...}; });
+
+namespace detail {
+
+/// Stands for a number of any type where one parameter after another is looked at.
+struct any_number {
+    template <class N>
+    requires(json_integer<N> || std::floating_point<N>)
+    operator N() const; // NOLINT(google-explicit-constructor)
+};
+
+template <class A>
+using own_type = std::conditional_t<std::is_convertible_v<A, std::string_view>, std::string, std::remove_cvref_t<A>>;
+template <class A>
+using own_or_any = std::conditional_t<json_integer<own_type<A>>, any_number, own_type<A>>;
+
+template <class T, std::size_t I, class Candidate, class Positions, class... A>
+inline constexpr bool takes = false;
+template <class T, std::size_t I, class Candidate, std::size_t... Is, class... A>
+inline constexpr bool takes<T, I, Candidate, std::index_sequence<Is...>, A...> =
+    brace_constructible<T, std::conditional_t<Is == I, Candidate, own_or_any<A>>...>;
+
+/// The first of these types that the parameter in place `I` takes; `Own` when it takes none.
+template <class T, std::size_t I, class Own, class Arguments, class... Candidates>
+struct first_taken {
+    using type = Own;
+};
+template <class T, std::size_t I, class Own, class... A, class Candidate, class... More>
+struct first_taken<T, I, Own, type_list<A...>, Candidate, More...>
+    : std::conditional_t<takes<T, I, Candidate, std::index_sequence_for<A...>, A...>, std::type_identity<Candidate>,
+                         first_taken<T, I, Own, type_list<A...>, More...>> {};
+
+/// An integer travels as the widest type that its parameter takes without narrowing.
+template <class T, std::size_t I, class Own, class... A>
+using travel_type =
+    typename std::conditional_t<json_integer<Own>,
+                                first_taken<T, I, Own, type_list<A...>, Own, std::uint64_t, std::int64_t, std::uint32_t,
+                                            std::int32_t, std::uint16_t, std::int16_t, std::uint8_t, std::int8_t, double, float>,
+                                std::type_identity<Own>>::type;
+
+template <class T, class... A, std::size_t... I>
+type_list<travel_type<T, I, own_type<A>, A...>...> travel_types(std::index_sequence<I...>);
+
+template <class T, class... A>
+struct constructor_arguments {
+    using type = decltype(travel_types<T, A...>(std::index_sequence_for<A...>{}));
+};
+template <class T, class... A>
+requires brace_constructible<T, own_type<A>...>
+struct constructor_arguments<T, A...> {
+    using type = type_list<own_type<A>...>;
+};
+
+} // namespace detail
+
+/// A `type_list` of what these arguments travel as: their own types, text as `std::string`; but an integer whose type the
+/// constructor does not take without narrowing, as `16` for a `std::size_t`, as one that it takes.
+template <class T, class... A>
+using constructor_arguments_t = typename detail::constructor_arguments<T, A...>::type;
+
+/// The argument as what it travels as. @throws json_error (`bad_arguments`) for a number that does not fit
+template <class B, class A>
+[[nodiscard]] B constructor_argument(A&& a) {
+    if constexpr (json_integer<std::remove_cvref_t<A>>)
+        return convert_argument<B>(a);
+    else
+        return B(std::forward<A>(a));
+}
+
+template <class T, class... A>
+concept constructible_from_arguments = []<class... B>(type_list<B...>) {
+    return brace_constructible<T, B...> && (has_codec<B> && ...);
+}(constructor_arguments_t<T, A...>{});
+
+/// True when `T` can be constructed so; the sentence is said once, instead of what the compiler makes of it.
+template <class T, class... A>
+consteval bool check_construction() {
+    static_assert(constructible_from_arguments<T, A...>,
+                  "openreplica: a replicated object of this type cannot be constructed from these arguments; they are "
+                  "values with a JSON form, and fit a constructor without narrowing");
+    return constructible_from_arguments<T, A...>;
+}
+
+} // namespace openreplica::inline v0::object
+
+// <openreplica/object/describe.hpp>
+// Where a type's method table comes from, and the type's name on the wire.
+
 namespace openreplica::inline v0 {
 
 /// Describes a type whose source must stay as it is: specialise it with
@@ -2613,29 +2705,8 @@ requires accepts<Method, A...>
     return out;
 }
 
-/// The type that a constructor argument travels as: its own, text as `std::string`.
-template <class A>
-using constructor_argument_t =
-    std::conditional_t<std::is_convertible_v<A, std::string_view>, std::string, std::remove_cvref_t<A>>;
-
-/// `T` can be constructed from arguments of these types without a conversion that could lose a value.
-template <class T, class... A>
-concept constructible_from_arguments = std::constructible_from<T, constructor_argument_t<A>...> &&
-                                       (has_codec<constructor_argument_t<A>>&&...) &&
-                                       (sizeof...(A) == 0 ||
-                                        requires { T{std::declval<constructor_argument_t<A>>()...}; });
-
-/// True when `T` can be constructed so; the sentence is said once, instead of what the compiler makes of it.
-template <class T, class... A>
-consteval bool check_construction() {
-    static_assert(constructible_from_arguments<T, A...>,
-                  "openreplica: a replicated object of this type cannot be constructed from these arguments; they are "
-                  "values with a JSON form, and fit a constructor without narrowing");
-    return constructible_from_arguments<T, A...>;
-}
-
 /// The body of a `create` or `reset`: `["name","type",arg…]`, where the type names the constructor's arguments too.
-/// @throws json_error (`bad_arguments`) for a name that is empty, too long or no UTF-8, or an argument without JSON.
+/// @throws json_error (`bad_arguments`) for a name that is empty, too long or no UTF-8, or an argument that does not fit.
 template <class T, class... A>
 requires constructible_from_arguments<T, A...>
 [[nodiscard]] std::string encode_birth(std::string_view name, A&&... args) {
@@ -2645,8 +2716,10 @@ requires constructible_from_arguments<T, A...>
     std::string out = "[";
     write_json_string(out, name);
     out += ',';
-    write_json_string(out, constructor_name<T, constructor_argument_t<A>...>());
-    ((out += ',', codec<constructor_argument_t<A>>::write(out, constructor_argument_t<A>(std::forward<A>(args)))), ...);
+    [&]<class... B>(type_list<B...>) {
+        write_json_string(out, constructor_name<T, B...>());
+        ((out += ',', codec<B>::write(out, constructor_argument<B>(std::forward<A>(args)))), ...);
+    }(constructor_arguments_t<T, A...>{});
     out += ']';
     return out;
 }
@@ -3256,6 +3329,10 @@ inline bool const registered = try_register<T, A...>();
 template <class T, class... A>
 void require_registered() {
     if (!registered<T, A...>) type_registry::global().add<T, A...>();
+}
+template <class T, class... A>
+void require_registered(type_list<A...>) {
+    require_registered<T, A...>();
 }
 
 } // namespace openreplica::inline v0::object
@@ -4128,7 +4205,8 @@ struct node_options {
     std::chrono::milliseconds election_timeout{300}; ///< the minimum; each node adds up to half of it at random
     std::chrono::milliseconds session_timeout{10000};
     std::chrono::milliseconds call_timeout{10000};
-    std::uint64_t snapshot_every = 65536; ///< entries between two snapshots
+    std::uint64_t snapshot_every = 65536;       ///< entries between two snapshots,
+    std::uint64_t snapshot_bytes = 128u << 20;  ///< or so many bytes of entries, if that is sooner
     struct limits limits{};
     std::string tls{};            ///< must be empty in this version
     bool allow_plaintext = false; ///< listen on an address other than loopback without TLS
@@ -4202,6 +4280,7 @@ inline void node_options::validate() const {
     require(call_timeout.count() > 0 && call_timeout <= std::chrono::hours(24 * 365),
             "call_timeout must be positive and at most a year");
     require(snapshot_every > 0, "snapshot_every must be positive");
+    require(snapshot_bytes > 0, "snapshot_bytes must be positive");
     auto const positive = [](std::size_t limit, char const* name) {
         require(limit > 0, std::string("limits.") + name + " must be positive");
     };
@@ -7803,10 +7882,16 @@ class log {
     std::deque<item> items_;
     slot trimmed_;
     slot chosen_;
+    std::uint64_t weight_ = 0; ///< of all items
 
     [[nodiscard]] std::size_t index_of(slot s) const {
         assert(holds(s));
         return static_cast<std::size_t>(s.since(first()));
+    }
+    void pop_front() {
+        weight_ -= items_.front().what.weight();
+        items_.pop_front();
+        trimmed_ = trimmed_.next();
     }
 
 public:
@@ -7819,14 +7904,23 @@ public:
     [[nodiscard]] ballot const& ballot_at(slot s) const { return items_[index_of(s)].accepted; }
     [[nodiscard]] value const& value_at(slot s) const { return items_[index_of(s)].what; }
     [[nodiscard]] entry entry_at(slot s) const { return {s, ballot_at(s), value_at(s)}; }
+    /// What is above this slot weighs at most so much.
+    [[nodiscard]] slot reach_of(std::uint64_t bytes) const {
+        std::uint64_t left = weight_;
+        slot s = trimmed_;
+        for (auto it = items_.begin(); left > bytes; ++it, s = s.next()) left -= it->what.weight();
+        return s;
+    }
 
     /// Stores an entry at `s`, which is above `chosen()` and at most one past `last()`.
     void put(slot s, ballot b, value v) {
         assert(s > chosen_ && s <= last().next());
         if (s == last().next())
-            items_.push_back({b, std::move(v)});
+            items_.emplace_back();
         else
-            items_[index_of(s)] = {b, std::move(v)};
+            weight_ -= value_at(s).weight();
+        weight_ += v.weight();
+        items_[index_of(s)] = {b, std::move(v)};
     }
 
     /// Everything up to `s`, which is held, is chosen.
@@ -7838,18 +7932,12 @@ public:
     /// Forgets the chosen entries up to `s`.
     void trim(slot s) {
         assert(s <= chosen_);
-        while (trimmed_ < s) {
-            items_.pop_front();
-            trimmed_ = trimmed_.next();
-        }
+        while (trimmed_ < s) pop_front();
     }
 
     /// A snapshot holds everything up to `s`, which is above `chosen()`. What was accepted above it is kept.
     void install(slot s) {
-        while (trimmed_ < s && !items_.empty()) {
-            items_.pop_front();
-            trimmed_ = trimmed_.next();
-        }
+        while (trimmed_ < s && !items_.empty()) pop_front();
         trimmed_ = s;
         chosen_ = s;
     }
@@ -8318,6 +8406,14 @@ public:
         return s;
     }
 
+    /// The lowest chosen index that a peer named lately. A broken connection takes nothing from it.
+    [[nodiscard]] std::optional<slot> lowest_chosen(instant now, duration limit) const {
+        std::optional<slot> s;
+        for (auto const& [id, v] : peers_)
+            if (now - v.answered < limit) s = std::min(s.value_or(v.said.chosen), v.said.chosen);
+        return s;
+    }
+
 private:
     node_id self_;
     std::map<node_id, view> peers_; // Ordered: iteration must not depend on addresses or hashes.
@@ -8777,6 +8873,11 @@ public:
     bool install(slot at, ballot const& behind, log_time stamp, instant now);
     /// The state machine's snapshot holds everything up to `upto`: the log may forget it.
     void trim(slot upto);
+
+    /// How far the slowest peer has got that answered within `limit`.
+    [[nodiscard]] std::optional<slot> slowest_peer(instant now, duration limit) const {
+        return election_.lowest_chosen(now, limit);
+    }
 
     /// The storage's judgement of this node's disk. A node whose disk failed does not run, and steps down when it leads;
     /// one whose disk is slow or full leaves leading to the others when a majority's disks are better.
@@ -9801,7 +9902,8 @@ struct engine_options {
     bool has_seeds = false;
     duration session_timeout = std::chrono::seconds(10);
     duration retry = std::chrono::milliseconds(500); ///< a call without an outcome is sent again after this long
-    std::uint64_t snapshot_every = 65536;            ///< entries between two snapshots
+    std::uint64_t snapshot_every = 65536;            ///< entries between two snapshots,
+    std::uint64_t snapshot_bytes = 128u << 20;       ///< or so many bytes of entries
     std::size_t snapshot_chunk = snapshot_transfer::chunk_bytes; ///< a snapshot travels in parts of this size
     std::uint64_t keep_entries = 16384;              ///< entries that stay behind a snapshot for peers that lag a little
 };
@@ -9906,6 +10008,7 @@ private:
     void serve_reads(apply_batch& work);
     void release_held();
     void keep_snapshot(paxos::snapshot s, bool fetched);
+    [[nodiscard]] bool is_snapshot_due() const;
     void trim_log(slot at, instant now);
     void send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests);
     void watch_storage(instant now);
@@ -9969,6 +10072,7 @@ private:
     snapshot_transfer snapshots_{options_.snapshot_chunk};
     bool snapshotting_ = false;              ///< the applier or the storage is at work on a snapshot of this node's
     slot snapshot_tried_;                    ///< what was applied when the last attempt had begun
+    std::uint64_t bytes_since_snapshot_ = 0; ///< of entries that were chosen since then
     std::string log_kept_by_;                ///< what stood in the way of the last one
     duration freeze_pause_{};                ///< the longest that nothing was applied because of one
     std::optional<paxos::snapshot> install_; ///< to be handed to the applier
@@ -10396,14 +10500,22 @@ inline void engine::take_core_output(apply_batch& work) {
         else
             held_.push_back({std::move(m.to), std::move(m.what), core_base_.plus(m.after.value)});
     }
+    for (paxos::entry const& e : out.chosen) bytes_since_snapshot_ += e.what.weight();
     work.entries.insert(work.entries.end(), std::make_move_iterator(out.chosen.begin()),
                         std::make_move_iterator(out.chosen.end()));
     place_reads(out.reads);
     for (node_id peer : out.snapshot_from)
         if (!installing_) send_requests(peer, snapshots_.begin(env_.now(), options_.retry));
+    if (!snapshotting_ && !work.entries.empty() && is_snapshot_due()) {
+        snapshotting_ = work.take_snapshot = true;
+        bytes_since_snapshot_ = 0;
+    }
+}
+
+inline bool engine::is_snapshot_due() const {
     slot const last = std::max(snapshot_tried_, snapshots_.newest() ? snapshots_.newest()->at : slot{});
-    bool const due = replica_->entries().chosen().since(last) >= options_.snapshot_every;
-    if (due && !snapshotting_ && !work.entries.empty()) snapshotting_ = work.take_snapshot = true;
+    return replica_->entries().chosen().since(last) >= options_.snapshot_every ||
+           bytes_since_snapshot_ >= options_.snapshot_bytes;
 }
 
 inline void engine::release_held() {
@@ -10433,13 +10545,16 @@ inline void engine::on_kept(slot at, bool whole) {
     if (!fetched) trim_log(s.at, now);
 }
 
-/// Forgets what the snapshot at `at` holds, except what peers that lag a little need, and what those that fetch an older
-/// snapshot will need when they have it. They get a few snapshots' time.
+/// Forgets what the snapshot at `at` holds, except what the slowest live peer needs, what those that fetch an older
+/// snapshot will need when they have it, and a rest for those that come back soon: a few snapshots' worth at most.
 inline void engine::trim_log(slot at, instant now) {
-    std::uint64_t upto = at.value - std::min(at.value, options_.keep_entries);
-    if (auto const fetched = snapshots_.oldest_fetched(now)) upto = std::min(upto, fetched->value);
-    upto = std::max(upto, at.value - std::min(at.value, options_.keep_entries + 4 * options_.snapshot_every));
-    replica_->trim(slot{upto});
+    constexpr std::uint64_t most = 4; // snapshots
+    auto const behind = [at](std::uint64_t entries) { return slot{at.value - std::min(at.value, entries)}; };
+    slot upto = behind(options_.keep_entries);
+    for (auto const& needed : {snapshots_.oldest_fetched(now), replica_->slowest_peer(now, options_.session_timeout)})
+        if (needed) upto = std::min(upto, *needed);
+    slot const by_bytes = std::min(at, replica_->entries().reach_of(most * options_.snapshot_bytes));
+    replica_->trim(std::max({upto, behind(options_.keep_entries + most * options_.snapshot_every), by_bytes}));
 }
 
 inline void engine::on_durable(lsn upto) { durable_ = std::max(durable_, upto); }
@@ -14652,6 +14767,7 @@ inline engine_options service::make_engine_options() const {
     o.has_seeds = !options_.seeds.empty();
     o.session_timeout = options_.session_timeout;
     o.snapshot_every = options_.snapshot_every;
+    o.snapshot_bytes = options_.snapshot_bytes;
     o.keep_entries = options_.snapshot_every / 4;
     return o;
 }
@@ -15632,7 +15748,7 @@ public:
     template <class Host, class... A>
     replicated(Host& where, std::string name, A&&... args) {
         if constexpr (object::check_construction<T, A...>()) {
-            object::require_registered<T, object::constructor_argument_t<A>...>();
+            object::require_registered<T>(object::constructor_arguments_t<T, A...>{});
             aim_.where = openreplica_host(where);
             aim_.birth = std::make_shared<runtime::object_birth>();
             aim_.birth->id = object::object_id_of(name);
@@ -15736,7 +15852,7 @@ private:
     template <class... A>
     object::call_plan reset_plan(A&&... args) const {
         if constexpr (object::check_construction<T, A...>()) {
-            object::require_registered<T, object::constructor_argument_t<A>...>();
+            object::require_registered<T>(object::constructor_arguments_t<T, A...>{});
             return {.kind = command_kind::reset, .body = object::encode_birth<T>(*aim_.name, std::forward<A>(args)...)};
         } else {
             return {};

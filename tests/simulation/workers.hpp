@@ -107,6 +107,8 @@ inline void work(shared_lines& all, std::size_t me, std::vector<std::uint64_t> c
     while (!all->enough) {
         std::uint64_t const i = all->next++;
         if (i >= seeds.size()) break;
+        if (i > 0 && i % 1000 == 0) // For whoever waits for a long run.
+            std::fprintf(stderr, "%llu of %zu seeds\n", static_cast<unsigned long long>(i), seeds.size());
         all->current[me] = seeds[i];
         openreplica::active_mutant = broken != nullptr ? broken->which : mutant::none;
         line l = play(seeds[i], broken != nullptr);

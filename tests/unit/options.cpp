@@ -137,14 +137,16 @@ TEST_CASE("durations that make a group restless are refused at the limit's other
             {"session_timeout must be at most a day", [](auto& o) { o.session_timeout = 24h + 1ms; }},
             {"call_timeout must be positive", [](auto& o) { o.call_timeout = 0ms; }},
             {"call_timeout", [](auto& o) { o.call_timeout = std::chrono::milliseconds::max(); }},
-            {"snapshot_every must be positive", [](auto& o) { o.snapshot_every = 0; }}},
+            {"snapshot_every must be positive", [](auto& o) { o.snapshot_every = 0; }},
+            {"snapshot_bytes must be positive", [](auto& o) { o.snapshot_bytes = 0; }}},
            errc::bad_option);
     accept({{"heartbeat", [](auto& o) { o.heartbeat = 1ms; }},
             {"election_timeout", [](auto& o) { o.election_timeout = 150ms; }},
             {"session_timeout", [](auto& o) { o.session_timeout = 600ms; }},
             {"the longest session_timeout", [](auto& o) { o.session_timeout = 24h; }},
             {"call_timeout", [](auto& o) { o.call_timeout = 1ms; }},
-            {"snapshot_every", [](auto& o) { o.snapshot_every = 1; }}});
+            {"snapshot_every", [](auto& o) { o.snapshot_every = 1; }},
+            {"snapshot_bytes", [](auto& o) { o.snapshot_bytes = 1; }}});
 }
 
 TEST_CASE("a limit of zero is refused by its name") {

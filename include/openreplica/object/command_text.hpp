@@ -1,6 +1,7 @@
 // The JSON bodies of commands, from typed arguments, and typed results from outcomes.
 #pragma once
 
+#include <openreplica/object/constructor_arguments.hpp>
 #include <openreplica/object/convert_argument.hpp>
 #include <openreplica/object/describe.hpp>
 #include <openreplica/object/type_entry.hpp>
@@ -47,29 +48,8 @@ requires accepts<Method, A...>
     return out;
 }
 
-/// The type that a constructor argument travels as: its own, text as `std::string`.
-template <class A>
-using constructor_argument_t =
-    std::conditional_t<std::is_convertible_v<A, std::string_view>, std::string, std::remove_cvref_t<A>>;
-
-/// `T` can be constructed from arguments of these types without a conversion that could lose a value.
-template <class T, class... A>
-concept constructible_from_arguments = std::constructible_from<T, constructor_argument_t<A>...> &&
-                                       (has_codec<constructor_argument_t<A>>&&...) &&
-                                       (sizeof...(A) == 0 ||
-                                        requires { T{std::declval<constructor_argument_t<A>>()...}; });
-
-/// True when `T` can be constructed so; the sentence is said once, instead of what the compiler makes of it.
-template <class T, class... A>
-consteval bool check_construction() {
-    static_assert(constructible_from_arguments<T, A...>,
-                  "openreplica: a replicated object of this type cannot be constructed from these arguments; they are "
-                  "values with a JSON form, and fit a constructor without narrowing");
-    return constructible_from_arguments<T, A...>;
-}
-
 /// The body of a `create` or `reset`: `["name","type",arg…]`, where the type names the constructor's arguments too.
-/// @throws json_error (`bad_arguments`) for a name that is empty, too long or no UTF-8, or an argument without JSON.
+/// @throws json_error (`bad_arguments`) for a name that is empty, too long or no UTF-8, or an argument that does not fit.
 template <class T, class... A>
 requires constructible_from_arguments<T, A...>
 [[nodiscard]] std::string encode_birth(std::string_view name, A&&... args) {
@@ -79,8 +59,10 @@ requires constructible_from_arguments<T, A...>
     std::string out = "[";
     write_json_string(out, name);
     out += ',';
-    write_json_string(out, constructor_name<T, constructor_argument_t<A>...>());
-    ((out += ',', codec<constructor_argument_t<A>>::write(out, constructor_argument_t<A>(std::forward<A>(args)))), ...);
+    [&]<class... B>(type_list<B...>) {
+        write_json_string(out, constructor_name<T, B...>());
+        ((out += ',', codec<B>::write(out, constructor_argument<B>(std::forward<A>(args)))), ...);
+    }(constructor_arguments_t<T, A...>{});
     out += ']';
     return out;
 }

@@ -106,5 +106,9 @@ template <class T, class... A>
 void require_registered() {
     if (!registered<T, A...>) type_registry::global().add<T, A...>();
 }
+template <class T, class... A>
+void require_registered(type_list<A...>) {
+    require_registered<T, A...>();
+}
 
 } // namespace openreplica::inline v0::object

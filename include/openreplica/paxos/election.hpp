@@ -108,6 +108,14 @@ public:
         return s;
     }
 
+    /// The lowest chosen index that a peer named lately. A broken connection takes nothing from it.
+    [[nodiscard]] std::optional<slot> lowest_chosen(instant now, duration limit) const {
+        std::optional<slot> s;
+        for (auto const& [id, v] : peers_)
+            if (now - v.answered < limit) s = std::min(s.value_or(v.said.chosen), v.said.chosen);
+        return s;
+    }
+
 private:
     node_id self_;
     std::map<node_id, view> peers_; // Ordered: iteration must not depend on addresses or hashes.

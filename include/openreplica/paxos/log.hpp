@@ -5,6 +5,7 @@
 
 #include <cassert>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <utility>
 
@@ -23,10 +24,16 @@ class log {
     std::deque<item> items_;
     slot trimmed_;
     slot chosen_;
+    std::uint64_t weight_ = 0; ///< of all items
 
     [[nodiscard]] std::size_t index_of(slot s) const {
         assert(holds(s));
         return static_cast<std::size_t>(s.since(first()));
+    }
+    void pop_front() {
+        weight_ -= items_.front().what.weight();
+        items_.pop_front();
+        trimmed_ = trimmed_.next();
     }
 
 public:
@@ -39,14 +46,23 @@ public:
     [[nodiscard]] ballot const& ballot_at(slot s) const { return items_[index_of(s)].accepted; }
     [[nodiscard]] value const& value_at(slot s) const { return items_[index_of(s)].what; }
     [[nodiscard]] entry entry_at(slot s) const { return {s, ballot_at(s), value_at(s)}; }
+    /// What is above this slot weighs at most so much.
+    [[nodiscard]] slot reach_of(std::uint64_t bytes) const {
+        std::uint64_t left = weight_;
+        slot s = trimmed_;
+        for (auto it = items_.begin(); left > bytes; ++it, s = s.next()) left -= it->what.weight();
+        return s;
+    }
 
     /// Stores an entry at `s`, which is above `chosen()` and at most one past `last()`.
     void put(slot s, ballot b, value v) {
         assert(s > chosen_ && s <= last().next());
         if (s == last().next())
-            items_.push_back({b, std::move(v)});
+            items_.emplace_back();
         else
-            items_[index_of(s)] = {b, std::move(v)};
+            weight_ -= value_at(s).weight();
+        weight_ += v.weight();
+        items_[index_of(s)] = {b, std::move(v)};
     }
 
     /// Everything up to `s`, which is held, is chosen.
@@ -58,18 +74,12 @@ public:
     /// Forgets the chosen entries up to `s`.
     void trim(slot s) {
         assert(s <= chosen_);
-        while (trimmed_ < s) {
-            items_.pop_front();
-            trimmed_ = trimmed_.next();
-        }
+        while (trimmed_ < s) pop_front();
     }
 
     /// A snapshot holds everything up to `s`, which is above `chosen()`. What was accepted above it is kept.
     void install(slot s) {
-        while (trimmed_ < s && !items_.empty()) {
-            items_.pop_front();
-            trimmed_ = trimmed_.next();
-        }
+        while (trimmed_ < s && !items_.empty()) pop_front();
         trimmed_ = s;
         chosen_ = s;
     }

@@ -95,6 +95,11 @@ public:
     /// The state machine's snapshot holds everything up to `upto`: the log may forget it.
     void trim(slot upto);
 
+    /// How far the slowest peer has got that answered within `limit`.
+    [[nodiscard]] std::optional<slot> slowest_peer(instant now, duration limit) const {
+        return election_.lowest_chosen(now, limit);
+    }
+
     /// The storage's judgement of this node's disk. A node whose disk failed does not run, and steps down when it leads;
     /// one whose disk is slow or full leaves leading to the others when a majority's disks are better.
     void set_disk(disk_state s, instant now);

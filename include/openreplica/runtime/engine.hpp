@@ -28,7 +28,8 @@ struct engine_options {
     bool has_seeds = false;
     duration session_timeout = std::chrono::seconds(10);
     duration retry = std::chrono::milliseconds(500); ///< a call without an outcome is sent again after this long
-    std::uint64_t snapshot_every = 65536;            ///< entries between two snapshots
+    std::uint64_t snapshot_every = 65536;            ///< entries between two snapshots,
+    std::uint64_t snapshot_bytes = 128u << 20;       ///< or so many bytes of entries
     std::size_t snapshot_chunk = snapshot_transfer::chunk_bytes; ///< a snapshot travels in parts of this size
     std::uint64_t keep_entries = 16384;              ///< entries that stay behind a snapshot for peers that lag a little
 };
@@ -133,6 +134,7 @@ private:
     void serve_reads(apply_batch& work);
     void release_held();
     void keep_snapshot(paxos::snapshot s, bool fetched);
+    [[nodiscard]] bool is_snapshot_due() const;
     void trim_log(slot at, instant now);
     void send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests);
     void watch_storage(instant now);
@@ -196,6 +198,7 @@ private:
     snapshot_transfer snapshots_{options_.snapshot_chunk};
     bool snapshotting_ = false;              ///< the applier or the storage is at work on a snapshot of this node's
     slot snapshot_tried_;                    ///< what was applied when the last attempt had begun
+    std::uint64_t bytes_since_snapshot_ = 0; ///< of entries that were chosen since then
     std::string log_kept_by_;                ///< what stood in the way of the last one
     duration freeze_pause_{};                ///< the longest that nothing was applied because of one
     std::optional<paxos::snapshot> install_; ///< to be handed to the applier

@@ -182,14 +182,22 @@ inline void engine::take_core_output(apply_batch& work) {
         else
             held_.push_back({std::move(m.to), std::move(m.what), core_base_.plus(m.after.value)});
     }
+    for (paxos::entry const& e : out.chosen) bytes_since_snapshot_ += e.what.weight();
     work.entries.insert(work.entries.end(), std::make_move_iterator(out.chosen.begin()),
                         std::make_move_iterator(out.chosen.end()));
     place_reads(out.reads);
     for (node_id peer : out.snapshot_from)
         if (!installing_) send_requests(peer, snapshots_.begin(env_.now(), options_.retry));
+    if (!snapshotting_ && !work.entries.empty() && is_snapshot_due()) {
+        snapshotting_ = work.take_snapshot = true;
+        bytes_since_snapshot_ = 0;
+    }
+}
+
+inline bool engine::is_snapshot_due() const {
     slot const last = std::max(snapshot_tried_, snapshots_.newest() ? snapshots_.newest()->at : slot{});
-    bool const due = replica_->entries().chosen().since(last) >= options_.snapshot_every;
-    if (due && !snapshotting_ && !work.entries.empty()) snapshotting_ = work.take_snapshot = true;
+    return replica_->entries().chosen().since(last) >= options_.snapshot_every ||
+           bytes_since_snapshot_ >= options_.snapshot_bytes;
 }
 
 inline void engine::release_held() {
@@ -219,13 +227,16 @@ inline void engine::on_kept(slot at, bool whole) {
     if (!fetched) trim_log(s.at, now);
 }
 
-/// Forgets what the snapshot at `at` holds, except what peers that lag a little need, and what those that fetch an older
-/// snapshot will need when they have it. They get a few snapshots' time.
+/// Forgets what the snapshot at `at` holds, except what the slowest live peer needs, what those that fetch an older
+/// snapshot will need when they have it, and a rest for those that come back soon: a few snapshots' worth at most.
 inline void engine::trim_log(slot at, instant now) {
-    std::uint64_t upto = at.value - std::min(at.value, options_.keep_entries);
-    if (auto const fetched = snapshots_.oldest_fetched(now)) upto = std::min(upto, fetched->value);
-    upto = std::max(upto, at.value - std::min(at.value, options_.keep_entries + 4 * options_.snapshot_every));
-    replica_->trim(slot{upto});
+    constexpr std::uint64_t most = 4; // snapshots
+    auto const behind = [at](std::uint64_t entries) { return slot{at.value - std::min(at.value, entries)}; };
+    slot upto = behind(options_.keep_entries);
+    for (auto const& needed : {snapshots_.oldest_fetched(now), replica_->slowest_peer(now, options_.session_timeout)})
+        if (needed) upto = std::min(upto, *needed);
+    slot const by_bytes = std::min(at, replica_->entries().reach_of(most * options_.snapshot_bytes));
+    replica_->trim(std::max({upto, behind(options_.keep_entries + most * options_.snapshot_every), by_bytes}));
 }
 
 inline void engine::on_durable(lsn upto) { durable_ = std::max(durable_, upto); }

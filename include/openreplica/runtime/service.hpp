@@ -222,6 +222,7 @@ inline engine_options service::make_engine_options() const {
     o.has_seeds = !options_.seeds.empty();
     o.session_timeout = options_.session_timeout;
     o.snapshot_every = options_.snapshot_every;
+    o.snapshot_bytes = options_.snapshot_bytes;
     o.keep_entries = options_.snapshot_every / 4;
     return o;
 }

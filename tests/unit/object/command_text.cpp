@@ -19,6 +19,7 @@ class keeper {
 public:
     keeper() = default;
     keeper(std::int64_t, std::string) {}
+    keeper(std::size_t, int, double) {}
     void small(std::uint8_t) {}
     void text(std::string_view) const {}
     void number(double) {}
@@ -62,12 +63,23 @@ TEST_CASE("a birth names the object, the type and the types of the constructor's
     CHECK(object::encode_birth<keeper>("k") == R"(["k","keeper"])");
     CHECK(object::encode_birth<keeper>("k", std::int64_t{5}, "x") == R"j(["k","keeper(i64,string)",5,"x"])j");
     CHECK(object::encode_birth<keeper>("k", 5, std::string("x")) == R"j(["k","keeper(i32,string)",5,"x"])j");
+    CHECK(object::encode_birth<keeper>("k", 1L, std::string_view("x")) == R"j(["k","keeper(i64,string)",1,"x"])j");
     static_assert(!object::constructible_from_arguments<keeper, double, std::string>); // It would lose the fraction.
     static_assert(!object::constructible_from_arguments<keeper, int>);
     CHECK_THROWS_AS((void)object::encode_birth<keeper>(""), json_error);
     CHECK_THROWS_AS((void)object::encode_birth<keeper>("\xFF"), json_error);
     CHECK_NOTHROW((void)object::encode_birth<keeper>(std::string(object::max_name_bytes, 'x')));
     CHECK_THROWS_AS((void)object::encode_birth<keeper>(std::string(object::max_name_bytes + 1, 'x')), json_error);
+}
+
+TEST_CASE("an integer whose type a constructor does not take travels as one that it takes, if it fits") {
+    CHECK(object::encode_birth<keeper>("k", 16, 2, 3) == R"j(["k","keeper(u64,i32,f64)",16,2,3.0])j");
+    CHECK(object::encode_birth<keeper>("k", std::size_t{16}, 2, 3.5) == R"j(["k","keeper(u64,i32,f64)",16,2,3.5])j");
+    CHECK(object::encode_birth<keeper>("k", 5u, "x") == R"j(["k","keeper(u32,string)",5,"x"])j"); // As it is.
+    CHECK(object::encode_birth<keeper>("k", std::uint64_t{5}, "x") == R"j(["k","keeper(i64,string)",5,"x"])j");
+    CHECK_THROWS_AS((void)object::encode_birth<keeper>("k", -1, 2, 3.5), json_error);
+    CHECK_THROWS_AS((void)object::encode_birth<keeper>("k", ~std::uint64_t{0}, "x"), json_error);
+    static_assert(!object::constructible_from_arguments<keeper, int, double, double>);
 }
 
 TEST_CASE("results are decoded to their type") {

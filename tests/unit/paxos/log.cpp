@@ -97,4 +97,23 @@ TEST_CASE("a value weighs its bytes and a fixed overhead, so that empty ones fil
     CHECK(command("four").weight() == 36);
 }
 
+TEST_CASE("it knows what it weighs: appended, replaced, trimmed, installed") {
+    log l = filled(4); // Each of 34: two bytes and the overhead.
+    CHECK(l.reach_of(4 * 34) == slot{0});
+    CHECK(l.reach_of(4 * 34 - 1) == slot{1});
+    CHECK(l.reach_of(33) == slot{4});
+    l.put(slot{4}, n2, command(std::string(100, 'x')));
+    CHECK(l.reach_of(132) == slot{3});
+    CHECK(l.reach_of(131) == slot{4});
+    l.choose(slot{4});
+    l.trim(slot{2});
+    CHECK(l.reach_of(166) == slot{2});
+    CHECK(l.reach_of(165) == slot{3});
+    l.install(slot{9});
+    CHECK(l.reach_of(0) == slot{9});
+    l.put(slot{10}, n2, command("y"));
+    CHECK(l.reach_of(33) == slot{9});
+    CHECK(l.reach_of(32) == slot{10});
+}
+
 } // namespace paxos_script::log_test

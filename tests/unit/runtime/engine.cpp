@@ -312,18 +312,52 @@ TEST_CASE("a snapshot that gave nothing is tried again, and status says which ob
     using namespace engine_test;
     lone_leader l(4);
     l.registry.add<shapeless>();
-    l.receive(paxos::forward{7, 0, {l.command(command_kind::create, "s", R"(["s","shapeless"])", 1)}});
-    std::uint64_t seq = 2;
+    l.execute(command_kind::create, "s", R"(["s","shapeless"])");
     auto const work = [&] {
-        for (int i = 0; i < 10; ++i)
-            l.receive(paxos::forward{100 + seq, 0, {l.command(command_kind::call, "s", R"(["touch"])", seq)}}), ++seq;
+        for (int i = 0; i < 10; ++i) l.execute(command_kind::call, "s", R"(["touch"])");
     };
     work();
     CHECK(l.engine.status().log_kept_by == "s");
     CHECK(l.engine.status().log_start == slot{1});
-    l.receive(paxos::forward{8, 0, {l.command(command_kind::destroy, "s", "[]", ++seq)}});
-    ++seq;
+    l.execute(command_kind::destroy, "s", "[]");
     work();
     CHECK(l.engine.status().log_kept_by == "");
     CHECK(l.engine.status().log_start > slot{1});
+}
+
+TEST_CASE("a snapshot is taken after so many entries, or after so many bytes of them") {
+    using namespace engine_test;
+    struct { std::uint64_t every, bytes; } const both[] = {{20, 1u << 20}, {100000, 2000}};
+    for (auto const& [every, bytes] : both) {
+        lone_leader l(every, bytes);
+        l.execute(command_kind::create, "g", R"(["g","gauge"])");
+        l.execute_raises(2);
+        CHECK(l.engine.status().log_start == slot{1});
+        l.execute_raises(40, std::string(100, ' '));
+        l.receive(paxos::snapshot_request{});
+        CHECK(l.sent_of<paxos::snapshot_chunk>().size() == 1);
+    }
+}
+
+TEST_CASE("the log stays for the slowest live peer, up to a few snapshots' worth, and not for one that is silent") {
+    using namespace engine_test;
+    lone_leader l(20);
+    auto const start = [&] { return l.engine.status().log_start; };
+    auto const hear_of = [&](slot chosen) {
+        l.pass(100ms);
+        l.receive(paxos::heartbeat_reply{l.sent_of<paxos::heartbeat>().back().number, {}, false, false, chosen, {}});
+    };
+    l.execute(command_kind::create, "g", R"(["g","gauge"])");
+    hear_of(slot{5});
+    l.execute_raises(30);
+    CHECK(start() == slot{6});
+    hear_of(slot{12});
+    l.execute_raises(30);
+    CHECK(start() == slot{13});
+    l.execute_raises(100);
+    CHECK(start() > slot{13}); // It is too slow: a snapshot is what it needs.
+    hear_of(slot{150});
+    l.pass(11s);
+    l.execute_raises(30);
+    CHECK(start() > slot{151});
 }

@@ -137,11 +137,24 @@ struct lone_node : runtime::environment {
 
 /// A group of one, diskless.
 struct lone_leader : lone_node {
-    explicit lone_leader(std::uint64_t snapshot_every = 65536)
-        : lone_node(false, {}, {.snapshot_every = snapshot_every, .keep_entries = snapshot_every / 4}) {
+    std::uint64_t commands = 0;
+
+    explicit lone_leader(std::uint64_t snapshot_every = 65536, std::uint64_t snapshot_bytes = 128u << 20)
+        : lone_node(false, {},
+                    {.snapshot_every = snapshot_every,
+                     .snapshot_bytes = snapshot_bytes,
+                     .keep_entries = snapshot_every / 4}) {
         pass(3s);
         REQUIRE(engine.is_ready());
         engine.on_peer_up(peer);
+    }
+    /// Has the peer's command executed.
+    void execute(command_kind kind, std::string_view object, std::string_view body) {
+        ++commands;
+        receive(paxos::forward{1000 + commands, 0, {command(kind, object, body, commands)}});
+    }
+    void execute_raises(int n, std::string const& padding = {}) {
+        for (int i = 0; i < n; ++i) execute(command_kind::call, "g", R"(["raise",1])" + padding);
     }
 };
 
