@@ -226,6 +226,7 @@ inline node_status node::status() const {
     out.chosen = s.chosen.value;
     out.applied = s.applied.value;
     out.log_start = s.log_start.value;
+    out.log_memory_bytes = s.log_weight;
     out.digest = s.digest;
     out.pending_calls = service().pending_calls();
     constexpr char const* states[] = {"ok", "slow", "full", "failed"};

@@ -44,6 +44,7 @@ struct node_status {
     std::uint64_t chosen = 0;   ///< highest slot known to be chosen
     std::uint64_t applied = 0;  ///< highest slot applied to this replica's objects
     std::uint64_t log_start = 0; ///< lowest slot still in the log
+    std::uint64_t log_memory_bytes = 0; ///< what the log weighs in memory: it is kept for members that lag or join
     std::uint64_t digest = 0;   ///< hash chain over what was applied
     std::uint64_t pending_calls = 0; ///< calls and reads of this process without an outcome
     disk_status disk;
@@ -71,7 +72,8 @@ inline void to_json(nlohmann::json& j, node_status const& s) {
     j = {{"id", s.id},           {"cluster", s.cluster},     {"group", s.group},   {"endpoint", s.endpoint},
          {"role", s.role},       {"leader", s.leader},       {"epoch", s.epoch},   {"voters", s.voters},
          {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
-         {"log_start", s.log_start}, {"digest", s.digest},   {"pending_calls", s.pending_calls},
+         {"log_start", s.log_start}, {"log_memory_bytes", s.log_memory_bytes},
+         {"digest", s.digest},   {"pending_calls", s.pending_calls},
          {"disk", s.disk},
          {"problem", s.problem}, {"log_kept_by", s.log_kept_by},
          {"snapshot_pause_us", s.snapshot_pause_us}};

@@ -3367,6 +3367,7 @@ class object_space final : public runtime::state_machine {
     log_time clock_;
     slot applied_;
     std::uint64_t digest_ = 0;
+    std::shared_ptr<std::atomic<std::size_t>> snapshot_size_ = std::make_shared<std::atomic<std::size_t>>(0);
     call_outcome stop_reason_;
     // For readers on other threads.
     std::atomic<std::uint64_t> read_slot_ = 0;
@@ -3806,6 +3807,7 @@ struct object_space::snapshot_access {
         std::uint64_t digest = 0;
         std::vector<object> objects; ///< by name
         session_table sessions;
+        std::shared_ptr<std::atomic<std::size_t>> size; ///< of the latest text: the next one will be like it
         std::string obstacle; ///< what is being frozen or written, for when that fails; empty at the end
     };
 
@@ -3822,6 +3824,7 @@ struct object_space::snapshot_access {
 
     static std::string write(frozen& f) {
         std::string out;
+        out.reserve(*f.size + *f.size / 16); // Growing would take twice the memory for a moment.
         write_list(out, snapshot_format, f.applied, f.clock, f.digest);
         out += ",[";
         for (frozen::object& o : f.objects) {
@@ -3829,13 +3832,14 @@ struct object_space::snapshot_access {
             f.obstacle = o.name;
             write_list(out, o.name, o.type);
             out += ',';
-            o.state(out);
+            std::exchange(o.state, {})(out); // And its copy goes.
             out += ']';
         }
         out += "],";
         f.obstacle = "the table of sessions";
         write_sessions(out, f.sessions);
         out += ']';
+        *f.size = out.size();
         return out;
     }
 
@@ -3916,7 +3920,7 @@ struct object_space::snapshot_access {
 /// Whatever stands in the way (an object without a JSON form, a NaN, text that is no UTF-8, a copy or a `to_json` that
 /// throws, too little memory) is an obstacle, and no reason to stop.
 inline runtime::frozen_state object_space::freeze() const {
-    snapshot_access::frozen f{applied_, clock_, digest_, {}, {}, {}};
+    snapshot_access::frozen f{applied_, clock_, digest_, {}, {}, snapshot_size_, {}};
     try {
         snapshot_access::freeze_objects(f, objects_);
         f.obstacle = "the table of sessions";
@@ -7139,12 +7143,353 @@ private:
 
 } // namespace openreplica::inline v0::runtime
 
+// <openreplica/runtime/snapshot_transfer.hpp>
+// Sends and fetches snapshots in chunks, on request, so that nothing else waits for them.
+
+// <openreplica/paxos/message.hpp>
+// What the members of a group say to one another about the log.
+
+namespace openreplica::inline v0::paxos {
+
+/// Phase 1 request: promise my ballot, and tell what you have accepted.
+struct prepare {
+    ballot number;
+    slot chosen;   ///< the candidate's chosen index
+    epoch current; ///< the epoch that governs the candidate's first unchosen slot
+    slot after{};  ///< what the receiver reported up to here has arrived: it goes on behind
+    bool operator==(prepare const&) const = default;
+};
+
+/// Phase 1 reply, in chunks; it counts when the last one is there.
+///
+/// It reports what the acceptor accepted above *its own* chosen index. Slots up to `chosen` are reported as chosen,
+/// never as empty. One answer has a limited number of chunks; the candidate asks for the rest.
+struct promise {
+    ballot number; ///< the ballot that is promised
+    slot chosen;   ///< the acceptor's chosen index
+    epoch current;
+    std::uint32_t chunk = 0; ///< 0, 1, 2, … within the answer to one `prepare`
+    bool last = true;
+    std::vector<entry> entries; ///< ascending slots
+    bool operator==(promise const&) const = default;
+};
+
+/// The answer to a `prepare` or an `accept` of a ballot below the promised one.
+struct reject {
+    ballot number;   ///< the refused ballot
+    ballot promised; ///< the ballot that stands in its way
+    bool operator==(reject const&) const = default;
+};
+
+/// Phase 2 request for the slots `first`, `first + 1`, …
+struct accept {
+    ballot number;
+    epoch current;
+    slot first;
+    std::vector<value> values;
+    slot chosen; ///< the leader's chosen index
+    bool operator==(accept const&) const = default;
+};
+
+/// Phase 2 reply: every slot up to `upto` is durable here, accepted under `number` or already chosen.
+struct accepted {
+    ballot number;
+    slot upto;
+    bool gap = false; ///< something above `upto` arrived that could not be taken: send again from `upto + 1`
+    bool operator==(accepted const&) const = default;
+};
+
+/// The chosen index, when no `accept` is on its way to carry it.
+struct chosen_index {
+    ballot number;
+    slot chosen;
+    bool operator==(chosen_index const&) const = default;
+};
+
+/// Asks any peer for chosen entries from `from` on.
+struct learn {
+    slot from;
+    bool operator==(learn const&) const = default;
+};
+
+/// Chosen entries `first`, `first + 1`, … Empty with `log_start > first`: they are gone, ask for a snapshot.
+struct learned {
+    ballot behind; ///< the highest ballot under which these entries were accepted (rule R)
+    slot first;
+    std::vector<value> values;
+    slot chosen;    ///< the sender's chosen index
+    slot log_start; ///< the lowest slot that the sender still has
+    bool operator==(learned const&) const = default;
+};
+
+/// Sent to every peer at every heartbeat interval, and at once when reads wait for a confirmation.
+struct heartbeat {
+    std::uint64_t number = 0; ///< rises with every heartbeat of this sender
+    ballot leading;           ///< the ballot that the sender leads; empty when it does not lead
+    slot chosen;
+    bool operator==(heartbeat const&) const = default;
+};
+
+/// How well a node's disk does, as its storage judges it.
+enum class disk_state : std::uint8_t { ok = 0, slow = 1, full = 2, failed = 3 };
+
+/// The answer, at once, never waiting for a disk.
+struct heartbeat_reply {
+    std::uint64_t number = 0; ///< of the heartbeat that is answered
+    ballot promised;          ///< the highest ballot that the sender has promised
+    bool leading = false;     ///< the sender leads `promised`
+    bool happy = false;       ///< the sender's leader is fine, as far as it can see
+    slot chosen;              ///< its chosen index
+    slot held;                ///< how far it holds the promised ballot's accepts; for resending, never a vote
+    disk_state disk = disk_state::ok;
+    bool operator==(heartbeat_reply const&) const = default;
+};
+
+/// Asks the leader for a read point; the answer covers every read that waited at the sender.
+struct read_request {
+    std::uint64_t number = 0;
+    bool operator==(read_request const&) const = default;
+};
+
+/// A read point: at some moment after the request arrived, its sender led and had chosen up to `index`.
+struct read_reply {
+    std::uint64_t number = 0;
+    slot index;
+    bool operator==(read_reply const&) const = default;
+};
+
+/// Commands of the sender's callers on their way to the leader.
+struct forward {
+    std::uint64_t number = 0; ///< rises with every forward of this sender
+    std::uint8_t hops = 0;    ///< how often it was relayed; at most one
+    std::vector<shared_bytes> commands;
+    bool operator==(forward const&) const = default;
+};
+
+/// Says that commands of a forward were not taken: none of them was proposed because of it.
+struct forward_refused {
+    std::uint64_t number = 0;
+    std::vector<std::uint32_t> which; ///< positions in the forward; empty: all of them
+    std::uint8_t reason = 0;          ///< the number of an `errc`; `not_executed`: the receiver does not lead
+    std::string text;                 ///< what happened and what to do; may be empty
+    bool operator==(forward_refused const&) const = default;
+};
+
+/// Asks for the bytes of a snapshot from `offset` on; `at` zero means the sender's newest.
+struct snapshot_request {
+    slot at;
+    std::uint64_t offset = 0;
+    bool operator==(snapshot_request const&) const = default;
+};
+
+/// A part of a snapshot.
+struct snapshot_chunk {
+    slot at;                   ///< the last slot that the snapshot holds
+    ballot behind;             ///< the highest ballot of a slot that it holds (rule R)
+    log_time stamp;            ///< the log clock at `at`
+    configuration governing;   ///< of slot `at + 1`
+    std::uint64_t offset = 0;
+    std::uint64_t total = 0;   ///< size of the whole, bytes
+    std::uint32_t checksum = 0; ///< CRC32C of the whole
+    shared_bytes data;
+    bool operator==(snapshot_chunk const&) const = default;
+};
+
+/// Everything that members say once they belong to a group. The order of the alternatives is the wire's type number.
+using message = std::variant<prepare, promise, reject, accept, accepted, chosen_index, learn, learned, heartbeat,
+                             heartbeat_reply, read_request, read_reply, forward, forward_refused, snapshot_request,
+                             snapshot_chunk>;
+
+/// The name of a message's kind, for logs and traces.
+[[nodiscard]] inline std::string_view name_of(message const& m) {
+    constexpr std::string_view names[] = {"prepare",       "promise",      "reject",       "accept",
+                                          "accepted",      "chosen_index", "learn",        "learned",
+                                          "heartbeat",     "heartbeat_reply", "read_request", "read_reply",
+                                          "forward",       "forward_refused", "snapshot_request", "snapshot_chunk"};
+    return names[m.index()];
+}
+
+} // namespace openreplica::inline v0::paxos
+
+namespace openreplica::inline v0::runtime {
+
+/// A snapshot with the CRC32C of its state, which takes too long to be computed where messages are handled.
+struct checked_snapshot {
+    paxos::snapshot what;
+    std::uint32_t checksum = 0;
+};
+[[nodiscard]] inline checked_snapshot with_checksum(paxos::snapshot s) {
+    std::uint32_t const checksum = crc32c(s.state.view());
+    return {std::move(s), checksum};
+}
+
+/// A snapshot as it arrived. Putting its state together takes long as well.
+struct snapshot_parts {
+    paxos::snapshot head; ///< everything but the state
+    std::vector<shared_bytes> parts;
+    std::uint32_t checksum = 0;
+
+    [[nodiscard]] checked_snapshot join() && {
+        if (parts.size() == 1) {
+            head.state = std::move(parts.front());
+        } else {
+            std::string text;
+            std::size_t size = 0;
+            for (shared_bytes const& p : parts) size += p.size();
+            text.reserve(size);
+            for (shared_bytes& p : parts) {
+                text += p.view();
+                p = {};
+            }
+            head.state = shared_bytes(std::move(text));
+        }
+        return {std::move(head), checksum};
+    }
+};
+
+/// The newest snapshot of this node, the one that a peer is fetching from it, and the one that it is fetching itself.
+///
+/// The receiver asks for each chunk, a few ahead, so it sets the pace; a lost chunk is asked for again, at another peer if
+/// need be. A snapshot that is being fetched stays until nobody has asked for it for a while, however many newer ones are
+/// taken meanwhile: a slow peer would otherwise start over for ever. At most one old snapshot is kept.
+class snapshot_transfer {
+public:
+    static constexpr std::size_t chunk_bytes = 256 * 1024;
+    static constexpr std::size_t chunks_ahead = 4; ///< asked for before the first of them is here
+    /// Who asked for nothing during this long has given up, or has everything.
+    static constexpr duration abandoned_after = std::chrono::seconds(5);
+
+    explicit snapshot_transfer(std::size_t chunk = chunk_bytes) : chunk_(chunk) {}
+
+    void keep(checked_snapshot s, instant now) {
+        if (newest_ && newest_->is_fetched(now) && !(pinned_ && pinned_->is_fetched(now))) pinned_ = std::move(newest_);
+        newest_ = held{std::move(s.what), s.checksum, std::nullopt};
+        if (pinned_ && !pinned_->is_fetched(now)) pinned_.reset();
+    }
+    [[nodiscard]] paxos::snapshot const* newest() const { return newest_ ? &newest_->what : nullptr; }
+    /// The slot of the oldest snapshot that a peer is fetching: it will need the log from there on.
+    [[nodiscard]] std::optional<slot> oldest_fetched(instant now) const {
+        if (pinned_ && pinned_->is_fetched(now)) return pinned_->what.at;
+        if (newest_ && newest_->is_fetched(now)) return newest_->what.at;
+        return std::nullopt;
+    }
+
+    /// The chunk that a peer asks for. One that asks for a snapshot that is not here starts over with the newest.
+    [[nodiscard]] std::optional<paxos::snapshot_chunk> serve(paxos::snapshot_request const& m, instant now) {
+        if (!newest_) return std::nullopt;
+        held& from = pinned_ && m.at == pinned_->what.at ? *pinned_ : *newest_;
+        std::uint64_t const total = from.what.state.size();
+        std::uint64_t const offset = m.at == from.what.at ? std::min(m.offset, total) : 0;
+        std::size_t const size = static_cast<std::size_t>(std::min<std::uint64_t>(chunk_, total - offset));
+        if (offset + size < total) from.asked_at = now;
+        // The chunk keeps no reference into the snapshot, so that an old one goes when the next is taken.
+        std::string part(from.what.state.view().substr(static_cast<std::size_t>(offset), size));
+        return paxos::snapshot_chunk{from.what.at, from.what.behind, from.what.stamp, from.what.governing, offset,
+                                     total, from.checksum, shared_bytes(std::move(part))};
+    }
+
+    /// One is on its way to this node.
+    [[nodiscard]] bool is_fetching(instant now) const { return fetching_ && now - touched_ < abandoned_after; }
+    /// A peer has a snapshot that this node needs. The requests to send, unless a transfer is under way.
+    [[nodiscard]] std::vector<paxos::snapshot_request> begin(instant now, duration patience) {
+        if (fetching_ && now - touched_ < patience) return {};
+        touched_ = now;
+        stalled_ = fetching_.has_value();
+        if (!fetching_) fetching_ = paxos::snapshot_chunk{};
+        asked_ = arrived_;
+        std::vector<paxos::snapshot_request> first{{fetching_->at, asked_}};
+        asked_ += fetching_->data.size(); // Nothing before the first chunk has told the size of one.
+        return first;
+    }
+
+    /// Takes a chunk. The next requests to send to its sender, if more is missing.
+    [[nodiscard]] std::vector<paxos::snapshot_request> take(paxos::snapshot_chunk const& m, instant now) {
+        if (!fetching_ || m.total > max_total) return {};
+        // Another one, older or newer, will do when nothing is here yet, or when nobody sends the rest of this one: its
+        // only holder may be gone.
+        bool const fresh = fetching_->at == slot{};
+        if (m.offset == 0 && m.at != fetching_->at && (fresh || stalled_)) start(m);
+        if (m.at != fetching_->at || m.checksum != fetching_->checksum || m.offset + m.data.size() > m.total) return {};
+        if (m.offset < arrived_ || (m.data.empty() && m.total > 0)) return {};
+        if (m.offset > arrived_ && ahead_.size() >= chunks_ahead) return {};
+        ahead_.emplace(m.offset, m.data);
+        if (m.offset > arrived_) return {};
+        for (auto it = ahead_.begin(); it != ahead_.end() && it->first == arrived_; it = ahead_.erase(it))
+            append(std::move(it->second));
+        std::erase_if(ahead_, [&](auto const& part) { return part.first < arrived_; });
+        touched_ = now;
+        stalled_ = false;
+        return ask_ahead();
+    }
+
+    /// The whole snapshot once it is here and its checksum holds; a damaged one is forgotten and fetched again.
+    [[nodiscard]] std::optional<snapshot_parts> complete() {
+        if (!fetching_ || fetching_->at == slot{} || arrived_ < fetching_->total) return std::nullopt;
+        paxos::snapshot_chunk const head = *std::exchange(fetching_, std::nullopt);
+        snapshot_parts whole{{head.at, head.behind, head.stamp, head.governing, {}}, std::exchange(parts_, {}), arrived_crc_};
+        forget_parts();
+        if (whole.checksum != head.checksum) return std::nullopt;
+        return whole;
+    }
+
+private:
+    static constexpr std::uint64_t max_total = std::uint64_t{1} << 36;
+
+    struct held {
+        paxos::snapshot what;
+        std::uint32_t checksum = 0;
+        std::optional<instant> asked_at; ///< when a peer last asked for a part that is not the last
+
+        [[nodiscard]] bool is_fetched(instant now) const { return asked_at && now - *asked_at < abandoned_after; }
+    };
+
+    void start(paxos::snapshot_chunk const& head) {
+        fetching_ = head;
+        forget_parts();
+        asked_ = head.data.size();
+    }
+    void forget_parts() {
+        parts_.clear();
+        ahead_.clear();
+        arrived_ = 0;
+        arrived_crc_ = 0;
+    }
+    void append(shared_bytes part) {
+        arrived_ += part.size();
+        arrived_crc_ = crc32c(part.view(), arrived_crc_);
+        parts_.push_back(std::move(part));
+    }
+
+    [[nodiscard]] std::vector<paxos::snapshot_request> ask_ahead() {
+        std::vector<paxos::snapshot_request> next;
+        std::uint64_t const part = std::max<std::uint64_t>(fetching_->data.size(), 1);
+        asked_ = std::max(asked_, arrived_);
+        for (; asked_ < fetching_->total && asked_ - arrived_ < chunks_ahead * part; asked_ += part)
+            next.push_back({fetching_->at, asked_});
+        return next;
+    }
+
+    std::size_t chunk_;
+    std::optional<held> newest_;
+    std::optional<held> pinned_; ///< an older one that a peer is fetching
+    std::optional<paxos::snapshot_chunk> fetching_; ///< the first chunk of the one that is being fetched
+    std::vector<shared_bytes> parts_; ///< of it, in order
+    std::uint64_t arrived_ = 0;       ///< their bytes
+    std::uint32_t arrived_crc_ = 0;   ///< their CRC32C
+    std::map<std::uint64_t, shared_bytes> ahead_; ///< parts that came before their turn, by offset
+    std::uint64_t asked_ = 0; ///< every part below has been asked for
+    instant touched_{};
+    bool stalled_ = false; ///< the last request repeats one that had no answer
+};
+
+} // namespace openreplica::inline v0::runtime
+
 namespace openreplica::inline v0::runtime {
 
 /// Work for the thread that runs user code, in this order: install, entries, snapshot, completions of reads. A read's
 /// outcome carries its read point in `at`.
 struct apply_batch {
-    std::optional<paxos::snapshot> install;
+    std::optional<snapshot_parts> install;
     std::vector<paxos::entry> entries;
     bool take_snapshot = false;
     std::vector<finished_call> finished;
@@ -7160,6 +7505,19 @@ struct frozen_snapshot {
     frozen_state state;
 };
 
+/// A snapshot that is text, or the name of the object that could not be written.
+struct written_snapshot {
+    std::optional<checked_snapshot> what;
+    std::string obstacle; ///< empty: nothing stood in the way
+};
+/// Takes as long as the state is large.
+[[nodiscard]] inline written_snapshot write_out(frozen_snapshot&& s) {
+    written_state written = s.state();
+    if (!written.text) return {std::nullopt, std::move(written.obstacle)};
+    s.head.state = shared_bytes(std::move(*written.text));
+    return {with_checksum(std::move(s.head)), {}};
+}
+
 /// What came of it.
 struct apply_report {
     slot applied;
@@ -7173,8 +7531,8 @@ struct apply_report {
     bool snapshot_tried = false;        ///< the batch asked for a snapshot and had its turn
     std::optional<frozen_snapshot> snapshot;
     duration freeze_pause{};            ///< how long nothing was applied because of it
-    bool install_ended = false;               ///< the batch that brought a snapshot has had its turn
-    std::optional<paxos::snapshot> installed; ///< that snapshot, if the state holds it now
+    bool install_ended = false;                ///< the batch that brought a snapshot has had its turn
+    std::optional<checked_snapshot> installed; ///< that snapshot, if the state holds it now
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
 };
 
@@ -7249,29 +7607,29 @@ private:
         report.freeze_pause = std::chrono::duration_cast<duration>(std::chrono::steady_clock::now() - begun);
     }
 
-    void install(paxos::snapshot s, apply_report& report) {
+    void install(snapshot_parts&& parts, apply_report& report) {
         report.install_ended = true;
-        // Perhaps it was taken before, and could not be kept: then it is offered again.
-        if (s.at > applied_) {
-            if (!restore(s)) return;
-            applied_ = s.at;
-            stamp_ = s.stamp;
-            behind_ = s.behind;
-            problem_.clear();
-        }
-        report.installed = std::move(s);
-    }
-
-    [[nodiscard]] bool restore(paxos::snapshot const& s) {
-        std::string const which = "the snapshot of slot " + std::to_string(s.at.value);
+        std::string const which = "the snapshot of slot " + std::to_string(parts.head.at.value);
         try {
-            if (machine_.restore(s.state.view())) return true;
-            problem_ = which + " cannot be read by this program; it must be replaced by a version that knows the group's "
-                               "types";
+            checked_snapshot s = std::move(parts).join();
+            // Perhaps it was taken before, and could not be kept: then it is offered again.
+            if (s.what.at <= applied_ || restore(s.what, which)) report.installed = std::move(s);
         } catch (std::bad_alloc const&) {
             problem_ = "out of memory while taking up " + which + "; give this replica more memory and restart it";
         }
-        return false;
+    }
+
+    [[nodiscard]] bool restore(paxos::snapshot const& s, std::string const& which) {
+        if (!machine_.restore(s.state.view())) {
+            problem_ = which + " cannot be read by this program; it must be replaced by a version that knows the group's "
+                               "types";
+            return false;
+        }
+        applied_ = s.at;
+        stamp_ = s.stamp;
+        behind_ = s.behind;
+        problem_.clear();
+        return true;
     }
 
     state_machine& machine_;
@@ -7904,6 +8262,8 @@ public:
     [[nodiscard]] ballot const& ballot_at(slot s) const { return items_[index_of(s)].accepted; }
     [[nodiscard]] value const& value_at(slot s) const { return items_[index_of(s)].what; }
     [[nodiscard]] entry entry_at(slot s) const { return {s, ballot_at(s), value_at(s)}; }
+    /// What its values weigh.
+    [[nodiscard]] std::uint64_t weight() const { return weight_; }
     /// What is above this slot weighs at most so much.
     [[nodiscard]] slot reach_of(std::uint64_t bytes) const {
         std::uint64_t left = weight_;
@@ -7942,171 +8302,6 @@ public:
         chosen_ = s;
     }
 };
-
-} // namespace openreplica::inline v0::paxos
-
-// <openreplica/paxos/message.hpp>
-// What the members of a group say to one another about the log.
-
-namespace openreplica::inline v0::paxos {
-
-/// Phase 1 request: promise my ballot, and tell what you have accepted.
-struct prepare {
-    ballot number;
-    slot chosen;   ///< the candidate's chosen index
-    epoch current; ///< the epoch that governs the candidate's first unchosen slot
-    slot after{};  ///< what the receiver reported up to here has arrived: it goes on behind
-    bool operator==(prepare const&) const = default;
-};
-
-/// Phase 1 reply, in chunks; it counts when the last one is there.
-///
-/// It reports what the acceptor accepted above *its own* chosen index. Slots up to `chosen` are reported as chosen,
-/// never as empty. One answer has a limited number of chunks; the candidate asks for the rest.
-struct promise {
-    ballot number; ///< the ballot that is promised
-    slot chosen;   ///< the acceptor's chosen index
-    epoch current;
-    std::uint32_t chunk = 0; ///< 0, 1, 2, … within the answer to one `prepare`
-    bool last = true;
-    std::vector<entry> entries; ///< ascending slots
-    bool operator==(promise const&) const = default;
-};
-
-/// The answer to a `prepare` or an `accept` of a ballot below the promised one.
-struct reject {
-    ballot number;   ///< the refused ballot
-    ballot promised; ///< the ballot that stands in its way
-    bool operator==(reject const&) const = default;
-};
-
-/// Phase 2 request for the slots `first`, `first + 1`, …
-struct accept {
-    ballot number;
-    epoch current;
-    slot first;
-    std::vector<value> values;
-    slot chosen; ///< the leader's chosen index
-    bool operator==(accept const&) const = default;
-};
-
-/// Phase 2 reply: every slot up to `upto` is durable here, accepted under `number` or already chosen.
-struct accepted {
-    ballot number;
-    slot upto;
-    bool gap = false; ///< something above `upto` arrived that could not be taken: send again from `upto + 1`
-    bool operator==(accepted const&) const = default;
-};
-
-/// The chosen index, when no `accept` is on its way to carry it.
-struct chosen_index {
-    ballot number;
-    slot chosen;
-    bool operator==(chosen_index const&) const = default;
-};
-
-/// Asks any peer for chosen entries from `from` on.
-struct learn {
-    slot from;
-    bool operator==(learn const&) const = default;
-};
-
-/// Chosen entries `first`, `first + 1`, … Empty with `log_start > first`: they are gone, ask for a snapshot.
-struct learned {
-    ballot behind; ///< the highest ballot under which these entries were accepted (rule R)
-    slot first;
-    std::vector<value> values;
-    slot chosen;    ///< the sender's chosen index
-    slot log_start; ///< the lowest slot that the sender still has
-    bool operator==(learned const&) const = default;
-};
-
-/// Sent to every peer at every heartbeat interval, and at once when reads wait for a confirmation.
-struct heartbeat {
-    std::uint64_t number = 0; ///< rises with every heartbeat of this sender
-    ballot leading;           ///< the ballot that the sender leads; empty when it does not lead
-    slot chosen;
-    bool operator==(heartbeat const&) const = default;
-};
-
-/// How well a node's disk does, as its storage judges it.
-enum class disk_state : std::uint8_t { ok = 0, slow = 1, full = 2, failed = 3 };
-
-/// The answer, at once, never waiting for a disk.
-struct heartbeat_reply {
-    std::uint64_t number = 0; ///< of the heartbeat that is answered
-    ballot promised;          ///< the highest ballot that the sender has promised
-    bool leading = false;     ///< the sender leads `promised`
-    bool happy = false;       ///< the sender's leader is fine, as far as it can see
-    slot chosen;              ///< its chosen index
-    slot held;                ///< how far it holds the promised ballot's accepts; for resending, never a vote
-    disk_state disk = disk_state::ok;
-    bool operator==(heartbeat_reply const&) const = default;
-};
-
-/// Asks the leader for a read point; the answer covers every read that waited at the sender.
-struct read_request {
-    std::uint64_t number = 0;
-    bool operator==(read_request const&) const = default;
-};
-
-/// A read point: at some moment after the request arrived, its sender led and had chosen up to `index`.
-struct read_reply {
-    std::uint64_t number = 0;
-    slot index;
-    bool operator==(read_reply const&) const = default;
-};
-
-/// Commands of the sender's callers on their way to the leader.
-struct forward {
-    std::uint64_t number = 0; ///< rises with every forward of this sender
-    std::uint8_t hops = 0;    ///< how often it was relayed; at most one
-    std::vector<shared_bytes> commands;
-    bool operator==(forward const&) const = default;
-};
-
-/// Says that commands of a forward were not taken: none of them was proposed because of it.
-struct forward_refused {
-    std::uint64_t number = 0;
-    std::vector<std::uint32_t> which; ///< positions in the forward; empty: all of them
-    std::uint8_t reason = 0;          ///< the number of an `errc`; `not_executed`: the receiver does not lead
-    std::string text;                 ///< what happened and what to do; may be empty
-    bool operator==(forward_refused const&) const = default;
-};
-
-/// Asks for the bytes of a snapshot from `offset` on; `at` zero means the sender's newest.
-struct snapshot_request {
-    slot at;
-    std::uint64_t offset = 0;
-    bool operator==(snapshot_request const&) const = default;
-};
-
-/// A part of a snapshot.
-struct snapshot_chunk {
-    slot at;                   ///< the last slot that the snapshot holds
-    ballot behind;             ///< the highest ballot of a slot that it holds (rule R)
-    log_time stamp;            ///< the log clock at `at`
-    configuration governing;   ///< of slot `at + 1`
-    std::uint64_t offset = 0;
-    std::uint64_t total = 0;   ///< size of the whole, bytes
-    std::uint32_t checksum = 0; ///< CRC32C of the whole
-    shared_bytes data;
-    bool operator==(snapshot_chunk const&) const = default;
-};
-
-/// Everything that members say once they belong to a group. The order of the alternatives is the wire's type number.
-using message = std::variant<prepare, promise, reject, accept, accepted, chosen_index, learn, learned, heartbeat,
-                             heartbeat_reply, read_request, read_reply, forward, forward_refused, snapshot_request,
-                             snapshot_chunk>;
-
-/// The name of a message's kind, for logs and traces.
-[[nodiscard]] inline std::string_view name_of(message const& m) {
-    constexpr std::string_view names[] = {"prepare",       "promise",      "reject",       "accept",
-                                          "accepted",      "chosen_index", "learn",        "learned",
-                                          "heartbeat",     "heartbeat_reply", "read_request", "read_reply",
-                                          "forward",       "forward_refused", "snapshot_request", "snapshot_chunk"};
-    return names[m.index()];
-}
 
 } // namespace openreplica::inline v0::paxos
 
@@ -8874,6 +9069,8 @@ public:
     /// The state machine's snapshot holds everything up to `upto`: the log may forget it.
     void trim(slot upto);
 
+    /// The highest chosen index that anybody told this node of.
+    [[nodiscard]] slot known_chosen() const { return learner_.known(); }
     /// How far the slowest peer has got that answered within `limit`.
     [[nodiscard]] std::optional<slot> slowest_peer(instant now, duration limit) const {
         return election_.lowest_chosen(now, limit);
@@ -9706,135 +9903,6 @@ public:
 
 } // namespace openreplica::inline v0::runtime
 
-// <openreplica/runtime/snapshot_transfer.hpp>
-// Sends and fetches snapshots in chunks, on request, so that nothing else waits for them.
-
-namespace openreplica::inline v0::runtime {
-
-/// The newest snapshot of this node, the one that a peer is fetching from it, and the one that it is fetching itself.
-///
-/// The receiver asks for each chunk, a few ahead, so it sets the pace; a lost chunk is asked for again, at another peer if
-/// need be. A snapshot that is being fetched stays until nobody has asked for it for a while, however many newer ones are
-/// taken meanwhile: a slow peer would otherwise start over for ever. At most one old snapshot is kept.
-class snapshot_transfer {
-public:
-    static constexpr std::size_t chunk_bytes = 256 * 1024;
-    static constexpr std::size_t chunks_ahead = 4; ///< asked for before the first of them is here
-    /// Who asked for nothing during this long has given up, or has everything.
-    static constexpr duration abandoned_after = std::chrono::seconds(5);
-
-    explicit snapshot_transfer(std::size_t chunk = chunk_bytes) : chunk_(chunk) {}
-
-    void keep(paxos::snapshot s, instant now) {
-        if (newest_ && newest_->is_fetched(now) && !(pinned_ && pinned_->is_fetched(now))) pinned_ = std::move(newest_);
-        std::uint32_t const checksum = crc32c(s.state.view());
-        newest_ = held{std::move(s), checksum, std::nullopt};
-        if (pinned_ && !pinned_->is_fetched(now)) pinned_.reset();
-    }
-    [[nodiscard]] paxos::snapshot const* newest() const { return newest_ ? &newest_->what : nullptr; }
-    /// The slot of the oldest snapshot that a peer is fetching: it will need the log from there on.
-    [[nodiscard]] std::optional<slot> oldest_fetched(instant now) const {
-        if (pinned_ && pinned_->is_fetched(now)) return pinned_->what.at;
-        if (newest_ && newest_->is_fetched(now)) return newest_->what.at;
-        return std::nullopt;
-    }
-
-    /// The chunk that a peer asks for. One that asks for a snapshot that is not here starts over with the newest.
-    [[nodiscard]] std::optional<paxos::snapshot_chunk> serve(paxos::snapshot_request const& m, instant now) {
-        if (!newest_) return std::nullopt;
-        held& from = pinned_ && m.at == pinned_->what.at ? *pinned_ : *newest_;
-        std::uint64_t const total = from.what.state.size();
-        std::uint64_t const offset = m.at == from.what.at ? std::min(m.offset, total) : 0;
-        std::size_t const size = static_cast<std::size_t>(std::min<std::uint64_t>(chunk_, total - offset));
-        if (offset + size < total) from.asked_at = now;
-        // The chunk keeps no reference into the snapshot, so that an old one goes when the next is taken.
-        std::string part(from.what.state.view().substr(static_cast<std::size_t>(offset), size));
-        return paxos::snapshot_chunk{from.what.at, from.what.behind, from.what.stamp, from.what.governing, offset,
-                                     total, from.checksum, shared_bytes(std::move(part))};
-    }
-
-    /// A peer has a snapshot that this node needs. The requests to send, unless a transfer is under way.
-    [[nodiscard]] std::vector<paxos::snapshot_request> begin(instant now, duration patience) {
-        if (fetching_ && now - touched_ < patience) return {};
-        touched_ = now;
-        stalled_ = fetching_.has_value();
-        if (!fetching_) fetching_ = paxos::snapshot_chunk{};
-        asked_ = text_.size();
-        std::vector<paxos::snapshot_request> first{{fetching_->at, asked_}};
-        asked_ += fetching_->data.size(); // Nothing before the first chunk has told the size of one.
-        return first;
-    }
-
-    /// Takes a chunk. The next requests to send to its sender, if more is missing.
-    [[nodiscard]] std::vector<paxos::snapshot_request> take(paxos::snapshot_chunk const& m, instant now) {
-        if (!fetching_ || m.total > max_total) return {};
-        // Another one, older or newer, will do when nothing is here yet, or when nobody sends the rest of this one: its
-        // only holder may be gone.
-        bool const fresh = fetching_->at == slot{};
-        if (m.offset == 0 && m.at != fetching_->at && (fresh || stalled_)) start(m);
-        if (m.at != fetching_->at || m.checksum != fetching_->checksum || m.offset + m.data.size() > m.total) return {};
-        if (m.offset < text_.size() || (m.data.empty() && m.total > 0)) return {};
-        if (m.offset > text_.size() && ahead_.size() >= chunks_ahead) return {};
-        ahead_.emplace(m.offset, m.data);
-        if (m.offset > text_.size()) return {};
-        for (auto it = ahead_.begin(); it != ahead_.end() && it->first == text_.size(); it = ahead_.erase(it))
-            text_.append(it->second.view());
-        std::erase_if(ahead_, [&](auto const& part) { return part.first < text_.size(); });
-        touched_ = now;
-        stalled_ = false;
-        return ask_ahead();
-    }
-
-    /// The whole snapshot once it is here and its checksum holds; a damaged one is forgotten and fetched again.
-    [[nodiscard]] std::optional<paxos::snapshot> complete() {
-        if (!fetching_ || fetching_->at == slot{} || text_.size() < fetching_->total) return std::nullopt;
-        paxos::snapshot_chunk const head = *std::exchange(fetching_, std::nullopt);
-        std::string text = std::exchange(text_, {});
-        ahead_.clear();
-        if (crc32c(text) != head.checksum) return std::nullopt;
-        return paxos::snapshot{head.at, head.behind, head.stamp, head.governing, shared_bytes(std::move(text))};
-    }
-
-private:
-    static constexpr std::uint64_t max_total = std::uint64_t{1} << 36;
-
-    struct held {
-        paxos::snapshot what;
-        std::uint32_t checksum = 0;
-        std::optional<instant> asked_at; ///< when a peer last asked for a part that is not the last
-
-        [[nodiscard]] bool is_fetched(instant now) const { return asked_at && now - *asked_at < abandoned_after; }
-    };
-
-    void start(paxos::snapshot_chunk const& head) {
-        fetching_ = head;
-        text_.clear();
-        ahead_.clear();
-        asked_ = head.data.size();
-    }
-
-    [[nodiscard]] std::vector<paxos::snapshot_request> ask_ahead() {
-        std::vector<paxos::snapshot_request> next;
-        std::uint64_t const part = std::max<std::uint64_t>(fetching_->data.size(), 1);
-        asked_ = std::max<std::uint64_t>(asked_, text_.size());
-        for (; asked_ < fetching_->total && asked_ - text_.size() < chunks_ahead * part; asked_ += part)
-            next.push_back({fetching_->at, asked_});
-        return next;
-    }
-
-    std::size_t chunk_;
-    std::optional<held> newest_;
-    std::optional<held> pinned_; ///< an older one that a peer is fetching
-    std::optional<paxos::snapshot_chunk> fetching_; ///< the first chunk of the one that is being fetched
-    std::string text_;
-    std::map<std::uint64_t, shared_bytes> ahead_; ///< parts that came before their turn, by offset
-    std::uint64_t asked_ = 0; ///< every part below has been asked for
-    instant touched_{};
-    bool stalled_ = false; ///< the last request repeats one that had no answer
-};
-
-} // namespace openreplica::inline v0::runtime
-
 // <openreplica/storage/storage.hpp>
 // What keeps a node's promises and accepted values: memory, or a directory on a disk.
 
@@ -9927,6 +9995,7 @@ struct engine_status {
     bool healthy = false; ///< this node sees a healthy leader
     ballot promised;
     slot chosen, applied, log_start;
+    std::uint64_t log_weight = 0; ///< bytes of the log in memory
     std::uint64_t digest = 0;
     session_id session;
     std::string problem; ///< why the node does not serve; empty when it does
@@ -9960,7 +10029,7 @@ public:
     /// The storage is done with the snapshot that it was given last: it has kept it, or could not.
     void on_kept(slot at, bool whole);
     /// A snapshot of this node's state is text now, or could not be written.
-    void on_written(paxos::snapshot&& head, written_state&& what);
+    void on_written(written_snapshot&& s);
     void on_applied(apply_report&& report);
     void add_reads(std::vector<pending_read>&& reads);
     /// True when the read was found; it ends with `cancelled`: a read has no effect.
@@ -10007,8 +10076,9 @@ private:
     void place_reads(std::vector<paxos::read_point> const& points);
     void serve_reads(apply_batch& work);
     void release_held();
-    void keep_snapshot(paxos::snapshot s, bool fetched);
+    void keep_snapshot(checked_snapshot s, bool fetched);
     [[nodiscard]] bool is_snapshot_due() const;
+    [[nodiscard]] bool is_near_the_end(instant now) const;
     void trim_log(slot at, instant now);
     void send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests);
     void watch_storage(instant now);
@@ -10075,11 +10145,11 @@ private:
     std::uint64_t bytes_since_snapshot_ = 0; ///< of entries that were chosen since then
     std::string log_kept_by_;                ///< what stood in the way of the last one
     duration freeze_pause_{};                ///< the longest that nothing was applied because of one
-    std::optional<paxos::snapshot> install_; ///< to be handed to the applier
+    std::optional<snapshot_parts> install_;  ///< to be handed to the applier
     bool installing_ = false;                ///< the applier or the storage is at work on one that was fetched
     bool install_is_recovered_ = false;      ///< it comes from the storage, which has it already
     struct kept_snapshot {
-        paxos::snapshot what;
+        checked_snapshot of;
         bool fetched;
     };
     std::optional<kept_snapshot> keeping_;   ///< handed to the storage
@@ -10106,9 +10176,10 @@ inline void engine::start(paxos::durable_state&& recovered) {
     founding_.emplace(self_, founding_options(), recovered, env_.now());
     if (met_self_) founding_->met_self(env_.now());
     if (recovered.base.at > slot{}) {
-        install_ = recovered.base;
+        checked_snapshot base = with_checksum(recovered.base);
+        install_ = snapshot_parts{base.what, {base.what.state}, base.checksum};
         install_is_recovered_ = true;
-        snapshots_.keep(recovered.base, env_.now()); // Peers that need it may ask at once.
+        snapshots_.keep(std::move(base), env_.now()); // Peers that need it may ask at once.
     }
     if (recovered.group_chosen) join(recovered.group.cluster, recovered.group.members, recovered);
 }
@@ -10256,7 +10327,7 @@ inline void engine::watch_leader(instant now) {
 inline void engine::keep_session(instant now) {
     if (!replica_->route(now)) return;
     if (calls_.session() == session_id{}) {
-        if (now - opened_at_ < options_.retry) return;
+        if (now - opened_at_ < options_.retry || !is_near_the_end(now)) return;
         opened_at_ = now;
         std::string const body = "[" + std::to_string(options_.session_timeout.count()) + "]";
         send_command(encode(envelope{command_kind::open_session, object_id{opener_}, {}, {}, {}, {}, body}));
@@ -10265,6 +10336,15 @@ inline void engine::keep_session(instant now) {
         kept_alive_at_ = now;
         send_command(encode(envelope{command_kind::keep_alive, {}, calls_.session(), {}, {}, {}, "[]"}));
     }
+}
+
+/// Little is left to take up before what is proposed now. A session that is opened earlier may have expired when this
+/// node gets to see it.
+inline bool engine::is_near_the_end(instant now) const {
+    constexpr std::uint64_t near = 32768; // entries
+    slot const known = replica_->known_chosen();
+    return !installing_ && !install_ && !snapshots_.is_fetching(now) &&
+           known.since(std::min(report_.applied, known)) <= near;
 }
 
 inline void engine::keep_clock(instant now) {
@@ -10313,6 +10393,7 @@ inline engine_status engine::status() const {
     s.promised = replica_->promised();
     s.chosen = replica_->entries().chosen();
     s.log_start = replica_->entries().first();
+    s.log_weight = replica_->entries().weight();
     return s;
 }
 
@@ -10525,21 +10606,22 @@ inline void engine::release_held() {
     }
 }
 
-inline void engine::keep_snapshot(paxos::snapshot s, bool fetched) {
+inline void engine::keep_snapshot(checked_snapshot s, bool fetched) {
     if (keeping_ && !keeping_->fetched) snapshotting_ = false; // Its report, if it comes, is for nobody.
     keeping_ = kept_snapshot{std::move(s), fetched};
-    store_.keep(keeping_->what);
+    store_.keep(keeping_->of.what);
 }
 
 /// A snapshot counts once it is on disk: the log is trimmed behind this node's own, and what stands on a fetched one is
 /// acknowledged.
 inline void engine::on_kept(slot at, bool whole) {
-    if (!keeping_ || keeping_->what.at != at) return;
+    if (!keeping_ || keeping_->of.what.at != at) return;
     instant const now = env_.now();
-    auto const [s, fetched] = *std::exchange(keeping_, std::nullopt);
+    auto const [checked, fetched] = *std::exchange(keeping_, std::nullopt);
+    paxos::snapshot const& s = checked.what;
     (fetched ? installing_ : snapshotting_) = false;
     if ((!whole && !OPENREPLICA_MUTANT(unkept_snapshot_counts)) || !replica_) return; // The storage says why; the next interval tries again.
-    snapshots_.keep(s, now);
+    snapshots_.keep(checked, now);
     if (replica_->install(s.at, s.behind, s.stamp, now))
         calls_.resend(now); // It may hold outcomes whose entries never came by; a retry brings them.
     if (!fetched) trim_log(s.at, now);
@@ -10668,16 +10750,15 @@ inline void engine::on_applied(apply_report&& report) {
     report_ = std::move(report);
 }
 
-inline void engine::on_written(paxos::snapshot&& head, written_state&& what) {
-    snapshotting_ = what.text && replica_ && !keeping_ && !stopped_;
-    if (!what.obstacle.empty() && what.obstacle != log_kept_by_)
-        env_.log(log_level::warning, "there is no snapshot, and the log is kept: \"" + what.obstacle +
+inline void engine::on_written(written_snapshot&& s) {
+    snapshotting_ = s.what && replica_ && !keeping_ && !stopped_;
+    if (!s.obstacle.empty() && s.obstacle != log_kept_by_)
+        env_.log(log_level::warning, "there is no snapshot, and the log is kept: \"" + s.obstacle +
                                          "\" cannot be written as JSON");
-    log_kept_by_ = std::move(what.obstacle);
+    log_kept_by_ = std::move(s.obstacle);
     if (!snapshotting_) return;
-    head.governing = replica_->governing();
-    head.state = shared_bytes(std::move(*what.text));
-    keep_snapshot(std::move(head), false);
+    s.what->what.governing = replica_->governing();
+    keep_snapshot(std::move(*s.what), false);
 }
 
 // ---- snapshots of others
@@ -10689,7 +10770,7 @@ inline void engine::on(node_id from, paxos::snapshot_request const& m) {
 inline void engine::on(node_id from, paxos::snapshot_chunk const& m) {
     if (installing_ || install_) return;
     send_requests(from, snapshots_.take(m, env_.now()));
-    if (auto s = snapshots_.complete(); s && s->at > replica_->entries().chosen()) {
+    if (auto s = snapshots_.complete(); s && s->head.at > replica_->entries().chosen()) {
         install_ = std::move(s);
     }
 }
@@ -14694,7 +14775,7 @@ private:
     std::mutex kept_mutex_;
     std::vector<std::pair<slot, bool>> kept_; ///< the disk's reports of snapshots
     std::mutex written_mutex_;
-    std::vector<std::pair<paxos::snapshot, written_state>> written_; ///< snapshots that are text now
+    std::vector<written_snapshot> written_; ///< snapshots that are text now
     paxos::disk_state disk_state_ = paxos::disk_state::ok; ///< as the log was told
     std::atomic<bool> stopped_{false};
     bool shut_down_ = false; ///< the strand's: it has no sockets and no timers any more
@@ -14932,22 +15013,22 @@ inline void service::take_disk_reports() {
 
 inline void service::write(frozen_snapshot&& s) {
     writer_.post([this, s = std::move(s)]() mutable {
-        written_state text = s.state();
+        written_snapshot text = write_out(std::move(s));
         {
             std::lock_guard const lock(written_mutex_);
-            written_.emplace_back(std::move(s.head), std::move(text));
+            written_.push_back(std::move(text));
         }
         wake();
     });
 }
 
 inline void service::take_written() {
-    std::vector<std::pair<paxos::snapshot, written_state>> written;
+    std::vector<written_snapshot> written;
     {
         std::lock_guard const lock(written_mutex_);
         written.swap(written_);
     }
-    for (auto& [head, what] : written) engine_.on_written(std::move(head), std::move(what));
+    for (written_snapshot& s : written) engine_.on_written(std::move(s));
 }
 
 inline void service::tell_disk(paxos::disk_state state) {
@@ -15102,6 +15183,7 @@ struct node_status {
     std::uint64_t chosen = 0;   ///< highest slot known to be chosen
     std::uint64_t applied = 0;  ///< highest slot applied to this replica's objects
     std::uint64_t log_start = 0; ///< lowest slot still in the log
+    std::uint64_t log_memory_bytes = 0; ///< what the log weighs in memory: it is kept for members that lag or join
     std::uint64_t digest = 0;   ///< hash chain over what was applied
     std::uint64_t pending_calls = 0; ///< calls and reads of this process without an outcome
     disk_status disk;
@@ -15129,7 +15211,8 @@ inline void to_json(nlohmann::json& j, node_status const& s) {
     j = {{"id", s.id},           {"cluster", s.cluster},     {"group", s.group},   {"endpoint", s.endpoint},
          {"role", s.role},       {"leader", s.leader},       {"epoch", s.epoch},   {"voters", s.voters},
          {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
-         {"log_start", s.log_start}, {"digest", s.digest},   {"pending_calls", s.pending_calls},
+         {"log_start", s.log_start}, {"log_memory_bytes", s.log_memory_bytes},
+         {"digest", s.digest},   {"pending_calls", s.pending_calls},
          {"disk", s.disk},
          {"problem", s.problem}, {"log_kept_by", s.log_kept_by},
          {"snapshot_pause_us", s.snapshot_pause_us}};
@@ -15344,6 +15427,7 @@ inline node_status node::status() const {
     out.chosen = s.chosen.value;
     out.applied = s.applied.value;
     out.log_start = s.log_start.value;
+    out.log_memory_bytes = s.log_weight;
     out.digest = s.digest;
     out.pending_calls = service().pending_calls();
     constexpr char const* states[] = {"ok", "slow", "full", "failed"};

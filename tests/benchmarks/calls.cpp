@@ -52,6 +52,8 @@ void measure_failover(settings const& s, int number, std::string const& name) {
         group g(s.program, 3, dir.path());
         std::size_t const leader = g.leader();
         std::size_t const follower = (leader + 1) % g.size();
+        // A leader of some age: whoever has just promised another its vote gives it the time of an election.
+        (void)g.ask(follower, "run update blocking 1 1");
         g.ask(follower, "watch");
         (void)g.ask((leader + 2) % 3, "role"); // Any exchange: the watch has calls under way by now.
         double const kill_us = now_us();

@@ -24,33 +24,34 @@ class group {
         FILE* from = nullptr;
     };
     std::vector<process> members_;
+    std::vector<std::string> seeds_;
+    std::string program_, dir_;
 
-    static process start(char const* program, std::string const& listen, std::string const& dir,
-                         std::vector<std::string> const& seeds) {
+    static std::string fresh_address() { return "127.0.0.1:" + std::to_string(free_port()); }
+    void start(std::string const& listen) {
+        std::string const dir = dir_.empty() ? "-" : dir_ + "/" + listen.substr(listen.find(':') + 1);
         int orders[2], answers[2];
         if (pipe2(orders, O_CLOEXEC) != 0 || pipe2(answers, O_CLOEXEC) != 0) std::exit(1);
         pid_t const pid = fork();
         if (pid == 0) {
             dup2(orders[0], 0);
             dup2(answers[1], 1);
-            std::vector<char const*> argv{program, "--member", listen.c_str(), dir.c_str()};
-            for (auto const& s : seeds) argv.push_back(s.c_str());
+            std::vector<char const*> argv{program_.c_str(), "--member", listen.c_str(), dir.c_str()};
+            for (auto const& s : seeds_) argv.push_back(s.c_str());
             argv.push_back(nullptr);
             execv("/proc/self/exe", const_cast<char* const*>(argv.data()));
             _exit(127);
         }
         close(orders[0]);
         close(answers[1]);
-        return {pid, fdopen(orders[1], "w"), fdopen(answers[0], "r")};
+        members_.push_back({pid, fdopen(orders[1], "w"), fdopen(answers[0], "r")});
     }
 
 public:
     /// @param dir empty: diskless
-    group(char const* program, int members, std::string const& dir) {
-        std::vector<std::string> seeds;
-        for (int i = 0; i < members; ++i) seeds.push_back("127.0.0.1:" + std::to_string(free_port()));
-        for (auto const& s : seeds)
-            members_.push_back(start(program, s, dir.empty() ? "-" : dir + "/" + s.substr(s.find(':') + 1), seeds));
+    group(char const* program, int members, std::string dir) : program_(program), dir_(std::move(dir)) {
+        for (int i = 0; i < members; ++i) seeds_.push_back(fresh_address());
+        for (auto const& s : seeds_) start(s);
     }
     group(group const&) = delete;
     group& operator=(group const&) = delete;
@@ -59,6 +60,14 @@ public:
     }
 
     [[nodiscard]] std::size_t size() const { return members_.size(); }
+    /// One more, which only joins.
+    void join() { start(fresh_address()); }
+    /// A founder that ended starts again.
+    void restart(std::size_t member) {
+        start(seeds_[member]);
+        members_[member] = members_.back();
+        members_.pop_back();
+    }
     std::string ask(std::size_t member, std::string const& order) {
         std::fprintf(members_[member].to, "%s\n", order.c_str());
         std::fflush(members_[member].to);

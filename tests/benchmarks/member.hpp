@@ -5,10 +5,12 @@
 
 #include <openreplica/openreplica.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
 #include <functional>
+#include <future>
 #include <iostream>
 #include <memory>
 #include <mutex>
@@ -31,15 +33,16 @@ public:
 
 using shared_counter = openreplica::replicated<counter>;
 
-/// A state of any size, for what snapshots cost.
+/// A state of any size, for what snapshots cost, and commands of any size, for what a log costs.
 class ballast {
     std::string bytes;
 
 public:
     void fill(std::size_t n) { bytes.assign(n, 'x'); }
+    void pass(std::string_view) {}
     std::size_t size() const { return bytes.size(); }
 
-    OPENREPLICA_METHODS(ballast, fill, size)
+    OPENREPLICA_METHODS(ballast, fill, pass, size)
     NLOHMANN_DEFINE_TYPE_INTRUSIVE(ballast, bytes)
 };
 
@@ -153,14 +156,65 @@ public:
     }
 };
 
-/// @param dir the data directory; "-": diskless
-inline int member_main(std::string const& listen, std::string const& dir, std::vector<std::string> const& seeds) {
+/// Commands of 1000 bytes, `bytes` in all.
+inline void write_log(openreplica::node& node, std::uint64_t bytes) {
+    constexpr std::size_t each = 1000, at_once = 256;
+    openreplica::replicated<ballast> shared{node, "ballast"};
+    std::string const text(each, 'x');
+    std::vector<std::future<void>> calls(at_once);
+    for (std::uint64_t i = 0; i < bytes / each; ++i) {
+        auto& call = calls[i % at_once];
+        if (call.valid()) call.get();
+        call = shared.async()->pass(text);
+    }
+    for (auto& call : calls)
+        if (call.valid()) call.get();
+}
+
+/// Fills objects of 16 MiB, or one that is smaller. The name of the last.
+inline std::string spread(openreplica::node& node, std::size_t bytes) {
+    constexpr std::size_t each = 16u << 20;
+    std::string name;
+    for (std::size_t from = 0; from < bytes; from += each) {
+        name = "part-" + std::to_string(from / each);
+        openreplica::replicated<ballast> const part{node, name};
+        part.with({.timeout = std::chrono::minutes(1)})->fill(std::min(each, bytes - from));
+    }
+    return name;
+}
+
+/// Counts how often this member sees another leader, or none.
+class leader_watch {
+    std::atomic<int> changes_ = 0;
+    std::jthread thread_; // Last: it ends first.
+
+public:
+    explicit leader_watch(openreplica::node& node)
+        : thread_([this, &node](std::stop_token const& stop) {
+              for (std::string last = node.status().leader; !stop.stop_requested();
+                   std::this_thread::sleep_for(std::chrono::milliseconds(5)))
+                  if (auto now = node.status().leader; now != last) last = std::move(now), ++changes_;
+          }) {}
+    [[nodiscard]] int changes() const { return changes_; }
+};
+
+inline openreplica::node_options member_options(std::string const& listen, std::string const& dir,
+                                                std::vector<std::string> const& seeds) {
     openreplica::node_options options{.group = "benchmark", .listen = listen, .seeds = seeds,
                                       .founders = static_cast<int>(seeds.size()), .data_dir = dir == "-" ? "" : dir};
+    bool const founds = std::find(seeds.begin(), seeds.end(), listen) != seeds.end();
+    if (!founds) options.founders = 0;
     if (char const* entries = std::getenv("BENCHMARK_SNAPSHOT_EVERY")) options.snapshot_every = std::stoull(entries);
-    openreplica::node node{options};
+    if (char const* bytes = std::getenv("BENCHMARK_SNAPSHOT_BYTES")) options.snapshot_bytes = std::stoull(bytes);
+    return options;
+}
+
+/// @param dir the data directory; "-": diskless
+inline int member_main(std::string const& listen, std::string const& dir, std::vector<std::string> const& seeds) {
+    openreplica::node node{member_options(listen, dir, seeds)};
     shared_counter shared{node, "counter"};
     std::unique_ptr<gap_watch> watch;
+    leader_watch const leaders(node);
     std::string order;
     while (std::cin >> order) {
         if (order == "role") {
@@ -178,6 +232,24 @@ inline int member_main(std::string const& listen, std::string const& dir, std::v
             std::cin >> bytes;
             openreplica::replicated<ballast>{node, "ballast"}.with({.timeout = std::chrono::minutes(1)})->fill(bytes);
             std::cout << "filled" << std::endl;
+        } else if (order == "write_log") {
+            std::uint64_t bytes = 0;
+            std::cin >> bytes;
+            write_log(node, bytes);
+            std::cout << "written" << std::endl;
+        } else if (order == "spread") {
+            std::size_t bytes = 0;
+            std::cin >> bytes;
+            std::cout << spread(node, bytes) << std::endl;
+        } else if (order == "size") {
+            std::string name;
+            std::cin >> name;
+            openreplica::replicated<ballast> const part{node, name};
+            std::cout << part.with({.timeout = std::chrono::minutes(5)})->size() << std::endl;
+        } else if (order == "leader_changes") {
+            std::cout << leaders.changes() << std::endl;
+        } else if (order == "log_bytes") {
+            std::cout << node.status().disk.log_bytes << std::endl;
         } else if (order == "log_start") {
             std::cout << node.status().log_start << std::endl;
         } else if (order == "watch") {

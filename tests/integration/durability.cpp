@@ -17,6 +17,19 @@
 
 using namespace durable;
 
+namespace {
+
+/// Its state has no JSON form.
+class shapeless {
+    int count = 0;
+
+public:
+    int count_up() { return ++count; }
+    OPENREPLICA_METHODS(shapeless, count_up)
+};
+
+} // namespace
+
 TEST_CASE("every process is killed again and again under load, and nothing acknowledged is lost or executed twice") {
     durable::group group(3);
     std::mt19937 random(7);
@@ -54,6 +67,18 @@ TEST_CASE("a node alone keeps what it acknowledged") {
         group.end(0);
     }
     check_exactly_once(group.read_back(), group.acknowledged);
+}
+
+TEST_CASE("an object that has no JSON form comes back by replaying all of the log") {
+    temporary_directory dir;
+    auto const where = (dir.path / "data").string();
+    for (int life = 0; life < 3; ++life) {
+        openreplica::node node{options_for("127.0.0.1:0", {"-"}, where)}; // A snapshot would be due every 300 entries.
+        openreplica::replicated<shapeless> shared{node, "shapeless"};
+        for (int i = 1; i <= 400; ++i) CHECK(shared->count_up() == 400 * life + i);
+        CHECK(node.status().log_kept_by == "shapeless");
+        CHECK(node.status().log_start == 1);
+    }
 }
 
 TEST_CASE("two nodes on one directory: the second gets a sentence") {

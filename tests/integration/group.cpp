@@ -14,11 +14,13 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -53,6 +55,42 @@ public:
     friend void from_json(nlohmann::json const& j, thermometer& t) { j.get_to(t.degrees); }
 };
 OPENREPLICA_METHODS_NON_INTRUSIVE(thermometer, warm, read)
+
+/// Live state: a thread of its own does the work, and nobody can write it as JSON.
+class live_sum {
+    int sum = 0;
+    std::mutex mutable mutex;
+    std::condition_variable changed;
+    std::optional<int> next;
+    std::jthread worker{[this](std::stop_token const& stop) { work(stop); }};
+
+    void work(std::stop_token const& stop) {
+        std::stop_callback const wake(stop, [this] {
+            std::lock_guard const lock(mutex);
+            changed.notify_all();
+        });
+        for (std::unique_lock lock(mutex); !stop.stop_requested();) {
+            changed.wait(lock, [&] { return stop.stop_requested() || next; });
+            if (next) sum += *next;
+            next.reset();
+            changed.notify_all();
+        }
+    }
+
+public:
+    int add(int n) {
+        std::unique_lock lock(mutex);
+        next = n;
+        changed.notify_all();
+        changed.wait(lock, [this] { return !next; });
+        return sum;
+    }
+    int get() const {
+        std::lock_guard const lock(mutex);
+        return sum;
+    }
+    OPENREPLICA_METHODS(live_sum, add, get)
+};
 
 /// What the process writes to its standard error meanwhile.
 class captured_errors {
@@ -201,6 +239,31 @@ TEST_CASE("a node without founders joins as a learner, by snapshot when the log'
     CHECK(there.local()->size() == 501);
     CHECK(shared->size() == 501);
     CHECK(eventually([&] { return late.status().digest == g.nodes[0]->status().digest; }));
+}
+
+TEST_CASE("an object with live state is had by whoever joins through all of the log, and status names it and its price") {
+    group g(3, [](auto& o) { o.snapshot_every = 64; });
+    REQUIRE(g.ready());
+    openreplica::replicated<tally> plain{*g.nodes[0], "t"};
+    openreplica::replicated<live_sum> live{*g.nodes[0], "live"};
+    for (int i = 1; i <= 300; ++i) {
+        plain->add(std::to_string(i));
+        CHECK(live->add(1) == i);
+    }
+    auto const kept = [&] { return g.nodes[0]->status(); };
+    CHECK(eventually([&] { return kept().log_kept_by == "live"; }));
+    CHECK(kept().log_start == 1);
+    CHECK(kept().log_memory_bytes > 600 * 32);
+    openreplica::node late{member("test", "127.0.0.1:0", g.addresses, 0)};
+    REQUIRE(late.wait_ready(20s));
+    openreplica::replicated<live_sum> there{late, "live"};
+    CHECK(there->get() == 300);
+    CHECK(there.local()->get() == 300);
+    CHECK(there->add(1) == 301);
+    // Without it the log goes, at last.
+    CHECK(live.destroy());
+    CHECK(eventually([&] { return plain->add("more"), kept().log_start > 600; }));
+    CHECK(kept().log_kept_by == "");
 }
 
 TEST_CASE("a restarted diskless member comes back as a learner without a vote") {

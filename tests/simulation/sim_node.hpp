@@ -124,7 +124,7 @@ public:
     void write(runtime::frozen_snapshot&& s) override {
         auto kept = std::make_shared<runtime::frozen_snapshot>(std::move(s));
         later(static_cast<sim_time>(world_.rng.below(50 * ms)), [this, kept] {
-            act([&] { engine().on_written(std::move(kept->head), kept->state()); });
+            act([&] { engine().on_written(runtime::write_out(std::move(*kept))); });
         });
     }
     void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& voters) override;
@@ -358,7 +358,7 @@ inline void sim_node::check_leading(paxos::observation const& before, paxos::obs
 
 inline void sim_node::apply(runtime::apply_batch&& work) {
     process& p = *process_;
-    if (work.install) p.installed.insert(work.install->at);
+    if (work.install) p.installed.insert(work.install->head.at);
     for (auto const& e : work.entries) {
         oracle_.on_delivered(cluster_, e);
         require(e.at == p.delivered.next() || p.installed.contains(e.at.prev()), "S7",

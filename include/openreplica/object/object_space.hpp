@@ -9,6 +9,7 @@
 #include <openreplica/runtime/state_machine.hpp>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -51,6 +52,7 @@ class object_space final : public runtime::state_machine {
     log_time clock_;
     slot applied_;
     std::uint64_t digest_ = 0;
+    std::shared_ptr<std::atomic<std::size_t>> snapshot_size_ = std::make_shared<std::atomic<std::size_t>>(0);
     call_outcome stop_reason_;
     // For readers on other threads.
     std::atomic<std::uint64_t> read_slot_ = 0;

@@ -4,6 +4,8 @@
 #include <openreplica/object/object_space.hpp>
 
 #include <algorithm>
+#include <atomic>
+#include <cstddef>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -43,6 +45,7 @@ struct object_space::snapshot_access {
         std::uint64_t digest = 0;
         std::vector<object> objects; ///< by name
         session_table sessions;
+        std::shared_ptr<std::atomic<std::size_t>> size; ///< of the latest text: the next one will be like it
         std::string obstacle; ///< what is being frozen or written, for when that fails; empty at the end
     };
 
@@ -59,6 +62,7 @@ struct object_space::snapshot_access {
 
     static std::string write(frozen& f) {
         std::string out;
+        out.reserve(*f.size + *f.size / 16); // Growing would take twice the memory for a moment.
         write_list(out, snapshot_format, f.applied, f.clock, f.digest);
         out += ",[";
         for (frozen::object& o : f.objects) {
@@ -66,13 +70,14 @@ struct object_space::snapshot_access {
             f.obstacle = o.name;
             write_list(out, o.name, o.type);
             out += ',';
-            o.state(out);
+            std::exchange(o.state, {})(out); // And its copy goes.
             out += ']';
         }
         out += "],";
         f.obstacle = "the table of sessions";
         write_sessions(out, f.sessions);
         out += ']';
+        *f.size = out.size();
         return out;
     }
 
@@ -153,7 +158,7 @@ struct object_space::snapshot_access {
 /// Whatever stands in the way (an object without a JSON form, a NaN, text that is no UTF-8, a copy or a `to_json` that
 /// throws, too little memory) is an obstacle, and no reason to stop.
 inline runtime::frozen_state object_space::freeze() const {
-    snapshot_access::frozen f{applied_, clock_, digest_, {}, {}, {}};
+    snapshot_access::frozen f{applied_, clock_, digest_, {}, {}, snapshot_size_, {}};
     try {
         snapshot_access::freeze_objects(f, objects_);
         f.obstacle = "the table of sessions";

@@ -46,6 +46,8 @@ public:
     [[nodiscard]] ballot const& ballot_at(slot s) const { return items_[index_of(s)].accepted; }
     [[nodiscard]] value const& value_at(slot s) const { return items_[index_of(s)].what; }
     [[nodiscard]] entry entry_at(slot s) const { return {s, ballot_at(s), value_at(s)}; }
+    /// What its values weigh.
+    [[nodiscard]] std::uint64_t weight() const { return weight_; }
     /// What is above this slot weighs at most so much.
     [[nodiscard]] slot reach_of(std::uint64_t bytes) const {
         std::uint64_t left = weight_;

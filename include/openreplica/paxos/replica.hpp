@@ -95,6 +95,8 @@ public:
     /// The state machine's snapshot holds everything up to `upto`: the log may forget it.
     void trim(slot upto);
 
+    /// The highest chosen index that anybody told this node of.
+    [[nodiscard]] slot known_chosen() const { return learner_.known(); }
     /// How far the slowest peer has got that answered within `limit`.
     [[nodiscard]] std::optional<slot> slowest_peer(instant now, duration limit) const {
         return election_.lowest_chosen(now, limit);

@@ -3,6 +3,7 @@
 
 #include <openreplica/paxos/record.hpp>
 #include <openreplica/runtime/calls.hpp>
+#include <openreplica/runtime/snapshot_transfer.hpp>
 #include <openreplica/runtime/state_machine.hpp>
 
 #include <algorithm>
@@ -19,7 +20,7 @@ namespace openreplica::inline v0::runtime {
 /// Work for the thread that runs user code, in this order: install, entries, snapshot, completions of reads. A read's
 /// outcome carries its read point in `at`.
 struct apply_batch {
-    std::optional<paxos::snapshot> install;
+    std::optional<snapshot_parts> install;
     std::vector<paxos::entry> entries;
     bool take_snapshot = false;
     std::vector<finished_call> finished;
@@ -35,6 +36,19 @@ struct frozen_snapshot {
     frozen_state state;
 };
 
+/// A snapshot that is text, or the name of the object that could not be written.
+struct written_snapshot {
+    std::optional<checked_snapshot> what;
+    std::string obstacle; ///< empty: nothing stood in the way
+};
+/// Takes as long as the state is large.
+[[nodiscard]] inline written_snapshot write_out(frozen_snapshot&& s) {
+    written_state written = s.state();
+    if (!written.text) return {std::nullopt, std::move(written.obstacle)};
+    s.head.state = shared_bytes(std::move(*written.text));
+    return {with_checksum(std::move(s.head)), {}};
+}
+
 /// What came of it.
 struct apply_report {
     slot applied;
@@ -48,8 +62,8 @@ struct apply_report {
     bool snapshot_tried = false;        ///< the batch asked for a snapshot and had its turn
     std::optional<frozen_snapshot> snapshot;
     duration freeze_pause{};            ///< how long nothing was applied because of it
-    bool install_ended = false;               ///< the batch that brought a snapshot has had its turn
-    std::optional<paxos::snapshot> installed; ///< that snapshot, if the state holds it now
+    bool install_ended = false;                ///< the batch that brought a snapshot has had its turn
+    std::optional<checked_snapshot> installed; ///< that snapshot, if the state holds it now
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
 };
 
@@ -124,29 +138,29 @@ private:
         report.freeze_pause = std::chrono::duration_cast<duration>(std::chrono::steady_clock::now() - begun);
     }
 
-    void install(paxos::snapshot s, apply_report& report) {
+    void install(snapshot_parts&& parts, apply_report& report) {
         report.install_ended = true;
-        // Perhaps it was taken before, and could not be kept: then it is offered again.
-        if (s.at > applied_) {
-            if (!restore(s)) return;
-            applied_ = s.at;
-            stamp_ = s.stamp;
-            behind_ = s.behind;
-            problem_.clear();
-        }
-        report.installed = std::move(s);
-    }
-
-    [[nodiscard]] bool restore(paxos::snapshot const& s) {
-        std::string const which = "the snapshot of slot " + std::to_string(s.at.value);
+        std::string const which = "the snapshot of slot " + std::to_string(parts.head.at.value);
         try {
-            if (machine_.restore(s.state.view())) return true;
-            problem_ = which + " cannot be read by this program; it must be replaced by a version that knows the group's "
-                               "types";
+            checked_snapshot s = std::move(parts).join();
+            // Perhaps it was taken before, and could not be kept: then it is offered again.
+            if (s.what.at <= applied_ || restore(s.what, which)) report.installed = std::move(s);
         } catch (std::bad_alloc const&) {
             problem_ = "out of memory while taking up " + which + "; give this replica more memory and restart it";
         }
-        return false;
+    }
+
+    [[nodiscard]] bool restore(paxos::snapshot const& s, std::string const& which) {
+        if (!machine_.restore(s.state.view())) {
+            problem_ = which + " cannot be read by this program; it must be replaced by a version that knows the group's "
+                               "types";
+            return false;
+        }
+        applied_ = s.at;
+        stamp_ = s.stamp;
+        behind_ = s.behind;
+        problem_.clear();
+        return true;
     }
 
     state_machine& machine_;

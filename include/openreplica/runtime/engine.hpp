@@ -53,6 +53,7 @@ struct engine_status {
     bool healthy = false; ///< this node sees a healthy leader
     ballot promised;
     slot chosen, applied, log_start;
+    std::uint64_t log_weight = 0; ///< bytes of the log in memory
     std::uint64_t digest = 0;
     session_id session;
     std::string problem; ///< why the node does not serve; empty when it does
@@ -86,7 +87,7 @@ public:
     /// The storage is done with the snapshot that it was given last: it has kept it, or could not.
     void on_kept(slot at, bool whole);
     /// A snapshot of this node's state is text now, or could not be written.
-    void on_written(paxos::snapshot&& head, written_state&& what);
+    void on_written(written_snapshot&& s);
     void on_applied(apply_report&& report);
     void add_reads(std::vector<pending_read>&& reads);
     /// True when the read was found; it ends with `cancelled`: a read has no effect.
@@ -133,8 +134,9 @@ private:
     void place_reads(std::vector<paxos::read_point> const& points);
     void serve_reads(apply_batch& work);
     void release_held();
-    void keep_snapshot(paxos::snapshot s, bool fetched);
+    void keep_snapshot(checked_snapshot s, bool fetched);
     [[nodiscard]] bool is_snapshot_due() const;
+    [[nodiscard]] bool is_near_the_end(instant now) const;
     void trim_log(slot at, instant now);
     void send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests);
     void watch_storage(instant now);
@@ -201,11 +203,11 @@ private:
     std::uint64_t bytes_since_snapshot_ = 0; ///< of entries that were chosen since then
     std::string log_kept_by_;                ///< what stood in the way of the last one
     duration freeze_pause_{};                ///< the longest that nothing was applied because of one
-    std::optional<paxos::snapshot> install_; ///< to be handed to the applier
+    std::optional<snapshot_parts> install_;  ///< to be handed to the applier
     bool installing_ = false;                ///< the applier or the storage is at work on one that was fetched
     bool install_is_recovered_ = false;      ///< it comes from the storage, which has it already
     struct kept_snapshot {
-        paxos::snapshot what;
+        checked_snapshot of;
         bool fetched;
     };
     std::optional<kept_snapshot> keeping_;   ///< handed to the storage

@@ -17,9 +17,10 @@ inline void engine::start(paxos::durable_state&& recovered) {
     founding_.emplace(self_, founding_options(), recovered, env_.now());
     if (met_self_) founding_->met_self(env_.now());
     if (recovered.base.at > slot{}) {
-        install_ = recovered.base;
+        checked_snapshot base = with_checksum(recovered.base);
+        install_ = snapshot_parts{base.what, {base.what.state}, base.checksum};
         install_is_recovered_ = true;
-        snapshots_.keep(recovered.base, env_.now()); // Peers that need it may ask at once.
+        snapshots_.keep(std::move(base), env_.now()); // Peers that need it may ask at once.
     }
     if (recovered.group_chosen) join(recovered.group.cluster, recovered.group.members, recovered);
 }
@@ -167,7 +168,7 @@ inline void engine::watch_leader(instant now) {
 inline void engine::keep_session(instant now) {
     if (!replica_->route(now)) return;
     if (calls_.session() == session_id{}) {
-        if (now - opened_at_ < options_.retry) return;
+        if (now - opened_at_ < options_.retry || !is_near_the_end(now)) return;
         opened_at_ = now;
         std::string const body = "[" + std::to_string(options_.session_timeout.count()) + "]";
         send_command(encode(envelope{command_kind::open_session, object_id{opener_}, {}, {}, {}, {}, body}));
@@ -176,6 +177,15 @@ inline void engine::keep_session(instant now) {
         kept_alive_at_ = now;
         send_command(encode(envelope{command_kind::keep_alive, {}, calls_.session(), {}, {}, {}, "[]"}));
     }
+}
+
+/// Little is left to take up before what is proposed now. A session that is opened earlier may have expired when this
+/// node gets to see it.
+inline bool engine::is_near_the_end(instant now) const {
+    constexpr std::uint64_t near = 32768; // entries
+    slot const known = replica_->known_chosen();
+    return !installing_ && !install_ && !snapshots_.is_fetching(now) &&
+           known.since(std::min(report_.applied, known)) <= near;
 }
 
 inline void engine::keep_clock(instant now) {
@@ -224,6 +234,7 @@ inline engine_status engine::status() const {
     s.promised = replica_->promised();
     s.chosen = replica_->entries().chosen();
     s.log_start = replica_->entries().first();
+    s.log_weight = replica_->entries().weight();
     return s;
 }
 

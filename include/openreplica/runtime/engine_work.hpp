@@ -207,21 +207,22 @@ inline void engine::release_held() {
     }
 }
 
-inline void engine::keep_snapshot(paxos::snapshot s, bool fetched) {
+inline void engine::keep_snapshot(checked_snapshot s, bool fetched) {
     if (keeping_ && !keeping_->fetched) snapshotting_ = false; // Its report, if it comes, is for nobody.
     keeping_ = kept_snapshot{std::move(s), fetched};
-    store_.keep(keeping_->what);
+    store_.keep(keeping_->of.what);
 }
 
 /// A snapshot counts once it is on disk: the log is trimmed behind this node's own, and what stands on a fetched one is
 /// acknowledged.
 inline void engine::on_kept(slot at, bool whole) {
-    if (!keeping_ || keeping_->what.at != at) return;
+    if (!keeping_ || keeping_->of.what.at != at) return;
     instant const now = env_.now();
-    auto const [s, fetched] = *std::exchange(keeping_, std::nullopt);
+    auto const [checked, fetched] = *std::exchange(keeping_, std::nullopt);
+    paxos::snapshot const& s = checked.what;
     (fetched ? installing_ : snapshotting_) = false;
     if ((!whole && !OPENREPLICA_MUTANT(unkept_snapshot_counts)) || !replica_) return; // The storage says why; the next interval tries again.
-    snapshots_.keep(s, now);
+    snapshots_.keep(checked, now);
     if (replica_->install(s.at, s.behind, s.stamp, now))
         calls_.resend(now); // It may hold outcomes whose entries never came by; a retry brings them.
     if (!fetched) trim_log(s.at, now);
@@ -350,16 +351,15 @@ inline void engine::on_applied(apply_report&& report) {
     report_ = std::move(report);
 }
 
-inline void engine::on_written(paxos::snapshot&& head, written_state&& what) {
-    snapshotting_ = what.text && replica_ && !keeping_ && !stopped_;
-    if (!what.obstacle.empty() && what.obstacle != log_kept_by_)
-        env_.log(log_level::warning, "there is no snapshot, and the log is kept: \"" + what.obstacle +
+inline void engine::on_written(written_snapshot&& s) {
+    snapshotting_ = s.what && replica_ && !keeping_ && !stopped_;
+    if (!s.obstacle.empty() && s.obstacle != log_kept_by_)
+        env_.log(log_level::warning, "there is no snapshot, and the log is kept: \"" + s.obstacle +
                                          "\" cannot be written as JSON");
-    log_kept_by_ = std::move(what.obstacle);
+    log_kept_by_ = std::move(s.obstacle);
     if (!snapshotting_) return;
-    head.governing = replica_->governing();
-    head.state = shared_bytes(std::move(*what.text));
-    keep_snapshot(std::move(head), false);
+    s.what->what.governing = replica_->governing();
+    keep_snapshot(std::move(*s.what), false);
 }
 
 // ---- snapshots of others
@@ -371,7 +371,7 @@ inline void engine::on(node_id from, paxos::snapshot_request const& m) {
 inline void engine::on(node_id from, paxos::snapshot_chunk const& m) {
     if (installing_ || install_) return;
     send_requests(from, snapshots_.take(m, env_.now()));
-    if (auto s = snapshots_.complete(); s && s->at > replica_->entries().chosen()) {
+    if (auto s = snapshots_.complete(); s && s->head.at > replica_->entries().chosen()) {
         install_ = std::move(s);
     }
 }

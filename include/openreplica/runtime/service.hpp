@@ -149,7 +149,7 @@ private:
     std::mutex kept_mutex_;
     std::vector<std::pair<slot, bool>> kept_; ///< the disk's reports of snapshots
     std::mutex written_mutex_;
-    std::vector<std::pair<paxos::snapshot, written_state>> written_; ///< snapshots that are text now
+    std::vector<written_snapshot> written_; ///< snapshots that are text now
     paxos::disk_state disk_state_ = paxos::disk_state::ok; ///< as the log was told
     std::atomic<bool> stopped_{false};
     bool shut_down_ = false; ///< the strand's: it has no sockets and no timers any more
@@ -387,22 +387,22 @@ inline void service::take_disk_reports() {
 
 inline void service::write(frozen_snapshot&& s) {
     writer_.post([this, s = std::move(s)]() mutable {
-        written_state text = s.state();
+        written_snapshot text = write_out(std::move(s));
         {
             std::lock_guard const lock(written_mutex_);
-            written_.emplace_back(std::move(s.head), std::move(text));
+            written_.push_back(std::move(text));
         }
         wake();
     });
 }
 
 inline void service::take_written() {
-    std::vector<std::pair<paxos::snapshot, written_state>> written;
+    std::vector<written_snapshot> written;
     {
         std::lock_guard const lock(written_mutex_);
         written.swap(written_);
     }
-    for (auto& [head, what] : written) engine_.on_written(std::move(head), std::move(what));
+    for (written_snapshot& s : written) engine_.on_written(std::move(s));
 }
 
 inline void service::tell_disk(paxos::disk_state state) {

@@ -18,6 +18,40 @@
 
 namespace openreplica::inline v0::runtime {
 
+/// A snapshot with the CRC32C of its state, which takes too long to be computed where messages are handled.
+struct checked_snapshot {
+    paxos::snapshot what;
+    std::uint32_t checksum = 0;
+};
+[[nodiscard]] inline checked_snapshot with_checksum(paxos::snapshot s) {
+    std::uint32_t const checksum = crc32c(s.state.view());
+    return {std::move(s), checksum};
+}
+
+/// A snapshot as it arrived. Putting its state together takes long as well.
+struct snapshot_parts {
+    paxos::snapshot head; ///< everything but the state
+    std::vector<shared_bytes> parts;
+    std::uint32_t checksum = 0;
+
+    [[nodiscard]] checked_snapshot join() && {
+        if (parts.size() == 1) {
+            head.state = std::move(parts.front());
+        } else {
+            std::string text;
+            std::size_t size = 0;
+            for (shared_bytes const& p : parts) size += p.size();
+            text.reserve(size);
+            for (shared_bytes& p : parts) {
+                text += p.view();
+                p = {};
+            }
+            head.state = shared_bytes(std::move(text));
+        }
+        return {std::move(head), checksum};
+    }
+};
+
 /// The newest snapshot of this node, the one that a peer is fetching from it, and the one that it is fetching itself.
 ///
 /// The receiver asks for each chunk, a few ahead, so it sets the pace; a lost chunk is asked for again, at another peer if
@@ -32,10 +66,9 @@ public:
 
     explicit snapshot_transfer(std::size_t chunk = chunk_bytes) : chunk_(chunk) {}
 
-    void keep(paxos::snapshot s, instant now) {
+    void keep(checked_snapshot s, instant now) {
         if (newest_ && newest_->is_fetched(now) && !(pinned_ && pinned_->is_fetched(now))) pinned_ = std::move(newest_);
-        std::uint32_t const checksum = crc32c(s.state.view());
-        newest_ = held{std::move(s), checksum, std::nullopt};
+        newest_ = held{std::move(s.what), s.checksum, std::nullopt};
         if (pinned_ && !pinned_->is_fetched(now)) pinned_.reset();
     }
     [[nodiscard]] paxos::snapshot const* newest() const { return newest_ ? &newest_->what : nullptr; }
@@ -60,13 +93,15 @@ public:
                                      total, from.checksum, shared_bytes(std::move(part))};
     }
 
+    /// One is on its way to this node.
+    [[nodiscard]] bool is_fetching(instant now) const { return fetching_ && now - touched_ < abandoned_after; }
     /// A peer has a snapshot that this node needs. The requests to send, unless a transfer is under way.
     [[nodiscard]] std::vector<paxos::snapshot_request> begin(instant now, duration patience) {
         if (fetching_ && now - touched_ < patience) return {};
         touched_ = now;
         stalled_ = fetching_.has_value();
         if (!fetching_) fetching_ = paxos::snapshot_chunk{};
-        asked_ = text_.size();
+        asked_ = arrived_;
         std::vector<paxos::snapshot_request> first{{fetching_->at, asked_}};
         asked_ += fetching_->data.size(); // Nothing before the first chunk has told the size of one.
         return first;
@@ -80,26 +115,26 @@ public:
         bool const fresh = fetching_->at == slot{};
         if (m.offset == 0 && m.at != fetching_->at && (fresh || stalled_)) start(m);
         if (m.at != fetching_->at || m.checksum != fetching_->checksum || m.offset + m.data.size() > m.total) return {};
-        if (m.offset < text_.size() || (m.data.empty() && m.total > 0)) return {};
-        if (m.offset > text_.size() && ahead_.size() >= chunks_ahead) return {};
+        if (m.offset < arrived_ || (m.data.empty() && m.total > 0)) return {};
+        if (m.offset > arrived_ && ahead_.size() >= chunks_ahead) return {};
         ahead_.emplace(m.offset, m.data);
-        if (m.offset > text_.size()) return {};
-        for (auto it = ahead_.begin(); it != ahead_.end() && it->first == text_.size(); it = ahead_.erase(it))
-            text_.append(it->second.view());
-        std::erase_if(ahead_, [&](auto const& part) { return part.first < text_.size(); });
+        if (m.offset > arrived_) return {};
+        for (auto it = ahead_.begin(); it != ahead_.end() && it->first == arrived_; it = ahead_.erase(it))
+            append(std::move(it->second));
+        std::erase_if(ahead_, [&](auto const& part) { return part.first < arrived_; });
         touched_ = now;
         stalled_ = false;
         return ask_ahead();
     }
 
     /// The whole snapshot once it is here and its checksum holds; a damaged one is forgotten and fetched again.
-    [[nodiscard]] std::optional<paxos::snapshot> complete() {
-        if (!fetching_ || fetching_->at == slot{} || text_.size() < fetching_->total) return std::nullopt;
+    [[nodiscard]] std::optional<snapshot_parts> complete() {
+        if (!fetching_ || fetching_->at == slot{} || arrived_ < fetching_->total) return std::nullopt;
         paxos::snapshot_chunk const head = *std::exchange(fetching_, std::nullopt);
-        std::string text = std::exchange(text_, {});
-        ahead_.clear();
-        if (crc32c(text) != head.checksum) return std::nullopt;
-        return paxos::snapshot{head.at, head.behind, head.stamp, head.governing, shared_bytes(std::move(text))};
+        snapshot_parts whole{{head.at, head.behind, head.stamp, head.governing, {}}, std::exchange(parts_, {}), arrived_crc_};
+        forget_parts();
+        if (whole.checksum != head.checksum) return std::nullopt;
+        return whole;
     }
 
 private:
@@ -115,16 +150,26 @@ private:
 
     void start(paxos::snapshot_chunk const& head) {
         fetching_ = head;
-        text_.clear();
-        ahead_.clear();
+        forget_parts();
         asked_ = head.data.size();
+    }
+    void forget_parts() {
+        parts_.clear();
+        ahead_.clear();
+        arrived_ = 0;
+        arrived_crc_ = 0;
+    }
+    void append(shared_bytes part) {
+        arrived_ += part.size();
+        arrived_crc_ = crc32c(part.view(), arrived_crc_);
+        parts_.push_back(std::move(part));
     }
 
     [[nodiscard]] std::vector<paxos::snapshot_request> ask_ahead() {
         std::vector<paxos::snapshot_request> next;
         std::uint64_t const part = std::max<std::uint64_t>(fetching_->data.size(), 1);
-        asked_ = std::max<std::uint64_t>(asked_, text_.size());
-        for (; asked_ < fetching_->total && asked_ - text_.size() < chunks_ahead * part; asked_ += part)
+        asked_ = std::max(asked_, arrived_);
+        for (; asked_ < fetching_->total && asked_ - arrived_ < chunks_ahead * part; asked_ += part)
             next.push_back({fetching_->at, asked_});
         return next;
     }
@@ -133,7 +178,9 @@ private:
     std::optional<held> newest_;
     std::optional<held> pinned_; ///< an older one that a peer is fetching
     std::optional<paxos::snapshot_chunk> fetching_; ///< the first chunk of the one that is being fetched
-    std::string text_;
+    std::vector<shared_bytes> parts_; ///< of it, in order
+    std::uint64_t arrived_ = 0;       ///< their bytes
+    std::uint32_t arrived_crc_ = 0;   ///< their CRC32C
     std::map<std::uint64_t, shared_bytes> ahead_; ///< parts that came before their turn, by offset
     std::uint64_t asked_ = 0; ///< every part below has been asked for
     instant touched_{};

@@ -115,7 +115,7 @@ TEST_CASE("a replica that stopped within a slot takes no snapshot") {
 TEST_CASE("memory that runs out while a snapshot is taken up is a problem of this replica, and not its end") {
     bench b;
     runtime::apply_batch work;
-    work.install = paxos::snapshot{slot{9}, {}, {}, {}, shared_bytes(std::string("[]"))};
+    work.install = runtime::snapshot_parts{{slot{9}, {}, {}, {}, {}}, {shared_bytes(std::string("[]"))}, 0};
     auto const report = b.run(std::move(work));
     CHECK(report.install_ended);
     CHECK_FALSE(report.installed);

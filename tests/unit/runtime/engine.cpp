@@ -361,3 +361,24 @@ TEST_CASE("the log stays for the slowest live peer, up to a few snapshots' worth
     l.execute_raises(30);
     CHECK(start() > slot{151});
 }
+
+TEST_CASE("a node that has much to take up opens no session before it is near the end: it would expire meanwhile") {
+    using namespace engine_test;
+    for (auto const& [chosen, opens] : {std::pair(slot{100}, true), {slot{1000000}, false}}) {
+        lone_node l(false, voter_of_three());
+        l.engine.on_peer_up(l.peer);
+        l.receive(paxos::heartbeat{1, ballot{1, 0, l.peer}, chosen});
+        l.pass(2s);
+        CHECK(l.sent_of<paxos::forward>().empty() != opens);
+    }
+    // One that fetches a snapshot does not either, until it stands still.
+    lone_node l(false, voter_of_three());
+    l.engine.on_peer_up(l.peer);
+    l.receive(paxos::heartbeat{1, ballot{1, 0, l.peer}, slot{100}});
+    l.receive(paxos::learned{ballot{1, 0, l.peer}, slot{1}, {}, slot{100}, slot{101}});
+    REQUIRE(l.sent_of<paxos::snapshot_request>().size() == 1);
+    l.pass(2s);
+    CHECK(l.sent_of<paxos::forward>().empty());
+    l.pass(5s);
+    CHECK_FALSE(l.sent_of<paxos::forward>().empty());
+}

@@ -124,7 +124,7 @@ struct lone_node : runtime::environment {
         to_apply.push_back(std::move(work));
         if (!user_code_is_slow) run_one();
     }
-    void write(runtime::frozen_snapshot&& s) override { engine.on_written(std::move(s.head), s.state()); }
+    void write(runtime::frozen_snapshot&& s) override { engine.on_written(runtime::write_out(std::move(s))); }
     void run_one() {
         auto work = std::move(to_apply.front());
         to_apply.pop_front();

@@ -35,7 +35,7 @@ struct pair {
     instant now = start;
     int chunks = 0;
 
-    explicit pair(paxos::snapshot s) { sender.keep(std::move(s), now); }
+    explicit pair(paxos::snapshot s) { sender.keep(runtime::with_checksum(std::move(s)), now); }
     [[nodiscard]] paxos::snapshot_request begin() {
         auto const m = receiver.begin(now, 1s);
         REQUIRE(m.size() == 1);
@@ -56,7 +56,12 @@ struct pair {
             auto const more = take(serve(m));
             open.insert(open.end(), more.begin(), more.end());
         }
-        return receiver.complete();
+        return whole();
+    }
+    [[nodiscard]] std::optional<paxos::snapshot> whole() {
+        auto parts = receiver.complete();
+        if (!parts) return std::nullopt;
+        return std::move(*parts).join().what;
     }
 };
 
@@ -124,7 +129,7 @@ TEST_CASE("chunks that overtake one another are put in their places") {
     CHECK(p.take(p.serve(ahead[2])).empty());
     CHECK(p.take(p.serve(ahead[1])).empty());
     CHECK(p.take(p.serve(ahead[0])).empty());
-    auto const arrived = p.receiver.complete();
+    auto const arrived = p.whole();
     REQUIRE(arrived);
     CHECK(*arrived == whole);
 }
@@ -183,7 +188,7 @@ TEST_CASE("a snapshot that is being fetched stays until it is fetched, however m
     auto asked = p.take(p.serve(p.begin()));
     for (std::uint64_t at = 6; at < 30; ++at) {
         p.now += 100ms;
-        p.sender.keep(snapshot_at(at, long_text(2 * chunk, 'b')), p.now);
+        p.sender.keep(runtime::with_checksum(snapshot_at(at, long_text(2 * chunk, 'b'))), p.now);
         CHECK(p.sender.newest()->at == slot{at});
         CHECK(p.sender.oldest_fetched(p.now) == slot{5});
     }
@@ -198,7 +203,7 @@ TEST_CASE("a snapshot that nobody asks for any more goes, and its fetcher starts
     auto const ahead = p.take(p.serve(p.begin()));
     auto const newer = snapshot_at(9, long_text(2 * chunk + 3, 'b'));
     p.now += snapshot_transfer::abandoned_after;
-    p.sender.keep(newer, p.now);
+    p.sender.keep(runtime::with_checksum(newer), p.now);
     CHECK_FALSE(p.sender.oldest_fetched(p.now));
     CHECK(p.take(p.serve(ahead[0])).empty()); // Not mixed into what is here; only a stalled transfer changes its snapshot.
     auto const arrived = p.finish({p.begin()});
@@ -225,7 +230,7 @@ TEST_CASE("another peer with the same snapshot goes on where the first one stopp
     auto const ahead = p.take(p.serve(p.begin()));
     REQUIRE(ahead.size() == 1);
     CHECK(p.take(other.serve(ahead[0])).empty());
-    auto const arrived = p.receiver.complete();
+    auto const arrived = p.whole();
     REQUIRE(arrived);
     CHECK(*arrived == whole);
 }
@@ -248,7 +253,7 @@ TEST_CASE("when the peer with the newer snapshot is gone, an older one of anothe
     REQUIRE(ahead.size() == 1);
     CHECK(ahead[0].at == slot{5});
     CHECK(p.take(other.serve(ahead[0])).empty());
-    auto const arrived = p.receiver.complete();
+    auto const arrived = p.whole();
     REQUIRE(arrived);
     CHECK(*arrived == whole);
 }
