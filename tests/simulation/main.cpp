@@ -74,6 +74,18 @@ void judge_seeds(std::uint64_t first, std::uint64_t wanted, bool must_count, int
         v.check(all.fired[i] > 0, std::string("the fault ") + name_of(static_cast<fault>(i)) + " fired in no seed");
 }
 
+/// Seeds that once broke an invariant stay in the suite, whatever the others are.
+void judge_old_failures(int jobs, verdict& v) {
+    std::vector<std::uint64_t> const once_failed{
+        73,   // a fetched snapshot that could not be kept was never kept again
+        1147, // a node that knows of no group yet is damaged: a person must decide
+        7017, // L1: an old complaint about a gap made the leader send a voter nothing any more
+    };
+    totals const t = run_seeds(once_failed, jobs);
+    v.passed += once_failed.size() - t.failed;
+    v.failed += t.failed;
+}
+
 void judge_mutants(std::uint64_t seeds, int jobs, verdict& v) {
     auto const begun = std::chrono::steady_clock::now();
     std::printf("%-28s %-9s %-10s %s\n", "mutant", "caught by", "at seed", "may be caught by");
@@ -120,6 +132,7 @@ int main(int argc, char** argv) {
     }
     if (one != 0) return replay(one);
     verdict v;
+    if (!only_mutants && !only_seeds) judge_old_failures(jobs, v);
     if (!only_mutants) judge_seeds(first, seeds, !only_seeds, jobs, v);
     if (!only_seeds) judge_mutants(500, jobs, v);
     std::printf("%llu passed, %llu failed\n", number{v.passed}, number{v.failed});

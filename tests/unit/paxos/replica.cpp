@@ -488,6 +488,20 @@ TEST_CASE("a gap is closed by sending again from its beginning") {
     CHECK(sent<accept>(x.hears(c, accepted{n1, slot{1}, true})) == "");
 }
 
+TEST_CASE("a complaint that comes late takes nothing back from what its sender has acknowledged since") {
+    actor x(a);
+    (void)x.leads();
+    (void)x.proposes({"x", "y"});
+    (void)x.persists();
+    (void)x.acked(b, 3);
+    (void)x.acked(c, 3);
+    REQUIRE(x.core.observe().chosen == slot{3});
+    x.core.trim(slot{2});
+    x.now += 1s;
+    (void)x.hears(c, accepted{n1, slot{1}, true}); // Nobody can send that again any more, and nobody needs it.
+    CHECK(sent<accept>(x.proposes({"z"})) == lines("to b,c: accept 1a 4.. [z] chosen=3"));
+}
+
 TEST_CASE("after a restart a node keeps promise and entries, applies what was chosen, and uses no ballot twice") {
     durable_state past;
     past.promised = ballot{5, 0, a};
