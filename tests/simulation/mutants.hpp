@@ -57,6 +57,7 @@ constexpr std::array mutants{
     MUTANT(wal_trusts_failed_sync, "S16 ", 7),
     MUTANT(wal_names_without_sync, "S16 ", 2),
     MUTANT(wal_truncates_damage, "S9 S16 ", 33),
+    MUTANT(wal_skips_checksum, "S1 S9 S16 ", 22),
     MUTANT(wal_keeps_torn_tail, "S16 ", 172),
     MUTANT(damaged_node_keeps_id, "S16 ", 33),
     MUTANT(unkept_snapshot_counts, "S4 S9 S16 ", 2)};
