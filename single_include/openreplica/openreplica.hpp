@@ -2982,6 +2982,7 @@ enum class mutant : std::uint8_t {
     retry_under_new_session,   ///< a call that was sent is sent again under another session
     failure_means_not_executed, ///< a call whose outcome is unknown is reported as not executed
     learned_without_promise,   ///< rule R: chosen entries are taken without promising the ballot behind them
+    complaint_takes_back,      ///< a late complaint about a gap rewinds a peer behind what it has acknowledged
     wal_reports_before_sync,   ///< a group counts as durable when it is written, not when it is synced
     wal_trusts_failed_sync,    ///< a sync that failed is believed
     wal_names_without_sync,    ///< a new segment is used before its name is durable
@@ -9757,7 +9758,7 @@ inline void replica::on(node_id from, accepted const& m, instant now) {
 /// Sends again from behind `held`; entries below this ballot's first slot are the peer's own business to fetch. What it
 /// has acknowledged it holds, whatever a message says that comes late.
 inline void replica::rewind(leader& l, leader::progress& p, slot held) {
-    held = std::max(held, p.acked);
+    if (!OPENREPLICA_MUTANT(complaint_takes_back)) held = std::max(held, p.acked);
     p.next = std::max(held, l.base).next();
     p.lagging = held < l.base || p.next <= log_.trimmed();
 }
@@ -10625,6 +10626,7 @@ inline void engine::on_kept(slot at, bool whole) {
     (fetched ? installing_ : snapshotting_) = false;
     if ((!whole && !OPENREPLICA_MUTANT(unkept_snapshot_counts)) || !replica_) return; // The storage says why; the next interval tries again.
     snapshots_.keep(checked, now);
+    if (fetched) bytes_since_snapshot_ = 0;
     if (replica_->install(s.at, s.behind, s.stamp, now))
         calls_.resend(now); // It may hold outcomes whose entries never came by; a retry brings them.
     if (!fetched) trim_log(s.at, now);

@@ -72,7 +72,12 @@ public:
         std::fprintf(members_[member].to, "%s\n", order.c_str());
         std::fflush(members_[member].to);
         std::string line;
-        for (int c = 0; (c = std::fgetc(members_[member].from)) != EOF && c != '\n';) line += static_cast<char>(c);
+        for (int c = 0; (c = std::fgetc(members_[member].from)) != '\n'; line += static_cast<char>(c))
+            if (c == EOF) {
+                std::fprintf(stderr, "member %zu ended by itself when asked to \"%s\": is there too little memory or disk?\n",
+                             member, order.c_str());
+                std::exit(1); // The others end when their orders do.
+            }
         return line;
     }
     /// The member that leads, once all are ready.

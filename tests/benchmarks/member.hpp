@@ -183,20 +183,8 @@ inline std::string spread(openreplica::node& node, std::size_t bytes) {
     return name;
 }
 
-/// Counts how often this member sees another leader, or none.
-class leader_watch {
-    std::atomic<int> changes_ = 0;
-    std::jthread thread_; // Last: it ends first.
-
-public:
-    explicit leader_watch(openreplica::node& node)
-        : thread_([this, &node](std::stop_token const& stop) {
-              for (std::string last = node.status().leader; !stop.stop_requested();
-                   std::this_thread::sleep_for(std::chrono::milliseconds(5)))
-                  if (auto now = node.status().leader; now != last) last = std::move(now), ++changes_;
-          }) {}
-    [[nodiscard]] int changes() const { return changes_; }
-};
+/// How often this member saw another leader, or none: its log says so.
+inline std::atomic<int> leader_changes = 0;
 
 inline openreplica::node_options member_options(std::string const& listen, std::string const& dir,
                                                 std::vector<std::string> const& seeds) {
@@ -206,6 +194,10 @@ inline openreplica::node_options member_options(std::string const& listen, std::
     if (!founds) options.founders = 0;
     if (char const* entries = std::getenv("BENCHMARK_SNAPSHOT_EVERY")) options.snapshot_every = std::stoull(entries);
     if (char const* bytes = std::getenv("BENCHMARK_SNAPSHOT_BYTES")) options.snapshot_bytes = std::stoull(bytes);
+    options.logger = [](openreplica::log_level level, std::string_view text) {
+        if (text.ends_with(" leads") || text == "no leader is known") ++leader_changes;
+        if (level >= openreplica::log_level::warning) std::cerr << text << std::endl;
+    };
     return options;
 }
 
@@ -214,7 +206,6 @@ inline int member_main(std::string const& listen, std::string const& dir, std::v
     openreplica::node node{member_options(listen, dir, seeds)};
     shared_counter shared{node, "counter"};
     std::unique_ptr<gap_watch> watch;
-    leader_watch const leaders(node);
     std::string order;
     while (std::cin >> order) {
         if (order == "role") {
@@ -247,7 +238,7 @@ inline int member_main(std::string const& listen, std::string const& dir, std::v
             openreplica::replicated<ballast> const part{node, name};
             std::cout << part.with({.timeout = std::chrono::minutes(5)})->size() << std::endl;
         } else if (order == "leader_changes") {
-            std::cout << leaders.changes() << std::endl;
+            std::cout << leader_changes << std::endl;
         } else if (order == "log_bytes") {
             std::cout << node.status().disk.log_bytes << std::endl;
         } else if (order == "log_start") {

@@ -91,7 +91,7 @@ void judge_mutants(std::uint64_t seeds, int jobs, verdict& v) {
     std::printf("%-28s %-9s %-10s %s\n", "mutant", "caught by", "at seed", "may be caught by");
     for (named_mutant const& m : mutants) {
         auto order = range(1, seeds);
-        std::iter_swap(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(m.hint - 1));
+        order.insert(order.begin(), m.hint);
         totals const t = run_seeds(order, jobs, &m);
         std::printf("%-28s %-9s %-10llu %s\n", m.name, t.killed_by.empty() ? "-" : t.killed_by.c_str(), number{t.killed_at},
                     m.expected);

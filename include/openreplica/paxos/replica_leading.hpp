@@ -189,7 +189,7 @@ inline void replica::on(node_id from, accepted const& m, instant now) {
 /// Sends again from behind `held`; entries below this ballot's first slot are the peer's own business to fetch. What it
 /// has acknowledged it holds, whatever a message says that comes late.
 inline void replica::rewind(leader& l, leader::progress& p, slot held) {
-    held = std::max(held, p.acked);
+    if (!OPENREPLICA_MUTANT(complaint_takes_back)) held = std::max(held, p.acked);
     p.next = std::max(held, l.base).next();
     p.lagging = held < l.base || p.next <= log_.trimmed();
 }

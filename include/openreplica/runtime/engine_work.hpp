@@ -223,6 +223,7 @@ inline void engine::on_kept(slot at, bool whole) {
     (fetched ? installing_ : snapshotting_) = false;
     if ((!whole && !OPENREPLICA_MUTANT(unkept_snapshot_counts)) || !replica_) return; // The storage says why; the next interval tries again.
     snapshots_.keep(checked, now);
+    if (fetched) bytes_since_snapshot_ = 0;
     if (replica_->install(s.at, s.behind, s.stamp, now))
         calls_.resend(now); // It may hold outcomes whose entries never came by; a retry brings them.
     if (!fetched) trim_log(s.at, now);

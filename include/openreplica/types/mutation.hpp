@@ -36,6 +36,7 @@ enum class mutant : std::uint8_t {
     retry_under_new_session,   ///< a call that was sent is sent again under another session
     failure_means_not_executed, ///< a call whose outcome is unknown is reported as not executed
     learned_without_promise,   ///< rule R: chosen entries are taken without promising the ballot behind them
+    complaint_takes_back,      ///< a late complaint about a gap rewinds a peer behind what it has acknowledged
     wal_reports_before_sync,   ///< a group counts as durable when it is written, not when it is synced
     wal_trusts_failed_sync,    ///< a sync that failed is believed
     wal_names_without_sync,    ///< a new segment is used before its name is durable

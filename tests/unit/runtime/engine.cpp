@@ -362,6 +362,18 @@ TEST_CASE("the log stays for the slowest live peer, up to a few snapshots' worth
     CHECK(start() > slot{151});
 }
 
+TEST_CASE("the log that stays for a slow peer is bounded in bytes, too") {
+    using namespace engine_test;
+    lone_leader l(100000, 2000);
+    l.execute(command_kind::create, "g", R"(["g","gauge"])");
+    l.pass(100ms);
+    l.receive(paxos::heartbeat_reply{l.sent_of<paxos::heartbeat>().back().number, {}, false, false, slot{2}, {}});
+    l.execute_raises(200, std::string(100, ' '));
+    CHECK(l.engine.status().log_start > slot{3});
+    CHECK(l.engine.status().log_weight <= 5 * 2000 + 500); // Four snapshots' worth, and what came since the last.
+    CHECK(l.engine.status().log_weight >= 3 * 2000);
+}
+
 TEST_CASE("a node that has much to take up opens no session before it is near the end: it would expire meanwhile") {
     using namespace engine_test;
     for (auto const& [chosen, opens] : {std::pair(slot{100}, true), {slot{1000000}, false}}) {
