@@ -2990,7 +2990,13 @@ enum class mutant : std::uint8_t {
     wal_skips_checksum,        ///< the checksum of a record's payload is not looked at
     wal_keeps_torn_tail,       ///< recovery leaves a torn tail where it is
     damaged_node_keeps_id,     ///< a node that lost what it acknowledged comes back under its id
-    unkept_snapshot_counts     ///< a snapshot counts although it could not be written
+    wal_skips_full_group,      ///< a group that found no room counts as written
+    full_for_good,             ///< a disk that was full once is never believed to have room again
+    unkept_snapshot_counts,    ///< a snapshot counts although it could not be written
+    snapshot_ahead_of_state,   ///< a snapshot names a slot that its state does not hold yet
+    older_snapshot_restored,   ///< a snapshot that comes late takes the state back
+    snapshot_part_twice,       ///< a part that comes again is appended again, and nobody compares the checksum
+    recovered_not_applied      ///< what a node finds chosen in its own log is not applied when it starts
 };
 
 #if defined(OPENREPLICA_MUTATION_TESTING)
@@ -7412,6 +7418,7 @@ public:
         bool const fresh = fetching_->at == slot{};
         if (m.offset == 0 && m.at != fetching_->at && (fresh || stalled_)) start(m);
         if (m.at != fetching_->at || m.checksum != fetching_->checksum || m.offset + m.data.size() > m.total) return {};
+        if (OPENREPLICA_MUTANT(snapshot_part_twice) && m.offset < arrived_) append(m.data);
         if (m.offset < arrived_ || (m.data.empty() && m.total > 0)) return {};
         if (m.offset > arrived_ && ahead_.size() >= chunks_ahead) return {};
         ahead_.emplace(m.offset, m.data);
@@ -7430,7 +7437,7 @@ public:
         paxos::snapshot_chunk const head = *std::exchange(fetching_, std::nullopt);
         snapshot_parts whole{{head.at, head.behind, head.stamp, head.governing, {}}, std::exchange(parts_, {}), arrived_crc_};
         forget_parts();
-        if (whole.checksum != head.checksum) return std::nullopt;
+        if (whole.checksum != head.checksum && !OPENREPLICA_MUTANT(snapshot_part_twice)) return std::nullopt;
         return whole;
     }
 
@@ -7605,7 +7612,8 @@ private:
         report.snapshot_tried = true;
         if (!problem_.empty()) return;
         auto const begun = std::chrono::steady_clock::now();
-        report.snapshot = frozen_snapshot{{applied_, behind_, stamp_, {}, {}}, machine_.freeze()};
+        slot const at = OPENREPLICA_MUTANT(snapshot_ahead_of_state) ? applied_.next() : applied_;
+        report.snapshot = frozen_snapshot{{at, behind_, stamp_, {}, {}}, machine_.freeze()};
         report.freeze_pause = std::chrono::duration_cast<duration>(std::chrono::steady_clock::now() - begun);
     }
 
@@ -7615,7 +7623,8 @@ private:
         try {
             checked_snapshot s = std::move(parts).join();
             // Perhaps it was taken before, and could not be kept: then it is offered again.
-            if (s.what.at <= applied_ || restore(s.what, which)) report.installed = std::move(s);
+            bool const held = s.what.at <= applied_ && !OPENREPLICA_MUTANT(older_snapshot_restored);
+            if (held || restore(s.what, which)) report.installed = std::move(s);
         } catch (std::bad_alloc const&) {
             problem_ = "out of memory while taking up " + which + "; give this replica more memory and restart it";
         }
@@ -9219,7 +9228,7 @@ inline replica::replica(node_id self, configuration governing, replica_options o
     // The hint is believed when the entry that it names is still here: the log up to it is what was chosen then.
     slot const hint = recovered.chosen;
     if (hint > log_.chosen() && log_.holds(hint) && log_.ballot_at(hint) >= recovered.chosen_under)
-        learner_.choose(hint, now, fx_);
+        OPENREPLICA_MUTANT(recovered_not_applied) ? log_.choose(hint) : learner_.choose(hint, now, fx_);
     hinted_ = log_.chosen();
 }
 
@@ -10311,7 +10320,8 @@ inline void engine::tick() {
 }
 
 inline void engine::watch_storage(instant now) {
-    health_ = store_.state();
+    bool const stays_full = OPENREPLICA_MUTANT(full_for_good) && health_ == storage::health::full;
+    if (!stays_full) health_ = store_.state();
     if (replica_) replica_->set_disk(health_, now);
 }
 
@@ -10775,9 +10785,8 @@ inline void engine::on(node_id from, paxos::snapshot_request const& m) {
 inline void engine::on(node_id from, paxos::snapshot_chunk const& m) {
     if (installing_ || install_) return;
     send_requests(from, snapshots_.take(m, env_.now()));
-    if (auto s = snapshots_.complete(); s && s->head.at > replica_->entries().chosen()) {
-        install_ = std::move(s);
-    }
+    auto s = snapshots_.complete();
+    if (s && (s->head.at > replica_->entries().chosen() || OPENREPLICA_MUTANT(older_snapshot_restored))) install_ = std::move(s);
 }
 
 inline void engine::send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests) {
@@ -13266,6 +13275,7 @@ public:
             if (payload_bound(r) > max_record_bytes) return poison_ = std::make_error_code(std::errc::message_size);
         std::error_code const failure = tail_.offset + group_size() > capacity_ ? commit_rolling() : commit_here();
         if (failure) {
+            if (OPENREPLICA_MUTANT(wal_skips_full_group) && is_full(failure)) return skip_group();
             if (!is_full(failure)) poison_ = failure;
             return failure;
         }
@@ -13372,6 +13382,14 @@ private:
         current_ = std::move(fresh);
         capacity_ = needed;
         take(std::move(next));
+        return {};
+    }
+
+    /// Only a mutant gets here: memory is ahead of the disk, and what follows leaves a gap.
+    [[nodiscard]] std::error_code skip_group() {
+        tail_.last = tail_.last.plus(group_.size());
+        durable_ = tail_.last;
+        group_.clear();
         return {};
     }
 

@@ -44,13 +44,13 @@ constexpr std::array mutants{
     MUTANT(lowest_ballot_wins, "S1 ", 4),
     MUTANT(read_without_quorum, "S13 ", 1),
     MUTANT(old_heartbeat_confirms, "S13 ", 4),
-    MUTANT(read_before_no_op, "S13 ", 24),
+    MUTANT(read_before_no_op, "S13 ", 34),
     MUTANT(apply_out_of_order, "S7 ", 1),
     MUTANT(forget_session_result, "S8 S11 ", 1),
     MUTANT(sessions_lost_in_restore, "S8 S11 ", 2),
     MUTANT(ignore_deadline, "S12 ", 2),
     MUTANT(forward_taken_twice, "S12 ", 3),
-    MUTANT(retry_under_new_session, "S6 S11 ", 181),
+    MUTANT(retry_under_new_session, "S6 S11 ", 290),
     MUTANT(failure_means_not_executed, "S12 ", 2),
     MUTANT(learned_without_promise, "S3 ", 16),
     MUTANT(complaint_takes_back, "L1 ", 7017),
@@ -61,7 +61,13 @@ constexpr std::array mutants{
     MUTANT(wal_skips_checksum, "S1 S9 S16 ", 22),
     MUTANT(wal_keeps_torn_tail, "S16 ", 172),
     MUTANT(damaged_node_keeps_id, "S16 ", 33),
-    MUTANT(unkept_snapshot_counts, "S4 S9 S16 ", 2)};
+    MUTANT(wal_skips_full_group, "S4 S9 S16 ", 29),
+    MUTANT(full_for_good, "L1 L2 ", 29),
+    MUTANT(unkept_snapshot_counts, "S4 S9 S16 ", 39),
+    MUTANT(snapshot_ahead_of_state, "S7 S8 S18 ", 2),
+    MUTANT(older_snapshot_restored, "S7 S18 ", 27),
+    MUTANT(snapshot_part_twice, "S7 ", 26),
+    MUTANT(recovered_not_applied, "S7 L2 L3 ", 2)};
 #undef MUTANT
 
 } // namespace simulation

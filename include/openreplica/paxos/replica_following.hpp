@@ -25,7 +25,7 @@ inline replica::replica(node_id self, configuration governing, replica_options o
     // The hint is believed when the entry that it names is still here: the log up to it is what was chosen then.
     slot const hint = recovered.chosen;
     if (hint > log_.chosen() && log_.holds(hint) && log_.ballot_at(hint) >= recovered.chosen_under)
-        learner_.choose(hint, now, fx_);
+        OPENREPLICA_MUTANT(recovered_not_applied) ? log_.choose(hint) : learner_.choose(hint, now, fx_);
     hinted_ = log_.chosen();
 }
 

@@ -5,6 +5,7 @@
 #include <openreplica/runtime/calls.hpp>
 #include <openreplica/runtime/snapshot_transfer.hpp>
 #include <openreplica/runtime/state_machine.hpp>
+#include <openreplica/types/mutation.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -134,7 +135,8 @@ private:
         report.snapshot_tried = true;
         if (!problem_.empty()) return;
         auto const begun = std::chrono::steady_clock::now();
-        report.snapshot = frozen_snapshot{{applied_, behind_, stamp_, {}, {}}, machine_.freeze()};
+        slot const at = OPENREPLICA_MUTANT(snapshot_ahead_of_state) ? applied_.next() : applied_;
+        report.snapshot = frozen_snapshot{{at, behind_, stamp_, {}, {}}, machine_.freeze()};
         report.freeze_pause = std::chrono::duration_cast<duration>(std::chrono::steady_clock::now() - begun);
     }
 
@@ -144,7 +146,8 @@ private:
         try {
             checked_snapshot s = std::move(parts).join();
             // Perhaps it was taken before, and could not be kept: then it is offered again.
-            if (s.what.at <= applied_ || restore(s.what, which)) report.installed = std::move(s);
+            bool const held = s.what.at <= applied_ && !OPENREPLICA_MUTANT(older_snapshot_restored);
+            if (held || restore(s.what, which)) report.installed = std::move(s);
         } catch (std::bad_alloc const&) {
             problem_ = "out of memory while taking up " + which + "; give this replica more memory and restart it";
         }

@@ -8,6 +8,7 @@
 #include <openreplica/runtime/environment.hpp>
 #include <openreplica/runtime/snapshot_transfer.hpp>
 #include <openreplica/storage/storage.hpp>
+#include <openreplica/types/mutation.hpp>
 
 #include <cstddef>
 #include <cstdint>

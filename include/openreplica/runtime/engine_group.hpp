@@ -148,7 +148,8 @@ inline void engine::tick() {
 }
 
 inline void engine::watch_storage(instant now) {
-    health_ = store_.state();
+    bool const stays_full = OPENREPLICA_MUTANT(full_for_good) && health_ == storage::health::full;
+    if (!stays_full) health_ = store_.state();
     if (replica_) replica_->set_disk(health_, now);
 }
 

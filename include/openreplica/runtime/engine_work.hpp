@@ -372,9 +372,8 @@ inline void engine::on(node_id from, paxos::snapshot_request const& m) {
 inline void engine::on(node_id from, paxos::snapshot_chunk const& m) {
     if (installing_ || install_) return;
     send_requests(from, snapshots_.take(m, env_.now()));
-    if (auto s = snapshots_.complete(); s && s->head.at > replica_->entries().chosen()) {
-        install_ = std::move(s);
-    }
+    auto s = snapshots_.complete();
+    if (s && (s->head.at > replica_->entries().chosen() || OPENREPLICA_MUTANT(older_snapshot_restored))) install_ = std::move(s);
 }
 
 inline void engine::send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests) {

@@ -5,6 +5,7 @@
 #include <openreplica/paxos/record.hpp>
 #include <openreplica/types/hash.hpp>
 #include <openreplica/types/instant.hpp>
+#include <openreplica/types/mutation.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -115,6 +116,7 @@ public:
         bool const fresh = fetching_->at == slot{};
         if (m.offset == 0 && m.at != fetching_->at && (fresh || stalled_)) start(m);
         if (m.at != fetching_->at || m.checksum != fetching_->checksum || m.offset + m.data.size() > m.total) return {};
+        if (OPENREPLICA_MUTANT(snapshot_part_twice) && m.offset < arrived_) append(m.data);
         if (m.offset < arrived_ || (m.data.empty() && m.total > 0)) return {};
         if (m.offset > arrived_ && ahead_.size() >= chunks_ahead) return {};
         ahead_.emplace(m.offset, m.data);
@@ -133,7 +135,7 @@ public:
         paxos::snapshot_chunk const head = *std::exchange(fetching_, std::nullopt);
         snapshot_parts whole{{head.at, head.behind, head.stamp, head.governing, {}}, std::exchange(parts_, {}), arrived_crc_};
         forget_parts();
-        if (whole.checksum != head.checksum) return std::nullopt;
+        if (whole.checksum != head.checksum && !OPENREPLICA_MUTANT(snapshot_part_twice)) return std::nullopt;
         return whole;
     }
 

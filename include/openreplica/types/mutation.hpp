@@ -44,7 +44,13 @@ enum class mutant : std::uint8_t {
     wal_skips_checksum,        ///< the checksum of a record's payload is not looked at
     wal_keeps_torn_tail,       ///< recovery leaves a torn tail where it is
     damaged_node_keeps_id,     ///< a node that lost what it acknowledged comes back under its id
-    unkept_snapshot_counts     ///< a snapshot counts although it could not be written
+    wal_skips_full_group,      ///< a group that found no room counts as written
+    full_for_good,             ///< a disk that was full once is never believed to have room again
+    unkept_snapshot_counts,    ///< a snapshot counts although it could not be written
+    snapshot_ahead_of_state,   ///< a snapshot names a slot that its state does not hold yet
+    older_snapshot_restored,   ///< a snapshot that comes late takes the state back
+    snapshot_part_twice,       ///< a part that comes again is appended again, and nobody compares the checksum
+    recovered_not_applied      ///< what a node finds chosen in its own log is not applied when it starts
 };
 
 #if defined(OPENREPLICA_MUTATION_TESTING)
