@@ -23,6 +23,7 @@ enum class errc : int {
     would_deadlock = 9, ///< a blocking call on a thread that the node needs to make progress
     stopped = 10,       ///< the node was stopped, or its handle was moved from
     cancelled = 11,     ///< cancelled before it was sent
+    change_refused = 12, ///< the group's voters, or its leader, were left as they are; the text says what stands in the way
     // The call ran.
     method_threw = 20, ///< the method threw; the text is the exception's
     bad_result = 21,   ///< the method ran, but its result cannot be encoded
@@ -58,6 +59,7 @@ enum class errc : int {
             case errc::would_deadlock: return "a blocking call on a thread that the node needs";
             case errc::stopped: return "the node has stopped";
             case errc::cancelled: return "the operation was cancelled";
+            case errc::change_refused: return "the group's voters or leader cannot be changed so";
             case errc::method_threw: return "the method threw";
             case errc::bad_result: return "the result cannot be encoded";
             case errc::outcome_unknown: return "the call was sent, but its outcome is unknown";

@@ -3,6 +3,7 @@
 
 #include <openreplica/config.hpp>
 #include <openreplica/object/host.hpp>
+#include <openreplica/object/invocation.hpp>
 #include <openreplica/object/object_space.hpp>
 #include <openreplica/options.hpp>
 #include <openreplica/runtime/service.hpp>
@@ -21,14 +22,22 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <future>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
+#include <variant>
+#include <vector>
 
 namespace openreplica::inline v0 {
+
+/// What shall become of the voters: `{.add = {…}, .remove = {…}}`, or with `exactly` those in `add` and no others. Nodes
+/// are named by their id (32 hexadecimal digits) or `host:port`.
+using paxos::voter_change;
 
 namespace detail {
 
@@ -153,13 +162,15 @@ public:
     }
     ~node() { stop(); }
 
-    /// Leaves the group's service: every pending call ends with an outcome, all connections are closed, the node's own
+    /// Leaves the group's service. A leader with threads of its own hands over first, for at most an `election_timeout`.
+    /// Then every pending call ends with an outcome, all connections are closed, the node's own
     /// threads end. On a caller's executor it returns at once; whether somebody runs it makes no difference, unless one
     /// of its threads is at work for the node just now: then the connections are closed there. May be called again, also
     /// by several threads; the first one does it.
     void stop() noexcept {
         if (!service_ || stopped_.exchange(true)) return;
         if (!threads_) return service_->stop();
+        service_->hand_over();
         std::promise<void> closed;
         service_->stop([&closed] { closed.set_value(); });
         closed.get_future().wait();
@@ -177,6 +188,63 @@ public:
     /// A recent picture of this node, at most a fifth of a heartbeat old.
     [[nodiscard]] node_status status() const;
 
+    // ---- the group's voters and its leader
+
+    /// Changes the voters, any number of them at once, while the group runs. Nodes are named by their id (32 hexadecimal
+    /// digits) or `host:port`; those to come must be standbys that have caught up. Returns when they govern.
+    ///
+    /// A node that loses its vote goes on as a standby under a fresh id. What is so already is done at once.
+    ///
+    /// @par Completion signature
+    /// With a completion token as the last argument, here and below: `void(std::exception_ptr)`.
+    ///
+    /// @par Cancellation
+    /// Any cancellation type gives up waiting; the change may still be carried out.
+    ///
+    /// @par Errors
+    /// `change_refused` with a sentence: the voters are as they were. `not_executed` when no leader could be asked before
+    /// `call_timeout`. `outcome_unknown` when one was, and its answer did not come.
+    void reconfigure(voter_change what) { wait_for_change(std::move(what)); }
+    template <class Token>
+    auto reconfigure(voter_change what, Token&& token) {
+        return begin_change(std::move(what), std::forward<Token>(token));
+    }
+
+    /// Gives a standby a vote.
+    void add_voter(std::string who) { wait_for_change(voter_change{{std::move(who)}, {}}); }
+    template <class Token>
+    auto add_voter(std::string who, Token&& token) {
+        return begin_change(voter_change{{std::move(who)}, {}}, std::forward<Token>(token));
+    }
+    /// Takes a voter's vote.
+    void remove_voter(std::string who) { wait_for_change(voter_change{{}, {std::move(who)}}); }
+    template <class Token>
+    auto remove_voter(std::string who, Token&& token) {
+        return begin_change(voter_change{{}, {std::move(who)}}, std::forward<Token>(token));
+    }
+    /// Both in one step: the number of voters, and what a majority is, stay as they are.
+    void replace_voter(std::string old, std::string fresh) {
+        wait_for_change(voter_change{{std::move(fresh)}, {std::move(old)}});
+    }
+    template <class Token>
+    auto replace_voter(std::string old, std::string fresh, Token&& token) {
+        return begin_change(voter_change{{std::move(fresh)}, {std::move(old)}}, std::forward<Token>(token));
+    }
+    /// Exactly these vote.
+    void set_voters(std::vector<std::string> all) { wait_for_change(voter_change{std::move(all), {}, true}); }
+    template <class Token>
+    auto set_voters(std::vector<std::string> all, Token&& token) {
+        return begin_change(voter_change{std::move(all), {}, true}, std::forward<Token>(token));
+    }
+
+    /// Makes a voter the leader; without a name, whoever is fittest among the others. Calls go on meanwhile. Returns when
+    /// the present leader leads no more. Errors as above.
+    void transfer_leadership(std::string to = {}) { wait_for_change(std::move(to)); }
+    template <class Token>
+    auto transfer_leadership(std::string to, Token&& token) {
+        return begin_change(std::move(to), std::forward<Token>(token));
+    }
+
     /// The executor of handlers that have none of their own.
     [[nodiscard]] asio::any_io_executor get_executor() const { return service().get_executor(); }
 
@@ -193,6 +261,29 @@ private:
         service_ = std::make_shared<runtime::service>(std::move(around), std::move(options), objects);
         host_ = {service_, std::move(objects)};
         service_->start();
+    }
+    using change_wish = runtime::engine::change_wish;
+    static runtime::call_ticket begin(runtime::gateway& g, change_wish what, runtime::gateway::completion done) {
+        if (auto* voters = std::get_if<voter_change>(&what)) return g.change(std::move(*voters), {}, std::move(done));
+        return g.transfer(std::get<std::string>(std::move(what)), {}, std::move(done));
+    }
+    template <class Token>
+    auto begin_change(change_wish what, Token&& token) {
+        (void)service();
+        auto start = [g = host_.gateway, what = std::move(what)](runtime::gateway::completion done) mutable {
+            return begin(*g, std::move(what), std::move(done));
+        };
+        auto finish = [](call_outcome const&) {};
+        return asio::async_initiate<Token, void(std::exception_ptr)>(
+            object::initiation<void, decltype(finish)>{host_.gateway, finish}, token, std::move(start));
+    }
+    void wait_for_change(change_wish what) {
+        if (service().would_deadlock())
+            throw error(errc::would_deadlock, "the group's voters cannot be changed by a blocking call on a thread that the node "
+                                              "needs; give a completion token");
+        std::promise<call_outcome> outcome;
+        begin(service(), std::move(what), [&](call_outcome&& o) { outcome.set_value(std::move(o)); });
+        if (call_outcome const o = outcome.get_future().get(); !o.ok()) throw error(o.code, o.text);
     }
     [[nodiscard]] runtime::service& service() const {
         if (!service_) throw error(errc::stopped, "this node was moved from; use the node that it was moved to");
@@ -214,7 +305,7 @@ inline node_status node::status() const {
     out.group = group_;
     out.endpoint = to_string(endpoint());
     if (!s.cluster.empty()) out.cluster = to_string(s.cluster);
-    out.role = s.cluster.empty() ? "founding" : s.leading ? "leader" : s.voter ? "voter" : "learner";
+    out.role = s.cluster.empty() ? "founding" : s.leading ? "leader" : s.voter ? "voter" : "standby";
     out.epoch = s.governing.number.value;
     for (paxos::member const& m : s.governing.voters) {
         bool const up = m.id == s.self || std::find(connected.begin(), connected.end(), m.id) != connected.end();
@@ -235,6 +326,7 @@ inline node_status node::status() const {
                 disk.last_sync.count(), disk.slowest_sync.count()};
     out.problem = s.problem.empty() ? disk.problem : s.problem;
     out.log_kept_by = s.log_kept_by;
+    out.last_change = s.last_change;
     out.snapshot_pause_us = s.freeze_pause.count();
     return out;
 }

@@ -43,8 +43,17 @@ struct node_options {
     /// Where the node keeps what it must not forget; made if it does not exist. Empty: diskless, and a restarted process
     /// is a new node. One node, one directory.
     std::string data_dir{};
-    int voters = 0;                            ///< must be 0 in this version: nothing is replaced automatically
-    std::vector<std::string> failure_groups{}; ///< must be empty in this version
+    /// How many voters the group shall have: it grows to as many as standbys appear, and a voter that is silent for
+    /// `replace_after` is replaced by a standby. 0: nothing happens by itself. All nodes say the same number.
+    int voters = 0;
+    std::chrono::milliseconds replace_after{10000}; ///< longer than a restart takes
+    std::size_t min_voters = 1;                ///< no change of the voters may leave fewer
+    /// What this node shares the fate of, as `"rack:7"`, `"pdu:2"`: voters are chosen so that few fail together.
+    std::vector<std::string> failure_groups{};
+    /// Called on the leader, once per `replace_after`, while a silent voter cannot be replaced because no standby is left:
+    /// with where the silent voters were, and the failure groups that a new node had better not share.
+    std::function<void(std::vector<std::string> const& silent, std::vector<std::string> const& failure_groups)>
+        on_replacement_needed{};
     std::string dns_server{};                  ///< `host` or `host:port`; empty: `/etc/resolv.conf`
     std::chrono::milliseconds heartbeat{50};
     std::chrono::milliseconds election_timeout{300}; ///< the minimum; each node adds up to half of it at random
@@ -124,6 +133,12 @@ inline void node_options::validate() const {
                                                        "session longer");
     require(call_timeout.count() > 0 && call_timeout <= std::chrono::hours(24 * 365),
             "call_timeout must be positive and at most a year");
+    require(voters >= 0 && voters <= 31, "voters must be between 0 and 31");
+    require(min_voters >= 1 && min_voters <= 31, "min_voters must be between 1 and 31");
+    require(replace_after >= election_timeout && replace_after <= std::chrono::hours(24 * 365),
+            "replace_after must be at least election_timeout, or a hiccup costs a voter its vote, and at most a year");
+    require(failure_groups.size() <= 64, "failure_groups must name at most 64 groups");
+    for (std::string const& g : failure_groups) require(!g.empty() && g.size() <= 255, "a failure group has 1 to 255 bytes");
     require(snapshot_every > 0, "snapshot_every must be positive");
     require(snapshot_bytes > 0, "snapshot_bytes must be positive");
     auto const positive = [](std::size_t limit, char const* name) {
@@ -157,8 +172,6 @@ inline void node_options::validate() const {
         if (!unset) throw error(errc::not_supported, std::string("node_options: ") + name +
                                                          " is not supported by this version; leave it unset");
     };
-    implemented(voters == 0, "voters");
-    implemented(failure_groups.empty(), "failure_groups");
     implemented(tls.empty(), "tls");
 }
 

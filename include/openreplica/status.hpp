@@ -35,10 +35,11 @@ struct node_status {
     std::string cluster;        ///< 32 hexadecimal digits; empty: belongs to no group yet
     std::string group;          ///< the group's name
     std::string endpoint;       ///< where this node is reached
-    std::string role;           ///< "leader", "voter", "learner", or "founding" before there is a group
+    std::string role;           ///< "leader", "voter", "standby", or "founding" before there is a group
     std::string leader;         ///< endpoint of the leader, if known
     std::uint32_t epoch = 0;    ///< number of the configuration
     std::vector<voter_status> voters;
+    std::string last_change;    ///< the last thing that this node, leading, decided about the voters by itself, and why
     bool ready = false;         ///< has a session: calls can be executed
     bool healthy = false;       ///< sees a healthy leader
     std::uint64_t chosen = 0;   ///< highest slot known to be chosen
@@ -71,6 +72,7 @@ inline void to_json(nlohmann::json& j, disk_status const& d) {
 inline void to_json(nlohmann::json& j, node_status const& s) {
     j = {{"id", s.id},           {"cluster", s.cluster},     {"group", s.group},   {"endpoint", s.endpoint},
          {"role", s.role},       {"leader", s.leader},       {"epoch", s.epoch},   {"voters", s.voters},
+         {"last_change", s.last_change},
          {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
          {"log_start", s.log_start}, {"log_memory_bytes", s.log_memory_bytes},
          {"digest", s.digest},   {"pending_calls", s.pending_calls},

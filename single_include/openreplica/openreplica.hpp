@@ -54,6 +54,7 @@
 #include <numeric>
 #include <optional>
 #include <random>
+#include <ranges>
 #include <set>
 #include <shared_mutex>
 #include <span>
@@ -107,6 +108,7 @@ enum class errc : int {
     would_deadlock = 9, ///< a blocking call on a thread that the node needs to make progress
     stopped = 10,       ///< the node was stopped, or its handle was moved from
     cancelled = 11,     ///< cancelled before it was sent
+    change_refused = 12, ///< the group's voters, or its leader, were left as they are; the text says what stands in the way
     // The call ran.
     method_threw = 20, ///< the method threw; the text is the exception's
     bad_result = 21,   ///< the method ran, but its result cannot be encoded
@@ -142,6 +144,7 @@ enum class errc : int {
             case errc::would_deadlock: return "a blocking call on a thread that the node needs";
             case errc::stopped: return "the node has stopped";
             case errc::cancelled: return "the operation was cancelled";
+            case errc::change_refused: return "the group's voters or leader cannot be changed so";
             case errc::method_threw: return "the method threw";
             case errc::bad_result: return "the result cannot be encoded";
             case errc::outcome_unknown: return "the call was sent, but its outcome is unknown";
@@ -2996,7 +2999,18 @@ enum class mutant : std::uint8_t {
     snapshot_ahead_of_state,   ///< a snapshot names a slot that its state does not hold yet
     older_snapshot_restored,   ///< a snapshot that comes late takes the state back
     snapshot_part_twice,       ///< a part that comes again is appended again, and nobody compares the checksum
-    recovered_not_applied      ///< what a node finds chosen in its own log is not applied when it starts
+    recovered_not_applied,     ///< what a node finds chosen in its own log is not applied when it starts
+    merge_past_stop_sign,      ///< rule 1: what an old quorum accepted above a stop-sign is proposed with it
+    proposes_past_stop_sign,   ///< a leader goes on proposing above a stop-sign under the configuration that it ends
+    activates_without_promises, ///< rule 1: a leader proposes above a stop-sign before its voters have promised
+    change_ignores_other_majority, ///< rule 5: while a stop-sign passes, one configuration's majority is enough
+    change_needs_nobody,       ///< rule 5: voters are added that have neither caught up nor promised
+    configuration_not_in_snapshot, ///< a snapshot names the configuration that the group was founded with
+    install_keeps_configuration, ///< a snapshot's configuration is not taken up with it
+    epoch_ignored,             ///< rule 4: an acceptor takes an accept of an epoch that does not govern its slot
+    old_voters_counted,        ///< above a stop-sign the votes of those count whom it removed
+    retires_too_early,         ///< a removed node forgets everything when it sees the stop-sign, not the no-op above it
+    numbers_used_again         ///< under its fresh id a node takes answers to what it asked under the old one
 };
 
 #if defined(OPENREPLICA_MUTATION_TESTING)
@@ -3982,6 +3996,390 @@ inline bool object_space::restore(std::string_view text) {
 // <openreplica/runtime/gateway.hpp>
 // What a handle to a replicated object needs of the process's node (or, later, of a client).
 
+// <openreplica/paxos/message.hpp>
+// What the members of a group say to one another about the log.
+
+// <openreplica/paxos/configuration.hpp>
+// Who votes.
+
+// <openreplica/types/endpoint.hpp>
+// Where a process listens: a host and a port, as written by a person.
+
+namespace openreplica::inline v0 {
+
+/// A host (IPv4 address, IPv6 address or name) and a TCP port.
+struct endpoint {
+    std::string host;
+    std::uint16_t port = 0;
+
+    auto operator<=>(endpoint const&) const = default;
+    [[nodiscard]] bool empty() const { return host.empty(); }
+};
+
+/// `host:port`, with brackets around an IPv6 address.
+[[nodiscard]] inline std::string to_string(endpoint const& e) {
+    bool const v6 = e.host.find(':') != std::string::npos;
+    return (v6 ? "[" + e.host + "]" : e.host) + ":" + std::to_string(e.port);
+}
+
+/// Reads `host:port` or `[v6]:port`. Nothing when the text is neither: empty host, no port, a port above 65535.
+[[nodiscard]] inline std::optional<endpoint> parse_endpoint(std::string_view text) {
+    std::size_t const colon = text.rfind(':');
+    if (colon == std::string_view::npos) return std::nullopt;
+    std::string_view host = text.substr(0, colon);
+    std::string_view const port = text.substr(colon + 1);
+    if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+        host = host.substr(1, host.size() - 2);
+    else if (host.find(':') != std::string_view::npos)
+        return std::nullopt; // An IPv6 address without brackets: where the port begins is a guess.
+    endpoint e{std::string(host), 0};
+    auto const [end, failure] = std::from_chars(port.data(), port.data() + port.size(), e.port);
+    if (host.empty() || port.empty() || failure != std::errc{} || end != port.data() + port.size()) return std::nullopt;
+    return e;
+}
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0::paxos {
+
+/// A node and where it listens.
+struct member {
+    node_id id;
+    endpoint address;
+
+    auto operator<=>(member const&) const = default;
+};
+
+/// The voters that govern the slots of one epoch. A configuration comes from founding or from a chosen entry, never
+/// from DNS or an options file.
+struct configuration {
+    epoch number;
+    std::vector<member> voters;      ///< sorted by id, no id twice
+    std::vector<node_id> removed{};  ///< ids that have had a vote and lost it, sorted: none ever votes again
+
+    bool operator==(configuration const&) const = default;
+
+    [[nodiscard]] bool has_voter(node_id id) const {
+        return std::any_of(voters.begin(), voters.end(), [&](member const& m) { return m.id == id; });
+    }
+    [[nodiscard]] bool has_removed(node_id id) const { return std::binary_search(removed.begin(), removed.end(), id); }
+    /// The number of voters that every decision needs.
+    [[nodiscard]] std::size_t quorum() const { return voters.size() / 2 + 1; }
+};
+
+/// More voters than this are refused as malformed.
+inline constexpr std::size_t max_voters = 31;
+
+/// More removed ids than this are refused as malformed.
+inline constexpr std::size_t max_removed = 32768;
+
+/// The configuration that follows `c` with these voters.
+[[nodiscard]] inline configuration succeeding(configuration const& c, std::vector<member> voters) {
+    std::sort(voters.begin(), voters.end());
+    configuration next{epoch{c.number.value + 1}, std::move(voters), c.removed};
+    for (member const& m : c.voters)
+        if (!next.has_voter(m.id)) next.removed.push_back(m.id);
+    std::sort(next.removed.begin(), next.removed.end());
+    return next;
+}
+
+inline void encode(wire_writer& w, configuration const& c) {
+    w.put(c.number);
+    w.put(static_cast<std::uint8_t>(c.voters.size()));
+    for (member const& m : c.voters) {
+        w.put(m.id);
+        w.put_string(m.address.host);
+        w.put(m.address.port);
+    }
+    w.put(static_cast<std::uint32_t>(c.removed.size()));
+    for (node_id id : c.removed) w.put(id);
+}
+
+/// Reads a configuration; marks the reader as failed when it is malformed: too many ids, unsorted, a voter that was removed,
+/// a host name longer than DNS allows.
+[[nodiscard]] inline configuration decode_configuration(wire_reader& r) {
+    configuration c;
+    c.number = r.get<epoch>();
+    auto const count = r.get<std::uint8_t>();
+    if (count > max_voters) r.fail();
+    for (std::size_t i = 0; i < count && r.ok(); ++i) {
+        member m;
+        m.id = r.get<node_id>();
+        auto const host = r.get_string();
+        if (host.size() > 255 || (!c.voters.empty() && !(c.voters.back().id < m.id))) r.fail();
+        m.address.host = std::string(host.substr(0, 255));
+        m.address.port = r.get<std::uint16_t>();
+        c.voters.push_back(std::move(m));
+    }
+    auto const removed = r.get<std::uint32_t>();
+    if (removed > max_removed) r.fail();
+    for (std::uint32_t i = 0; i < removed && r.ok(); ++i) {
+        auto const id = r.get<node_id>();
+        if ((!c.removed.empty() && !(c.removed.back() < id)) || c.has_voter(id)) r.fail();
+        c.removed.push_back(id);
+    }
+    return c;
+}
+
+/// A configuration as the body of a log entry.
+[[nodiscard]] inline shared_bytes body_of(configuration const& c) {
+    std::string out;
+    wire_writer w(out);
+    encode(w, c);
+    return shared_bytes(std::move(out));
+}
+/// Nothing when the body is no configuration with voters.
+[[nodiscard]] inline std::optional<configuration> decode_configuration(std::string_view body) {
+    wire_reader r(body);
+    configuration c = decode_configuration(r);
+    if (!r.complete() || c.voters.empty()) return std::nullopt;
+    return c;
+}
+
+} // namespace openreplica::inline v0::paxos
+
+// <openreplica/paxos/value.hpp>
+// What a slot can hold.
+
+namespace openreplica::inline v0::paxos {
+
+enum class value_kind : std::uint8_t {
+    no_op = 0,         ///< fills a slot; changes nothing
+    command = 1,       ///< an encoded `envelope`
+    configuration = 2, ///< an encoded `configuration`: the stop-sign that ends an epoch
+};
+
+/// A proposed value. The protocol never looks into the body of a command.
+struct value {
+    value_kind kind = value_kind::no_op;
+    log_time stamp;    ///< the proposing leader's log clock; part of the value, so it survives re-proposal
+    shared_bytes body; ///< empty for a no-op
+
+    bool operator==(value const&) const = default;
+    /// What the value costs in windows and batches: its bytes and a fixed overhead.
+    [[nodiscard]] std::size_t weight() const { return body.size() + 32; }
+};
+
+/// A value that an acceptor holds, with the ballot under which it accepted it.
+struct entry {
+    slot at;
+    ballot accepted;
+    value what;
+
+    bool operator==(entry const&) const = default;
+};
+
+} // namespace openreplica::inline v0::paxos
+
+namespace openreplica::inline v0::paxos {
+
+/// Phase 1 request: promise my ballot, and tell what you have accepted.
+struct prepare {
+    ballot number;
+    slot chosen;   ///< the candidate's chosen index
+    epoch current; ///< the epoch that governs the candidate's first unchosen slot
+    slot after{};  ///< what the receiver reported up to here has arrived: it goes on behind
+    bool operator==(prepare const&) const = default;
+};
+
+/// Phase 1 reply, in chunks; it counts when the last one is there.
+///
+/// It reports what the acceptor accepted above *its own* chosen index. Slots up to `chosen` are reported as chosen,
+/// never as empty. One answer has a limited number of chunks; the candidate asks for the rest.
+struct promise {
+    ballot number; ///< the ballot that is promised
+    slot chosen;   ///< the acceptor's chosen index
+    epoch current;
+    std::uint32_t chunk = 0; ///< 0, 1, 2, … within the answer to one `prepare`
+    bool last = true;
+    std::vector<entry> entries; ///< ascending slots
+    bool operator==(promise const&) const = default;
+};
+
+/// The answer to a `prepare` or an `accept` of a ballot below the promised one.
+struct reject {
+    ballot number;   ///< the refused ballot
+    ballot promised; ///< the ballot that stands in its way
+    bool operator==(reject const&) const = default;
+};
+
+/// Phase 2 request for the slots `first`, `first + 1`, …
+struct accept {
+    ballot number;
+    epoch current;
+    slot first;
+    std::vector<value> values;
+    slot chosen; ///< the leader's chosen index
+    bool operator==(accept const&) const = default;
+};
+
+/// Phase 2 reply: every slot up to `upto` is durable here, accepted under `number` or already chosen.
+struct accepted {
+    ballot number;
+    slot upto;
+    bool gap = false; ///< something above `upto` arrived that could not be taken: send again from `upto + 1`
+    bool operator==(accepted const&) const = default;
+};
+
+/// The chosen index, when no `accept` is on its way to carry it.
+struct chosen_index {
+    ballot number;
+    slot chosen;
+    bool operator==(chosen_index const&) const = default;
+};
+
+/// Asks any peer for chosen entries from `from` on.
+struct learn {
+    slot from;
+    bool operator==(learn const&) const = default;
+};
+
+/// Chosen entries `first`, `first + 1`, … Empty with `log_start > first`: they are gone, ask for a snapshot.
+struct learned {
+    ballot behind; ///< the highest ballot under which these entries were accepted (rule R)
+    slot first;
+    std::vector<value> values;
+    slot chosen;    ///< the sender's chosen index
+    slot log_start; ///< the lowest slot that the sender still has
+    bool operator==(learned const&) const = default;
+};
+
+/// Sent to every peer at every heartbeat interval, and at once when reads wait for a confirmation.
+struct heartbeat {
+    std::uint64_t number = 0; ///< rises with every heartbeat of this sender
+    ballot leading;           ///< the ballot that the sender leads; empty when it does not lead
+    slot chosen;
+    bool operator==(heartbeat const&) const = default;
+};
+
+/// How well a node's disk does, as its storage judges it.
+enum class disk_state : std::uint8_t { ok = 0, slow = 1, full = 2, failed = 3 };
+
+/// The answer, at once, never waiting for a disk.
+struct heartbeat_reply {
+    std::uint64_t number = 0; ///< of the heartbeat that is answered
+    ballot promised;          ///< the highest ballot that the sender has promised
+    bool leading = false;     ///< the sender leads `promised`
+    bool happy = false;       ///< the sender's leader is fine, as far as it can see
+    slot chosen;              ///< its chosen index
+    slot held;                ///< how far it holds the promised ballot's accepts; for resending, never a vote
+    disk_state disk = disk_state::ok;
+    epoch current{};          ///< of the sender's next slot
+    std::uint32_t silent = 0; ///< bit i: the sender has not heard the voter with index i of that epoch for a while
+    bool operator==(heartbeat_reply const&) const = default;
+};
+
+/// Asks the leader for a read point; the answer covers every read that waited at the sender.
+struct read_request {
+    std::uint64_t number = 0;
+    bool operator==(read_request const&) const = default;
+};
+
+/// A read point: at some moment after the request arrived, its sender led and had chosen up to `index`.
+struct read_reply {
+    std::uint64_t number = 0;
+    slot index;
+    bool operator==(read_reply const&) const = default;
+};
+
+/// Commands of the sender's callers on their way to the leader.
+struct forward {
+    std::uint64_t number = 0; ///< rises with every forward of this sender
+    std::uint8_t hops = 0;    ///< how often it was relayed; at most one
+    std::vector<shared_bytes> commands;
+    bool operator==(forward const&) const = default;
+};
+
+/// Says that commands of a forward were not taken: none of them was proposed because of it.
+struct forward_refused {
+    std::uint64_t number = 0;
+    std::vector<std::uint32_t> which; ///< positions in the forward; empty: all of them
+    std::uint8_t reason = 0;          ///< the number of an `errc`; `not_executed`: the receiver does not lead
+    std::string text;                 ///< what happened and what to do; may be empty
+    bool operator==(forward_refused const&) const = default;
+};
+
+/// Asks for the bytes of a snapshot from `offset` on; `at` zero means the sender's newest.
+struct snapshot_request {
+    slot at;
+    std::uint64_t offset = 0;
+    bool operator==(snapshot_request const&) const = default;
+};
+
+/// A part of a snapshot.
+struct snapshot_chunk {
+    slot at;                   ///< the last slot that the snapshot holds
+    ballot behind;             ///< the highest ballot of a slot that it holds (rule R)
+    log_time stamp;            ///< the log clock at `at`
+    configuration governing;   ///< of slot `at + 1`
+    std::uint64_t offset = 0;
+    std::uint64_t total = 0;   ///< size of the whole, bytes
+    std::uint32_t checksum = 0; ///< CRC32C of the whole
+    shared_bytes data;
+    bool operator==(snapshot_chunk const&) const = default;
+};
+
+/// The leader asks a voter to take over: it campaigns at once, although the leader is well.
+struct hand_over {
+    ballot number; ///< the leader's
+    bool operator==(hand_over const&) const = default;
+};
+
+/// The leader names the voters that there may soon be: they should have connections to one another by then.
+struct meet {
+    std::vector<member> voters;
+    bool operator==(meet const&) const = default;
+};
+
+/// What shall become of the voters, in the words of whoever asks: nodes by their id (32 hexadecimal digits) or `host:port`.
+struct voter_change {
+    std::vector<std::string> add{};
+    std::vector<std::string> remove{};
+    bool exactly = false; ///< `add` names all voters there shall be
+    bool operator==(voter_change const&) const = default;
+};
+
+/// Asks the leader to change the voters. The same number is the same request again.
+struct change_request {
+    std::uint64_t number = 0;
+    voter_change what;
+    bool operator==(change_request const&) const = default;
+};
+
+/// Asks the leader to hand over to a voter. The same number is the same request again.
+struct transfer_request {
+    std::uint64_t number = 0;
+    std::string to; ///< empty: to whom the leader thinks best
+    bool operator==(transfer_request const&) const = default;
+};
+
+/// The answer to a change or a transfer. It is not sent before the matter is decided.
+struct change_reply {
+    std::uint64_t number = 0;
+    std::uint8_t code = 0; ///< the number of an `errc`; 0: done
+    std::string text;      ///< what happened and what to do
+    epoch current{};       ///< of the sender: a change is in it, or in an earlier one
+    bool operator==(change_reply const&) const = default;
+};
+
+/// Everything that members say once they belong to a group. The order of the alternatives is the wire's type number.
+using message = std::variant<prepare, promise, reject, accept, accepted, chosen_index, learn, learned, heartbeat,
+                             heartbeat_reply, read_request, read_reply, forward, forward_refused, snapshot_request,
+                             snapshot_chunk, hand_over, change_request, transfer_request, change_reply, meet>;
+
+/// The name of a message's kind, for logs and traces.
+[[nodiscard]] inline std::string_view name_of(message const& m) {
+    constexpr std::string_view names[] = {"prepare",       "promise",      "reject",       "accept",
+                                          "accepted",      "chosen_index", "learn",        "learned",
+                                          "heartbeat",     "heartbeat_reply", "read_request", "read_reply",
+                                          "forward",       "forward_refused", "snapshot_request", "snapshot_chunk",
+                                          "hand_over",     "change_request",  "transfer_request", "change_reply",
+                                          "meet"};
+    return names[m.index()];
+}
+
+} // namespace openreplica::inline v0::paxos
+
 // <openreplica/runtime/waiter.hpp>
 // A caller that blocks, and may lend a hand meanwhile.
 
@@ -4103,6 +4501,12 @@ public:
     /// this call. `outcome.at` is the read point.
     virtual call_ticket read(read_request request, completion done) = 0;
 
+    /// Wishes other voters. `done` gets a zero code when they govern.
+    virtual call_ticket change(paxos::voter_change what, std::chrono::nanoseconds timeout, completion done) = 0;
+
+    /// Wishes that a voter leads, named by its id or address; empty: whoever is fittest.
+    virtual call_ticket transfer(std::string to, std::chrono::nanoseconds timeout, completion done) = 0;
+
     /// Blocks until `w` is finished, which `done` of a call with this `timeout` does; at its deadline it ends the call
     /// itself. Meanwhile this thread may run methods and completions in place of a thread of the node: the caller has to
     /// wake up anyway, and one thread less has to.
@@ -4138,46 +4542,11 @@ struct host {
 
 } // namespace openreplica::inline v0::object
 
+// <openreplica/object/invocation.hpp>
+// Calls of a handle's methods: blocking, asynchronous and local.
+
 // <openreplica/options.hpp>
 // What a person may set.
-
-// <openreplica/types/endpoint.hpp>
-// Where a process listens: a host and a port, as written by a person.
-
-namespace openreplica::inline v0 {
-
-/// A host (IPv4 address, IPv6 address or name) and a TCP port.
-struct endpoint {
-    std::string host;
-    std::uint16_t port = 0;
-
-    auto operator<=>(endpoint const&) const = default;
-    [[nodiscard]] bool empty() const { return host.empty(); }
-};
-
-/// `host:port`, with brackets around an IPv6 address.
-[[nodiscard]] inline std::string to_string(endpoint const& e) {
-    bool const v6 = e.host.find(':') != std::string::npos;
-    return (v6 ? "[" + e.host + "]" : e.host) + ":" + std::to_string(e.port);
-}
-
-/// Reads `host:port` or `[v6]:port`. Nothing when the text is neither: empty host, no port, a port above 65535.
-[[nodiscard]] inline std::optional<endpoint> parse_endpoint(std::string_view text) {
-    std::size_t const colon = text.rfind(':');
-    if (colon == std::string_view::npos) return std::nullopt;
-    std::string_view host = text.substr(0, colon);
-    std::string_view const port = text.substr(colon + 1);
-    if (host.size() > 2 && host.front() == '[' && host.back() == ']')
-        host = host.substr(1, host.size() - 2);
-    else if (host.find(':') != std::string_view::npos)
-        return std::nullopt; // An IPv6 address without brackets: where the port begins is a guess.
-    endpoint e{std::string(host), 0};
-    auto const [end, failure] = std::from_chars(port.data(), port.data() + port.size(), e.port);
-    if (host.empty() || port.empty() || failure != std::errc{} || end != port.data() + port.size()) return std::nullopt;
-    return e;
-}
-
-} // namespace openreplica::inline v0
 
 namespace openreplica::inline v0 {
 
@@ -4210,8 +4579,17 @@ struct node_options {
     /// Where the node keeps what it must not forget; made if it does not exist. Empty: diskless, and a restarted process
     /// is a new node. One node, one directory.
     std::string data_dir{};
-    int voters = 0;                            ///< must be 0 in this version: nothing is replaced automatically
-    std::vector<std::string> failure_groups{}; ///< must be empty in this version
+    /// How many voters the group shall have: it grows to as many as standbys appear, and a voter that is silent for
+    /// `replace_after` is replaced by a standby. 0: nothing happens by itself. All nodes say the same number.
+    int voters = 0;
+    std::chrono::milliseconds replace_after{10000}; ///< longer than a restart takes
+    std::size_t min_voters = 1;                ///< no change of the voters may leave fewer
+    /// What this node shares the fate of, as `"rack:7"`, `"pdu:2"`: voters are chosen so that few fail together.
+    std::vector<std::string> failure_groups{};
+    /// Called on the leader, once per `replace_after`, while a silent voter cannot be replaced because no standby is left:
+    /// with where the silent voters were, and the failure groups that a new node had better not share.
+    std::function<void(std::vector<std::string> const& silent, std::vector<std::string> const& failure_groups)>
+        on_replacement_needed{};
     std::string dns_server{};                  ///< `host` or `host:port`; empty: `/etc/resolv.conf`
     std::chrono::milliseconds heartbeat{50};
     std::chrono::milliseconds election_timeout{300}; ///< the minimum; each node adds up to half of it at random
@@ -4291,6 +4669,12 @@ inline void node_options::validate() const {
                                                        "session longer");
     require(call_timeout.count() > 0 && call_timeout <= std::chrono::hours(24 * 365),
             "call_timeout must be positive and at most a year");
+    require(voters >= 0 && voters <= 31, "voters must be between 0 and 31");
+    require(min_voters >= 1 && min_voters <= 31, "min_voters must be between 1 and 31");
+    require(replace_after >= election_timeout && replace_after <= std::chrono::hours(24 * 365),
+            "replace_after must be at least election_timeout, or a hiccup costs a voter its vote, and at most a year");
+    require(failure_groups.size() <= 64, "failure_groups must name at most 64 groups");
+    for (std::string const& g : failure_groups) require(!g.empty() && g.size() <= 255, "a failure group has 1 to 255 bytes");
     require(snapshot_every > 0, "snapshot_every must be positive");
     require(snapshot_bytes > 0, "snapshot_bytes must be positive");
     auto const positive = [](std::size_t limit, char const* name) {
@@ -4324,12 +4708,281 @@ inline void node_options::validate() const {
         if (!unset) throw error(errc::not_supported, std::string("node_options: ") + name +
                                                          " is not supported by this version; leave it unset");
     };
-    implemented(voters == 0, "voters");
-    implemented(failure_groups.empty(), "failure_groups");
     implemented(tls.empty(), "tls");
 }
 
 } // namespace openreplica::inline v0
+
+#include <asio/associated_cancellation_slot.hpp>
+#include <asio/associated_executor.hpp>
+#include <asio/async_result.hpp>
+#include <asio/cancellation_type.hpp>
+#include <asio/executor_work_guard.hpp>
+#include <asio/post.hpp>
+
+namespace openreplica::inline v0::object {
+
+/// One replicated object as a handle sees it. Cheap to copy.
+struct target {
+    host where{};
+    std::shared_ptr<runtime::object_birth> birth{};
+    std::shared_ptr<std::string const> name{};
+    call_options options{};
+
+    [[nodiscard]] runtime::gateway& gateway() const {
+        if (!where.gateway) throw error(errc::stopped, "this handle was moved from; use the one that it was moved to");
+        return *where.gateway;
+    }
+};
+
+/// What is sent: a command, or a wish for a read point.
+struct call_plan {
+    command_kind kind = command_kind::call;
+    bool read = false;
+    bool creates = true; ///< the object is made first if it is not there
+    std::string body{};
+    bool caller_waits = false;
+};
+
+inline runtime::call_ticket start(target const& t, call_plan plan, runtime::gateway::completion done) {
+    auto const birth = plan.creates ? t.birth : nullptr;
+    if (plan.read) return t.gateway().read({birth, t.options.timeout, plan.caller_waits}, std::move(done));
+    return t.gateway().submit({plan.kind, t.birth, std::move(plan.body), t.options.timeout, plan.caller_waits},
+                              std::move(done));
+}
+
+[[nodiscard]] inline std::exception_ptr failure_of(call_outcome const& o) {
+    return o.ok() ? nullptr : std::make_exception_ptr(error(o.code, o.text));
+}
+
+/// Waits for one outcome on the caller's stack.
+[[nodiscard]] inline call_outcome wait_for(target const& t, call_plan plan, std::string_view what) {
+    if (t.gateway().would_deadlock())
+        throw error(errc::would_deadlock, "the blocking call \"" + std::string(what) + "\" was made on a thread that the node "
+                                          "needs to complete it; use .async(token) here");
+    runtime::waiter waiter;
+    call_outcome outcome;
+    plan.caller_waits = true;
+    start(t, std::move(plan), [&](call_outcome&& o) {
+        outcome = std::move(o);
+        waiter.finish();
+    });
+    t.gateway().wait(waiter, t.options.timeout);
+    if (!outcome.ok()) throw error(outcome.code, outcome.text);
+    return outcome;
+}
+
+template <class R>
+struct completion_signature {
+    using type = void(std::exception_ptr, R);
+};
+template <>
+struct completion_signature<void> {
+    using type = void(std::exception_ptr);
+};
+template <class R>
+using completion_signature_t = typename completion_signature<R>::type;
+
+/// Connects a call with the cancellation slot of its handler.
+struct cancellation {
+    std::atomic<std::uint64_t> ticket = 0;
+    std::atomic<bool> wanted = false;
+};
+
+/// Starts an asynchronous operation. `Finish` turns the outcome into the result, on the handler's executor.
+template <class R, class Finish>
+struct initiation {
+    std::shared_ptr<runtime::gateway> gateway;
+    Finish finish;
+
+    using executor_type = asio::any_io_executor;
+    [[nodiscard]] executor_type get_executor() const { return gateway->get_executor(); }
+
+    /// @param begin takes the completion and gives the ticket
+    template <class Handler, class Begin>
+    void operator()(Handler&& handler, Begin begin) {
+        auto const open = gateway->hold_open();
+        auto const own = asio::get_associated_executor(handler, get_executor());
+        auto slot = asio::get_associated_cancellation_slot(handler);
+        std::shared_ptr<cancellation> cancel;
+        if (slot.is_connected()) {
+            cancel = std::make_shared<cancellation>();
+            slot.assign([cancel, gateway = gateway](asio::cancellation_type) {
+                cancel->wanted = true;
+                if (auto const ticket = cancel->ticket.load()) gateway->cancel(runtime::call_ticket{ticket});
+            });
+        }
+        // Both executors have work until the handler runs; then who waits for it may end their contexts.
+        auto done = [handler = std::decay_t<Handler>(std::forward<Handler>(handler)), finish = std::move(finish), slot,
+                     io = asio::make_work_guard(get_executor()),
+                     work = asio::make_work_guard(own)](call_outcome&& outcome) mutable {
+            auto const to = work.get_executor();
+            asio::post(to, [handler = std::move(handler), finish = std::move(finish), slot, io = std::move(io),
+                            work = std::move(work), outcome = std::move(outcome)]() mutable {
+                if (slot.is_connected()) slot.clear();
+                io.reset();
+                work.reset();
+                complete(std::move(handler), finish, outcome);
+            });
+        };
+        auto const ticket = begin(runtime::gateway::completion(std::move(done)));
+        if (!cancel) return;
+        cancel->ticket = ticket.value;
+        if (cancel->wanted) gateway->cancel(ticket); // It was cancelled before it had a ticket.
+    }
+
+private:
+    template <class Handler>
+    static void complete(Handler handler, Finish& finish, call_outcome& outcome) {
+        std::exception_ptr failure = failure_of(outcome);
+        if constexpr (std::is_void_v<R>) {
+            try {
+                if (!failure) finish(outcome);
+            } catch (...) {
+                failure = std::current_exception();
+            }
+            std::move(handler)(failure);
+        } else {
+            R result{};
+            try {
+                if (!failure) result = finish(outcome);
+            } catch (...) {
+                failure = std::current_exception();
+            }
+            std::move(handler)(failure, std::move(result));
+        }
+    }
+};
+
+template <class R, class Token, class Finish>
+auto initiate(target aim, call_plan plan, Finish finish, Token&& token) {
+    static_assert(std::is_void_v<R> || std::is_default_constructible_v<R>,
+                  "openreplica: the result of an asynchronous call must be default-constructible");
+    (void)aim.gateway(); // Says so if the handle was moved from.
+    auto gateway = aim.where.gateway;
+    auto begin = [aim = std::move(aim), plan = std::move(plan)](runtime::gateway::completion done) mutable {
+        return start(aim, std::move(plan), std::move(done));
+    };
+    return asio::async_initiate<Token, completion_signature_t<R>>(
+        initiation<R, Finish>{std::move(gateway), std::move(finish)}, token, std::move(begin));
+}
+
+/// Runs a const method on this replica's object; what it throws becomes `method_threw`.
+template <class T, class Method, class... A>
+typename Method::result run_read(target const& t, A&&... args) {
+    auto const held = t.where.objects->template find<T>(*t.name);
+    context const ctx = t.where.objects->read_context();
+    return held->read([&](T const& object) -> typename Method::result {
+        try {
+            return run_method<Method>(object, ctx, std::forward<A>(args)...);
+        } catch (std::exception const& e) {
+            throw error(errc::method_threw, std::string(Method::name) + ": " + e.what());
+        } catch (...) {
+            throw error(errc::method_threw, std::string(Method::name) + ": an exception that is no std::exception");
+        }
+    });
+}
+
+/// The arguments of a read, converted to the declared types and owned.
+template <class Method, class... A>
+[[nodiscard]] auto own_arguments(A&&... args) {
+    return []<class... P, class... B>(type_list<P...>, B&&... b) {
+        return std::tuple<owned_argument_t<P>...>(convert_argument<owned_argument_t<P>>(std::forward<B>(b))...);
+    }(typename Method::params{}, std::forward<A>(args)...);
+}
+
+template <class Method, class... A>
+consteval bool check_call() {
+    static_assert(accepts<Method, A...>, "openreplica: these arguments do not fit the method; check their number and types");
+    return accepts<Method, A...>;
+}
+
+// ---- the three ways to call; each is what a `->` proxy forwards to
+
+/// Waits for the result and throws what went wrong.
+template <class T>
+struct blocking_caller {
+    target aim;
+
+    template <auto M, class... A>
+    auto invoke(A&&... args) {
+        return call<typename entry_for_pointer<T, M>::type>(std::forward<A>(args)...);
+    }
+    template <class Method, class... A>
+    typename Method::result call(A&&... args) {
+        if constexpr (check_call<Method, A...>()) {
+            if constexpr (Method::is_read) {
+                auto owned = own_arguments<Method>(std::forward<A>(args)...);
+                (void)wait_for(aim, {.read = true}, Method::name);
+                return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
+            } else {
+                auto body = encode_call<Method>(std::forward<A>(args)...);
+                auto outcome = wait_for(aim, {.body = std::move(body)}, Method::name);
+                return decode_result<typename Method::result>(outcome.result);
+            }
+        }
+    }
+};
+
+/// Completes a token.
+template <class T, class Token>
+struct async_caller {
+    target aim;
+    Token token;
+
+    template <auto M, class... A>
+    auto invoke(A&&... args) {
+        return call<typename entry_for_pointer<T, M>::type>(std::forward<A>(args)...);
+    }
+    template <class Method, class... A>
+    auto call(A&&... args) {
+        using result = typename Method::result;
+        if constexpr (!check_call<Method, A...>()) {
+            return;
+        } else if constexpr (Method::is_read) {
+            auto owned = own_arguments<Method>(std::forward<A>(args)...);
+            auto finish = [aim = aim, owned = std::move(owned)](call_outcome const&) mutable -> result {
+                return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
+            };
+            return initiate<result>(aim, {.read = true}, std::move(finish), std::move(token));
+        } else {
+            auto body = encode_call<Method>(std::forward<A>(args)...);
+            auto finish = [](call_outcome const& o) -> result { return decode_result<result>(o.result); };
+            return initiate<result>(aim, {.body = std::move(body)}, finish, std::move(token));
+        }
+    }
+};
+
+/// Asks this replica alone.
+template <class T>
+struct local_caller {
+    target aim;
+
+    template <auto M, class... A>
+    auto invoke(A&&... args) {
+        return call<typename entry_for_pointer<T, M>::type>(std::forward<A>(args)...);
+    }
+    template <class Method, class... A>
+    typename Method::result call(A&&... args) {
+        static_assert(Method::is_read, "openreplica: local() offers const methods only: a change must go through the log; "
+                                       "call it with ->");
+        if constexpr (Method::is_read && check_call<Method, A...>()) {
+            if (aim.gateway().is_stopped())
+                throw error(errc::stopped, "the node was stopped; its replica is no longer kept up to date");
+            auto owned = own_arguments<Method>(std::forward<A>(args)...);
+            return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
+        }
+    }
+};
+
+/// Lets `handle->method(…)` reach a proxy that lives as long as the expression.
+template <class Proxy>
+struct arrow {
+    Proxy proxy;
+    Proxy* operator->() { return &proxy; }
+};
+
+} // namespace openreplica::inline v0::object
 
 // <openreplica/runtime/service.hpp>
 // A node at work: the engine on its strand, the sockets, the apply thread, and the gateway that handles call.
@@ -5456,7 +6109,6 @@ namespace detail {
 #include <asio/connect.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/ip/udp.hpp>
-#include <asio/post.hpp>
 #include <asio/read.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/write.hpp>
@@ -6442,68 +7094,6 @@ private:
 // <openreplica/paxos/founding_message.hpp>
 // What nodes say to one another before they belong to a group.
 
-// <openreplica/paxos/configuration.hpp>
-// Who votes.
-
-namespace openreplica::inline v0::paxos {
-
-/// A node and where it listens.
-struct member {
-    node_id id;
-    endpoint address;
-
-    auto operator<=>(member const&) const = default;
-};
-
-/// The voters that govern the slots of one epoch. A configuration comes from founding or from a chosen entry, never
-/// from DNS or an options file.
-struct configuration {
-    epoch number;
-    std::vector<member> voters; ///< sorted by id, no id twice
-
-    bool operator==(configuration const&) const = default;
-
-    [[nodiscard]] bool has_voter(node_id id) const {
-        return std::any_of(voters.begin(), voters.end(), [&](member const& m) { return m.id == id; });
-    }
-    /// The number of voters that every decision needs.
-    [[nodiscard]] std::size_t quorum() const { return voters.size() / 2 + 1; }
-};
-
-/// More voters than this are refused as malformed.
-inline constexpr std::size_t max_voters = 31;
-
-inline void encode(wire_writer& w, configuration const& c) {
-    w.put(c.number);
-    w.put(static_cast<std::uint8_t>(c.voters.size()));
-    for (member const& m : c.voters) {
-        w.put(m.id);
-        w.put_string(m.address.host);
-        w.put(m.address.port);
-    }
-}
-
-/// Reads a configuration; marks the reader as failed when it is malformed: too many voters, unsorted, a host name
-/// longer than DNS allows.
-[[nodiscard]] inline configuration decode_configuration(wire_reader& r) {
-    configuration c;
-    c.number = r.get<epoch>();
-    auto const count = r.get<std::uint8_t>();
-    if (count > max_voters) r.fail();
-    for (std::size_t i = 0; i < count && r.ok(); ++i) {
-        member m;
-        m.id = r.get<node_id>();
-        auto const host = r.get_string();
-        if (host.size() > 255 || (!c.voters.empty() && !(c.voters.back().id < m.id))) r.fail();
-        m.address.host = std::string(host.substr(0, 255));
-        m.address.port = r.get<std::uint16_t>();
-        c.voters.push_back(std::move(m));
-    }
-    return c;
-}
-
-} // namespace openreplica::inline v0::paxos
-
 namespace openreplica::inline v0::paxos {
 
 /// A first configuration on offer: a new cluster and all its members.
@@ -6557,44 +7147,12 @@ struct welcome {
     cluster_id cluster;
     configuration governing;       ///< the sender's current configuration
     bool established = false;      ///< the cluster's first no-op is chosen; until then nobody joins
+    configuration first{};         ///< what the group was founded with: the log begins under it
     bool operator==(welcome const&) const = default;
 };
 
 using founding_message = std::variant<discover, propose_first, first_accepted, first_chosen, abandon_first,
                                       first_abandoned, welcome>;
-
-} // namespace openreplica::inline v0::paxos
-
-// <openreplica/paxos/value.hpp>
-// What a slot can hold.
-
-namespace openreplica::inline v0::paxos {
-
-enum class value_kind : std::uint8_t {
-    no_op = 0,         ///< fills a slot; changes nothing
-    command = 1,       ///< an encoded `envelope`
-    configuration = 2, ///< an encoded `configuration`: the stop-sign that ends an epoch
-};
-
-/// A proposed value. The protocol never looks into the body of a command.
-struct value {
-    value_kind kind = value_kind::no_op;
-    log_time stamp;    ///< the proposing leader's log clock; part of the value, so it survives re-proposal
-    shared_bytes body; ///< empty for a no-op
-
-    bool operator==(value const&) const = default;
-    /// What the value costs in windows and batches: its bytes and a fixed overhead.
-    [[nodiscard]] std::size_t weight() const { return body.size() + 32; }
-};
-
-/// A value that an acceptor holds, with the ballot under which it accepted it.
-struct entry {
-    slot at;
-    ballot accepted;
-    value what;
-
-    bool operator==(entry const&) const = default;
-};
 
 } // namespace openreplica::inline v0::paxos
 
@@ -7153,171 +7711,6 @@ private:
 
 // <openreplica/runtime/snapshot_transfer.hpp>
 // Sends and fetches snapshots in chunks, on request, so that nothing else waits for them.
-
-// <openreplica/paxos/message.hpp>
-// What the members of a group say to one another about the log.
-
-namespace openreplica::inline v0::paxos {
-
-/// Phase 1 request: promise my ballot, and tell what you have accepted.
-struct prepare {
-    ballot number;
-    slot chosen;   ///< the candidate's chosen index
-    epoch current; ///< the epoch that governs the candidate's first unchosen slot
-    slot after{};  ///< what the receiver reported up to here has arrived: it goes on behind
-    bool operator==(prepare const&) const = default;
-};
-
-/// Phase 1 reply, in chunks; it counts when the last one is there.
-///
-/// It reports what the acceptor accepted above *its own* chosen index. Slots up to `chosen` are reported as chosen,
-/// never as empty. One answer has a limited number of chunks; the candidate asks for the rest.
-struct promise {
-    ballot number; ///< the ballot that is promised
-    slot chosen;   ///< the acceptor's chosen index
-    epoch current;
-    std::uint32_t chunk = 0; ///< 0, 1, 2, … within the answer to one `prepare`
-    bool last = true;
-    std::vector<entry> entries; ///< ascending slots
-    bool operator==(promise const&) const = default;
-};
-
-/// The answer to a `prepare` or an `accept` of a ballot below the promised one.
-struct reject {
-    ballot number;   ///< the refused ballot
-    ballot promised; ///< the ballot that stands in its way
-    bool operator==(reject const&) const = default;
-};
-
-/// Phase 2 request for the slots `first`, `first + 1`, …
-struct accept {
-    ballot number;
-    epoch current;
-    slot first;
-    std::vector<value> values;
-    slot chosen; ///< the leader's chosen index
-    bool operator==(accept const&) const = default;
-};
-
-/// Phase 2 reply: every slot up to `upto` is durable here, accepted under `number` or already chosen.
-struct accepted {
-    ballot number;
-    slot upto;
-    bool gap = false; ///< something above `upto` arrived that could not be taken: send again from `upto + 1`
-    bool operator==(accepted const&) const = default;
-};
-
-/// The chosen index, when no `accept` is on its way to carry it.
-struct chosen_index {
-    ballot number;
-    slot chosen;
-    bool operator==(chosen_index const&) const = default;
-};
-
-/// Asks any peer for chosen entries from `from` on.
-struct learn {
-    slot from;
-    bool operator==(learn const&) const = default;
-};
-
-/// Chosen entries `first`, `first + 1`, … Empty with `log_start > first`: they are gone, ask for a snapshot.
-struct learned {
-    ballot behind; ///< the highest ballot under which these entries were accepted (rule R)
-    slot first;
-    std::vector<value> values;
-    slot chosen;    ///< the sender's chosen index
-    slot log_start; ///< the lowest slot that the sender still has
-    bool operator==(learned const&) const = default;
-};
-
-/// Sent to every peer at every heartbeat interval, and at once when reads wait for a confirmation.
-struct heartbeat {
-    std::uint64_t number = 0; ///< rises with every heartbeat of this sender
-    ballot leading;           ///< the ballot that the sender leads; empty when it does not lead
-    slot chosen;
-    bool operator==(heartbeat const&) const = default;
-};
-
-/// How well a node's disk does, as its storage judges it.
-enum class disk_state : std::uint8_t { ok = 0, slow = 1, full = 2, failed = 3 };
-
-/// The answer, at once, never waiting for a disk.
-struct heartbeat_reply {
-    std::uint64_t number = 0; ///< of the heartbeat that is answered
-    ballot promised;          ///< the highest ballot that the sender has promised
-    bool leading = false;     ///< the sender leads `promised`
-    bool happy = false;       ///< the sender's leader is fine, as far as it can see
-    slot chosen;              ///< its chosen index
-    slot held;                ///< how far it holds the promised ballot's accepts; for resending, never a vote
-    disk_state disk = disk_state::ok;
-    bool operator==(heartbeat_reply const&) const = default;
-};
-
-/// Asks the leader for a read point; the answer covers every read that waited at the sender.
-struct read_request {
-    std::uint64_t number = 0;
-    bool operator==(read_request const&) const = default;
-};
-
-/// A read point: at some moment after the request arrived, its sender led and had chosen up to `index`.
-struct read_reply {
-    std::uint64_t number = 0;
-    slot index;
-    bool operator==(read_reply const&) const = default;
-};
-
-/// Commands of the sender's callers on their way to the leader.
-struct forward {
-    std::uint64_t number = 0; ///< rises with every forward of this sender
-    std::uint8_t hops = 0;    ///< how often it was relayed; at most one
-    std::vector<shared_bytes> commands;
-    bool operator==(forward const&) const = default;
-};
-
-/// Says that commands of a forward were not taken: none of them was proposed because of it.
-struct forward_refused {
-    std::uint64_t number = 0;
-    std::vector<std::uint32_t> which; ///< positions in the forward; empty: all of them
-    std::uint8_t reason = 0;          ///< the number of an `errc`; `not_executed`: the receiver does not lead
-    std::string text;                 ///< what happened and what to do; may be empty
-    bool operator==(forward_refused const&) const = default;
-};
-
-/// Asks for the bytes of a snapshot from `offset` on; `at` zero means the sender's newest.
-struct snapshot_request {
-    slot at;
-    std::uint64_t offset = 0;
-    bool operator==(snapshot_request const&) const = default;
-};
-
-/// A part of a snapshot.
-struct snapshot_chunk {
-    slot at;                   ///< the last slot that the snapshot holds
-    ballot behind;             ///< the highest ballot of a slot that it holds (rule R)
-    log_time stamp;            ///< the log clock at `at`
-    configuration governing;   ///< of slot `at + 1`
-    std::uint64_t offset = 0;
-    std::uint64_t total = 0;   ///< size of the whole, bytes
-    std::uint32_t checksum = 0; ///< CRC32C of the whole
-    shared_bytes data;
-    bool operator==(snapshot_chunk const&) const = default;
-};
-
-/// Everything that members say once they belong to a group. The order of the alternatives is the wire's type number.
-using message = std::variant<prepare, promise, reject, accept, accepted, chosen_index, learn, learned, heartbeat,
-                             heartbeat_reply, read_request, read_reply, forward, forward_refused, snapshot_request,
-                             snapshot_chunk>;
-
-/// The name of a message's kind, for logs and traces.
-[[nodiscard]] inline std::string_view name_of(message const& m) {
-    constexpr std::string_view names[] = {"prepare",       "promise",      "reject",       "accept",
-                                          "accepted",      "chosen_index", "learn",        "learned",
-                                          "heartbeat",     "heartbeat_reply", "read_request", "read_reply",
-                                          "forward",       "forward_refused", "snapshot_request", "snapshot_chunk"};
-    return names[m.index()];
-}
-
-} // namespace openreplica::inline v0::paxos
 
 namespace openreplica::inline v0::runtime {
 
@@ -8243,6 +8636,9 @@ namespace openreplica::inline v0::paxos {
 /// @par Invariants
 /// @li `trimmed() <= chosen() <= last()`.
 /// @li No holes: contiguous accepts (rule C) and catch-up in order leave none.
+///
+/// @par Configurations
+/// An entry that holds a configuration ends the one before: it governs the slots above its own, until the next such entry.
 class log {
     struct item {
         ballot accepted;
@@ -8252,10 +8648,16 @@ class log {
     slot trimmed_;
     slot chosen_;
     std::uint64_t weight_ = 0; ///< of all items
+    configuration base_;                        ///< governs `first()`
+    std::map<slot, configuration> stop_signs_;  ///< the entries that hold configurations
 
     [[nodiscard]] std::size_t index_of(slot s) const {
         assert(holds(s));
         return static_cast<std::size_t>(s.since(first()));
+    }
+    void forget_stop_signs(configuration base, slot upto) {
+        base_ = std::move(base);
+        stop_signs_.erase(stop_signs_.begin(), stop_signs_.upper_bound(upto));
     }
     void pop_front() {
         weight_ -= items_.front().what.weight();
@@ -8264,6 +8666,10 @@ class log {
     }
 
 public:
+    log() = default;
+    /// @param first the configuration that the group was founded with
+    explicit log(configuration first) : base_(std::move(first)) {}
+
     /// Everything up to here is gone; a snapshot holds it.
     [[nodiscard]] slot trimmed() const { return trimmed_; }
     [[nodiscard]] slot first() const { return trimmed_.next(); }
@@ -8273,6 +8679,24 @@ public:
     [[nodiscard]] ballot const& ballot_at(slot s) const { return items_[index_of(s)].accepted; }
     [[nodiscard]] value const& value_at(slot s) const { return items_[index_of(s)].what; }
     [[nodiscard]] entry entry_at(slot s) const { return {s, ballot_at(s), value_at(s)}; }
+    /// The configuration of the slot `s`, which is above `trimmed()`, as the entries below it say.
+    [[nodiscard]] configuration const& governing(slot s) const {
+        auto const it = stop_signs_.lower_bound(s);
+        return it == stop_signs_.begin() ? base_ : std::prev(it)->second;
+    }
+    /// The configuration of the first slot that is not chosen here.
+    [[nodiscard]] configuration const& governing() const { return governing(chosen_.next()); }
+    /// The slot of the entry that made `governing()`; a slot up to `trimmed()` when that entry is gone.
+    [[nodiscard]] slot governs_since() const {
+        auto const it = stop_signs_.upper_bound(chosen_);
+        return it == stop_signs_.begin() ? trimmed_ : std::prev(it)->first;
+    }
+    /// The first stop-sign that is held and not known to be chosen; null if there is none.
+    [[nodiscard]] std::pair<slot const, configuration> const* open_stop_sign() const {
+        auto const it = stop_signs_.upper_bound(chosen_);
+        return it == stop_signs_.end() ? nullptr : &*it;
+    }
+
     /// What its values weigh.
     [[nodiscard]] std::uint64_t weight() const { return weight_; }
     /// What is above this slot weighs at most so much.
@@ -8291,6 +8715,9 @@ public:
         else
             weight_ -= value_at(s).weight();
         weight_ += v.weight();
+        stop_signs_.erase(s);
+        if (v.kind == value_kind::configuration)
+            if (auto c = decode_configuration(v.body.view())) stop_signs_.emplace(s, *std::move(c));
         items_[index_of(s)] = {b, std::move(v)};
     }
 
@@ -8303,11 +8730,14 @@ public:
     /// Forgets the chosen entries up to `s`.
     void trim(slot s) {
         assert(s <= chosen_);
+        if (s > trimmed_) forget_stop_signs(governing(s.next()), s);
         while (trimmed_ < s) pop_front();
     }
 
-    /// A snapshot holds everything up to `s`, which is above `chosen()`. What was accepted above it is kept.
-    void install(slot s) {
+    /// A snapshot holds everything up to `s`, which is above `chosen()`, and says what governs the next slot. What was
+    /// accepted above it is kept.
+    void install(slot s, configuration governing) {
+        forget_stop_signs(std::move(governing), s);
         while (trimmed_ < s && !items_.empty()) pop_front();
         trimmed_ = s;
         chosen_ = s;
@@ -8435,30 +8865,31 @@ public:
     /// Answers a phase 1 request. Duplicates and reordering are harmless.
     ///
     /// The equal ballot is granted too: a ballot has one owner, so this is its retransmission.
-    void on_prepare(node_id from, prepare const& m, epoch current, effects& fx) {
+    void on_prepare(node_id from, prepare const& m, effects& fx) {
         if (m.number < promised_ && !OPENREPLICA_MUTANT(promise_goes_back)) {
             fx.send(from, reject{m.number, promised_});
             return;
         }
         promise_to(m.number, fx);
-        send_promise(from, m.after, current, fx);
+        send_promise(from, m.after, fx);
     }
 
     /// Takes a phase 2 request and acknowledges how far the ballot is held. True when the accept could be used.
     ///
-    /// @param current the epoch that governs this node's next slots; an accept of another epoch waits for catch-up.
-    bool on_accept(node_id from, accept const& m, epoch current, effects& fx) {
+    /// Rule C: the accept must continue what is held under its ballot, or the chosen prefix, and be of the epoch that governs
+    /// its slots as these show. Any other waits for catch-up.
+    bool on_accept(node_id from, accept const& m, effects& fx) {
         if (m.number < promised_ && !OPENREPLICA_MUTANT(accept_below_promise)) {
             fx.send(from, reject{m.number, promised_});
             return false;
         }
         if (m.number > promised_) promise_to(m.number, fx);
-        bool const gap = m.current != current || m.first > held().next();
-        if (gap && !(OPENREPLICA_MUTANT(ack_over_hole) && m.current == current)) {
+        bool const hole = m.first > held().next();
+        if ((hole && !OPENREPLICA_MUTANT(ack_over_hole)) || (!hole && !is_of_its_epoch(m) && !OPENREPLICA_MUTANT(epoch_ignored))) {
             fx.send_durable(from, accepted{m.number, held(), true});
             return false;
         }
-        if (gap) bridge_hole(m.first);
+        if (hole) bridge_hole(m.first);
         take(m.number, m.first, m.values, fx);
         fx.send_durable(from, accepted{m.number, held(), false});
         return true;
@@ -8472,6 +8903,12 @@ public:
     }
 
 private:
+    /// Whether the epoch that the accept names governs what is new in it. It has no hole before it.
+    [[nodiscard]] bool is_of_its_epoch(accept const& m) const {
+        slot const fresh = std::max(m.first, log_.chosen().next());
+        return fresh >= m.first.plus(m.values.size()) || m.current == log_.governing(fresh).number;
+    }
+
     void take(ballot const& b, slot first, std::span<value const> values, effects& fx) {
         slot s = first;
         for (value const& v : values) {
@@ -8491,8 +8928,8 @@ private:
         upto_ = std::max(upto_, first.prev());
     }
 
-    void send_promise(node_id to, slot after, epoch current, effects& fx) {
-        promise p{promised_, log_.chosen(), current, 0, false, {}};
+    void send_promise(node_id to, slot after, effects& fx) {
+        promise p{promised_, log_.chosen(), log_.governing().number, 0, false, {}};
         std::size_t bytes = 0;
         for (slot s = std::max(after, log_.chosen()).next(); s <= log_.last(); s = s.next()) {
             if (OPENREPLICA_MUTANT(promise_reports_nothing)) break;
@@ -8556,6 +8993,28 @@ public:
     /// This node did not run for a while: silence in that time says nothing about the others.
     void excuse(duration pause) {
         for (auto& [id, v] : peers_) v.answered += pause;
+    }
+
+    /// How long ago the peer answered last.
+    [[nodiscard]] duration silent_for(node_id peer, instant now) const {
+        if (peer == self_) return {};
+        auto const it = peers_.find(peer);
+        return it == peers_.end() ? now - instant{} : now - it->second.answered;
+    }
+    /// Bit i: the voter with index i has been silent for `limit`.
+    [[nodiscard]] std::uint32_t silent_voters(configuration const& c, instant now, duration limit) const {
+        std::uint32_t silent = 0;
+        for (std::size_t i = 0; i < c.voters.size(); ++i)
+            if (silent_for(c.voters[i].id, now) >= limit) silent |= std::uint32_t{1} << i;
+        return silent;
+    }
+    /// How many voters, this node counted, have not heard the one with index `which` for a while.
+    [[nodiscard]] std::size_t report_silent(configuration const& c, std::size_t which, instant now, duration limit) const {
+        std::size_t n = silent_for(c.voters[which].id, now) >= limit && c.has_voter(self_) ? 1 : 0;
+        for (member const& m : c.voters)
+            if (view const* v = seen(m.id, now, limit))
+                n += v->said.current == c.number && ((v->said.silent >> which) & 1) != 0 ? 1 : 0;
+        return n;
     }
 
     [[nodiscard]] bool reaches(node_id peer, instant now, duration limit) const {
@@ -8833,14 +9292,18 @@ private:
 
 } // namespace openreplica::inline v0::paxos
 
+// <openreplica/paxos/reports.hpp>
+// What the voters have told a proposer about its ballot: phase 1, once for all slots.
+
 namespace openreplica::inline v0::paxos {
 
-/// Does not propose.
-struct follower {};
-
-/// Phase 1, once for all slots.
-struct candidate {
-    /// What one voter reported. It counts when it is complete.
+/// The promises of one ballot. A node's promise counts when it is complete.
+///
+/// Every node reports for itself and for all slots, so that one collection serves every configuration that comes to govern
+/// while the ballot lasts.
+class reports {
+public:
+    /// What one node has reported.
     struct report {
         bool complete = false;
         slot chosen;                ///< its chosen index as it told last
@@ -8848,21 +9311,13 @@ struct candidate {
         std::vector<entry> entries; ///< ascending
     };
 
-    ballot number;
-    instant since;
-    instant asked_at;  ///< when the last prepare left
-    instant moved_at;  ///< when the campaign last got on
-    lsn own_promise;   ///< this node's own report counts once this position is durable
-    bool promised = false; ///< this node's own promise is durable
-    std::map<node_id, report> reports;
-
     /// Takes one chunk of a promise. True when it was news; chunks that do not continue what is there are left for the
     /// retransmission.
     ///
     /// Chunks of two answers go together: every entry was reported under this ballot's promise, so that only this ballot
     /// can still change it. What became chosen there between them is fetched as chosen before anything is proposed.
-    bool on_promise(node_id from, promise const& m) {
-        report& r = reports[from];
+    bool take(node_id from, promise const& m) {
+        report& r = of_[from];
         if (r.complete) return false;
         slot const end = std::max(r.reach, m.chosen);
         slot const first = m.entries.empty() ? end.next() : m.entries.front().at;
@@ -8880,18 +9335,21 @@ struct candidate {
         r.complete = m.last || OPENREPLICA_MUTANT(partial_promise_counted);
         return news;
     }
+
+    [[nodiscard]] bool is_complete(node_id id) const {
+        auto const it = of_.find(id);
+        return it != of_.end() && it->second.complete;
+    }
     /// Up to where `id` has reported: the next `prepare` asks it to go on from there.
-    [[nodiscard]] slot reported(node_id id) const {
-        auto const it = reports.find(id);
-        return it == reports.end() ? slot{} : it->second.reach;
+    [[nodiscard]] slot reach(node_id id) const {
+        auto const it = of_.find(id);
+        return it == of_.end() ? slot{} : it->second.reach;
     }
 
     /// A majority of the voters has promised; `own_durable` says whether this node's own promise counts.
     [[nodiscard]] bool has_quorum(configuration const& c, node_id self, bool own_durable) const {
         auto const n = std::count_if(c.voters.begin(), c.voters.end(), [&](member const& m) {
-            if (m.id == self) return own_durable;
-            auto const it = reports.find(m.id);
-            return it != reports.end() && it->second.complete;
+            return m.id == self ? own_durable : is_complete(m.id);
         });
         return static_cast<std::size_t>(n) >= c.quorum();
     }
@@ -8899,7 +9357,7 @@ struct candidate {
     /// Who reported the highest chosen index. Nothing is proposed at or below it.
     [[nodiscard]] std::pair<slot, std::optional<node_id>> highest_chosen(configuration const& c) const {
         std::pair<slot, std::optional<node_id>> best;
-        for (auto const& [id, r] : reports)
+        for (auto const& [id, r] : of_)
             if (r.complete && c.has_voter(id) && r.chosen > best.first) best = {r.chosen, id};
         return best;
     }
@@ -8919,17 +9377,43 @@ struct candidate {
             if (best[i].accepted.empty() || better) best[i] = e;
         };
         for (slot s = own.chosen().next(); s <= own.last(); s = s.next()) offer(own.entry_at(s));
-        for (auto const& [id, r] : reports)
+        for (auto const& [id, r] : of_)
             if (r.complete && c.has_voter(id))
                 for (entry const& e : r.entries) offer(e);
         std::vector<value> values;
         for (entry& e : best) {
             if (OPENREPLICA_MUTANT(skip_reproposal)) e.what = value{};
             values.push_back(std::move(e.what));
-            if (values.back().kind == value_kind::configuration) break;
+            if (values.back().kind == value_kind::configuration && !OPENREPLICA_MUTANT(merge_past_stop_sign)) break;
         }
         return values;
     }
+
+    /// Everything that was reported has been proposed again.
+    void forget_entries() {
+        for (auto& [id, r] : of_) r.entries = {};
+    }
+
+private:
+    std::map<node_id, report> of_; // Ordered: what follows must not depend on addresses or hashes.
+};
+
+} // namespace openreplica::inline v0::paxos
+
+namespace openreplica::inline v0::paxos {
+
+/// Does not propose.
+struct follower {};
+
+/// Phase 1, once for all slots.
+struct candidate {
+    ballot number;
+    instant since;
+    instant asked_at;  ///< when the last prepare left
+    instant moved_at;  ///< when the campaign last got on
+    lsn own_promise;   ///< this node's own report counts once this position is durable
+    bool promised = false; ///< this node's own promise is durable
+    reports told;          ///< by the others
 };
 
 /// Phase 2, pipelined.
@@ -8960,6 +9444,10 @@ struct leader {
     log_time clock_base;        ///< the log clock when the ballot began
     read_confirmations reads;
     bool stopped = false; ///< rule 1: it proposed a stop-sign, and gives out no slot above it
+    reports told;         ///< promises of this ballot, for the configuration that a stop-sign brings
+    instant asked_at{};   ///< when promises were asked for last
+    /// Governed before the last stop-sign, until the no-op above that is chosen: whoever follows it may still choose there.
+    std::optional<configuration> retiring;
     bool stalled = false; ///< rule 7: the oldest accept has been open for too long
 
     /// The log clock: elapsed leader time since the last stamp of earlier ballots (rule 13).
@@ -9034,6 +9522,24 @@ struct observation {
     std::size_t open_bytes = 0; ///< weight of what a leader has proposed and not seen chosen
 };
 
+/// What came of the wish for other voters, or for another leader.
+enum class change_verdict : std::uint8_t {
+    proposed,      ///< it is on its way
+    unchanged,     ///< these are the voters already
+    asking,        ///< promises of voters to come are on their way; ask again
+    not_leading,   ///< only an established leader can do it
+    under_way,     ///< another change is
+    unfit_size,    ///< no voters, or too many
+    removed,       ///< `who` had a vote once; ids are never reused
+    unknown,       ///< `who` has no connection to the leader
+    not_caught_up, ///< `who` lacks too much of the log
+    no_majority    ///< too few of the voters, old or new, answer
+};
+struct change_answer {
+    change_verdict verdict = change_verdict::proposed;
+    node_id who{};
+};
+
 /// The protocol of one node: acceptor, proposer, learner, election and reads, without I/O.
 ///
 /// Every input is a call, every effect is in the output that `take_output` gives; the same calls give the same output.
@@ -9043,8 +9549,8 @@ struct observation {
 /// Distinct objects: safe. Shared objects: unsafe; a node keeps one inside its strand.
 class replica {
 public:
-    replica(node_id self, configuration governing, replica_options options, durable_state const& recovered,
-            instant now);
+    /// @param first the configuration that the group was founded with; what followed is in the log and in snapshots
+    replica(node_id self, configuration first, replica_options options, durable_state const& recovered, instant now);
 
     replica(replica const&) = delete;
     replica& operator=(replica const&) = delete;
@@ -9075,8 +9581,31 @@ public:
     /// The connection to a peer broke. It adds suspicion, no more.
     void suspect(node_id peer, instant now);
 
-    /// A snapshot holds everything up to `at`, and the state machine has it. False when it is not newer than the log.
-    bool install(slot at, ballot const& behind, log_time stamp, instant now);
+    /// Proposes other voters, if that can be done now; otherwise says what stands in the way. Nothing is remembered: call
+    /// again when the answer may be another. The change is done when `governing()` has these voters and `is_changing()` is
+    /// false.
+    change_answer change_voters(std::vector<member> voters, instant now);
+    /// A stop-sign is on its way through this leader, or what follows it is.
+    [[nodiscard]] bool is_changing() const;
+    /// This leader gives out no slots for a moment: those above a stop-sign are the next voters'.
+    [[nodiscard]] bool is_paused() const {
+        auto const* l = std::get_if<leader>(&role_);
+        return l != nullptr && l->stopped;
+    }
+    /// Asks a voter to campaign, although this leader is well; `hand_over` tells whether it could be asked.
+    change_answer transfer_to(node_id heir, instant now);
+    /// The voter that would lose the least time by taking over.
+    [[nodiscard]] std::optional<node_id> best_heir(instant now) const;
+    /// How long a node has not answered.
+    [[nodiscard]] duration silent_for(node_id id, instant now) const { return election_.silent_for(id, now); }
+    /// A majority of the voters, this node counted, has not heard `id` for an election timeout.
+    [[nodiscard]] bool is_silent_to_majority(node_id id, instant now) const;
+    /// How many slots a peer's durable log is behind this leader's; nothing when this node does not lead or know it.
+    [[nodiscard]] std::optional<std::uint64_t> lag_of(node_id peer) const;
+
+    /// The snapshot `s` holds everything up to its slot, and the state machine has it. False when it is not newer than the
+    /// log.
+    bool install(snapshot const& s, instant now);
     /// The state machine's snapshot holds everything up to `upto`: the log may forget it.
     void trim(slot upto);
 
@@ -9102,7 +9631,12 @@ public:
         auto const* l = std::get_if<leader>(&role_);
         return l != nullptr && log_.chosen() >= l->no_op;
     }
-    [[nodiscard]] bool is_voter() const { return config_.has_voter(self_); }
+    [[nodiscard]] bool is_voter() const { return governing().has_voter(self_); }
+    /// This node had a vote once and lost it, and those who decide now need it no longer: its id is of no more use.
+    [[nodiscard]] bool is_retired() const {
+        bool const settled = log_.chosen() > log_.governs_since() || OPENREPLICA_MUTANT(retires_too_early);
+        return governing().has_removed(self_) && settled && !is_leader();
+    }
     /// Whom to send commands to: the leader if this node knows one, else a peer that sees a healthy leader.
     [[nodiscard]] std::optional<node_id> route(instant now) const;
     /// The node that leads, as far as this one knows.
@@ -9112,7 +9646,8 @@ public:
     [[nodiscard]] std::optional<log_time> clock(instant now) const;
     /// How long this node has led; zero on other nodes.
     [[nodiscard]] duration leading_for(instant now) const;
-    [[nodiscard]] configuration const& governing() const { return config_; }
+    /// The configuration of the first slot that this node does not know to be chosen.
+    [[nodiscard]] configuration const& governing() const { return log_.governing(); }
     [[nodiscard]] log_time last_stamp() const { return stamp_; }
     [[nodiscard]] log const& entries() const { return log_; }
     [[nodiscard]] ballot const& promised() const { return acceptor_.promised(); }
@@ -9131,13 +9666,14 @@ private:
     void on(node_id from, heartbeat_reply const& m, instant now);
     void on(node_id from, read_request const& m, instant now);
     void on(node_id from, read_reply const& m, instant now);
+    void on(node_id from, hand_over const& m, instant now);
     template <class Other>
     void on(node_id, Other const&, instant) {}
 
     // Phase 1.
     void campaign(instant now);
     void ask_promises(candidate& c, instant now);
-    void ask_promise(candidate const& c, std::vector<node_id> of, slot after);
+    void ask_promise(ballot const& number, std::vector<node_id> of, slot after);
     void advance_candidate(instant now);
     void lead(instant now);
     void follow(instant now);
@@ -9155,6 +9691,19 @@ private:
     void settle(leader& l);
     void rewind(leader& l, leader::progress& p, slot held);
     void watch_progress(leader& l, instant now);
+    /// The highest slot that this leader has proposed; what its log holds above is of earlier ballots.
+    [[nodiscard]] slot proposed() const { return acceptor_.held(); }
+
+    // Changing the voters.
+    void propose_merged(leader& l, instant now);
+    void ask_missing_promises(leader& l, configuration const& of, instant now);
+    void press_change(leader& l, instant now);
+    void activate(leader& l, instant now);
+    void finish_change(leader& l, instant now);
+    [[nodiscard]] std::optional<change_answer> obstacle_to(leader const& l, configuration const& next, instant now) const;
+    [[nodiscard]] std::optional<change_answer> unfit_voter(leader const& l, configuration const& next, instant now) const;
+    template <class Predicate>
+    [[nodiscard]] bool holds_for_all(leader const& l, Predicate holds) const;
 
     // Heartbeats, catch-up and reads.
     void beat(instant now);
@@ -9177,7 +9726,6 @@ private:
     };
 
     node_id self_;
-    configuration config_;
     replica_options options_;
     effects fx_;
     log log_;
@@ -9194,12 +9742,177 @@ private:
     std::uint64_t beats_; ///< begins at a random place: an answer to an earlier life of this node must not confirm a read
     slot hinted_;         ///< the chosen index that the last `chosen_record` holds
     disk_state disk_ = disk_state::ok;
+    epoch met_; ///< the voters of this configuration are peers
     instant next_beat_;
     instant last_tick_;
     std::optional<instant> unhappy_since_;
     instant quiet_until_; ///< does not run before; rule 7's abstention and the back-off after a lost campaign
     duration patience_;   ///< this round's election timeout
 };
+
+} // namespace openreplica::inline v0::paxos
+
+// <openreplica/paxos/replica_changing.hpp>
+// The replica's members that change the voters, and hand over leadership. Included by replica.hpp.
+
+namespace openreplica::inline v0::paxos {
+
+// ---- what a leader needs while a stop-sign passes
+
+/// From proposing a stop-sign until a no-op above it is chosen, whatever a leader needs of a majority it needs of both
+/// configurations' (rule 5): another leader may rely on either.
+template <class Predicate>
+bool replica::holds_for_all(leader const& l, Predicate holds) const {
+    bool all = holds(governing());
+    if (OPENREPLICA_MUTANT(change_ignores_other_majority)) return all;
+    if (l.retiring) all = holds(*l.retiring) && all;
+    if (l.stopped)
+        if (auto const* k = log_.open_stop_sign()) all = holds(k->second) && all;
+    return all;
+}
+
+inline bool replica::is_changing() const {
+    auto const* l = std::get_if<leader>(&role_);
+    return l != nullptr && (l->stopped || l->retiring);
+}
+
+inline void replica::ask_missing_promises(leader& l, configuration const& of, instant now) {
+    if (now - l.asked_at < options_.heartbeat) return;
+    l.asked_at = now;
+    for (member const& m : of.voters)
+        if (m.id != self_ && !l.told.is_complete(m.id)) ask_promise(l.number, {m.id}, l.told.reach(m.id));
+}
+
+inline void replica::press_change(leader& l, instant now) {
+    if (!l.stopped) return;
+    auto const* k = log_.open_stop_sign();
+    configuration const& next = k != nullptr ? k->second : governing();
+    if (!l.told.has_quorum(next, self_, true)) ask_missing_promises(l, next, now);
+    activate(l, now);
+}
+
+/// The stop-sign is chosen: its voters govern what follows. Rule 1: nothing is proposed there before a majority of them has
+/// promised this ballot and reported; what the old quorum accepted above the stop-sign is only an input to that merge.
+inline void replica::activate(leader& l, instant now) {
+    if (!l.stopped || log_.open_stop_sign() != nullptr || log_.chosen() < proposed()) return;
+    // Everything that was proposed is chosen, and perhaps more was learned.
+    l.settled = log_.chosen();
+    l.open_bytes = 0;
+    l.open_since.clear();
+    if (!OPENREPLICA_MUTANT(activates_without_promises)) {
+        if (!l.told.has_quorum(governing(), self_, true)) return;
+        auto const [highest, who] = l.told.highest_chosen(governing());
+        if (highest > log_.chosen()) {
+            learner_.note(highest, now);
+            return learner_.fetch(*who, now, fx_);
+        }
+    }
+    propose_merged(l, now);
+}
+
+/// The no-op under the new configuration is chosen: the old one is of no more use. A leader that it left out hands over.
+inline void replica::finish_change(leader& l, instant now) {
+    if (!l.retiring || log_.chosen() < l.no_op) return;
+    l.retiring.reset();
+    l.told.forget_entries();
+    if (is_voter()) return;
+    send_chosen(l);
+    if (auto const heir = best_heir(now)) fx_.send(*heir, hand_over{l.number});
+    follow(now);
+}
+
+// ---- other voters
+
+inline change_answer replica::change_voters(std::vector<member> voters, instant now) {
+    auto* l = std::get_if<leader>(&role_);
+    if (l == nullptr || !is_established()) return {change_verdict::not_leading};
+    if (l->stopped || l->retiring) return {change_verdict::under_way};
+    configuration const next = succeeding(governing(), std::move(voters));
+    if (next.voters == governing().voters) return {change_verdict::unchanged};
+    if (auto const why = obstacle_to(*l, next, now)) {
+        if (why->verdict == change_verdict::asking) ask_missing_promises(*l, next, now);
+        return *why;
+    }
+    l->stopped = true;
+    l->retiring = governing();
+    propose_values(*l, {value{value_kind::configuration, l->clock(now), body_of(next)}}, now);
+    return {change_verdict::proposed};
+}
+
+/// Rule 5: what must hold before a stop-sign is proposed. Once it is accepted anywhere it cannot be taken back.
+inline std::optional<change_answer> replica::obstacle_to(leader const& l, configuration const& next, instant now) const {
+    if (next.voters.empty() || next.voters.size() > max_voters || next.removed.size() > max_removed)
+        return change_answer{change_verdict::unfit_size};
+    if (auto const unfit = unfit_voter(l, next, now)) return unfit;
+    if (OPENREPLICA_MUTANT(change_needs_nobody)) return std::nullopt;
+    duration const lately = 3 * options_.heartbeat;
+    if (!election_.quorum_follows(governing(), l.number, now, lately) || !election_.quorum_follows(next, l.number, now, lately))
+        return change_answer{change_verdict::no_majority};
+    return std::nullopt;
+}
+
+inline std::optional<change_answer> replica::unfit_voter(leader const& l, configuration const& next, instant now) const {
+    bool asking = !l.told.has_quorum(next, self_, true);
+    for (member const& m : next.voters) {
+        if (governing().has_voter(m.id) || m.id == self_) continue;
+        if (next.has_removed(m.id)) return change_answer{change_verdict::removed, m.id};
+        if (OPENREPLICA_MUTANT(change_needs_nobody)) continue;
+        auto const lag = lag_of(m.id);
+        if (!lag || !election_.reaches(m.id, now, 3 * options_.heartbeat)) return change_answer{change_verdict::unknown, m.id};
+        if (*lag > options_.window_entries) return change_answer{change_verdict::not_caught_up, m.id};
+        asking = asking || !l.told.is_complete(m.id);
+    }
+    if (asking && !OPENREPLICA_MUTANT(change_needs_nobody)) return change_answer{change_verdict::asking};
+    return std::nullopt;
+}
+
+inline std::optional<std::uint64_t> replica::lag_of(node_id peer) const {
+    auto const* l = std::get_if<leader>(&role_);
+    if (l == nullptr) return std::nullopt;
+    if (peer == self_) return 0;
+    auto const it = l->peers.find(peer);
+    if (it == l->peers.end()) return std::nullopt;
+    return proposed().since(std::min(it->second.acked, proposed()));
+}
+
+inline bool replica::is_silent_to_majority(node_id id, instant now) const {
+    auto const& voters = governing().voters;
+    auto const it = std::find_if(voters.begin(), voters.end(), [&](member const& m) { return m.id == id; });
+    if (it == voters.end()) return false;
+    auto const which = static_cast<std::size_t>(it - voters.begin());
+    return election_.report_silent(governing(), which, now, options_.election_timeout_max) >= governing().quorum();
+}
+
+// ---- another leader
+
+inline std::optional<node_id> replica::best_heir(instant now) const {
+    std::optional<node_id> best;
+    std::uint64_t least = 0;
+    for (member const& m : governing().voters) {
+        auto const* v = election_.seen(m.id, now, 3 * options_.heartbeat);
+        auto const lag = lag_of(m.id);
+        if (v == nullptr || !lag || v->said.disk != disk_state::ok || (best && *lag >= least)) continue;
+        best = m.id;
+        least = *lag;
+    }
+    return best;
+}
+
+inline change_answer replica::transfer_to(node_id heir, instant now) {
+    if (!is_established()) return {change_verdict::not_leading};
+    if (heir == self_) return {change_verdict::unchanged};
+    if (!governing().has_voter(heir) || !election_.reaches(heir, now, 3 * options_.heartbeat))
+        return {change_verdict::unknown, heir};
+    if (*lag_of(heir) > options_.window_entries) return {change_verdict::not_caught_up, heir};
+    fx_.send(heir, hand_over{std::get<leader>(role_).number});
+    return {change_verdict::proposed, heir};
+}
+
+/// The leader itself asks: nobody's happiness stands in the way.
+inline void replica::on(node_id from, hand_over const& m, instant now) {
+    if (m.number.owner != from || m.number != acceptor_.promised() || !is_voter() || disk_ == disk_state::failed) return;
+    if (std::holds_alternative<follower>(role_)) campaign(now);
+}
 
 } // namespace openreplica::inline v0::paxos
 
@@ -9215,14 +9928,13 @@ namespace openreplica::inline v0::paxos {
     return b;
 }
 
-inline replica::replica(node_id self, configuration governing, replica_options options, durable_state const& recovered,
+inline replica::replica(node_id self, configuration first, replica_options options, durable_state const& recovered,
                         instant now)
-    : self_(self), config_(std::move(governing)), options_(options),
+    : self_(self), options_(options), log_(std::move(first)),
       acceptor_(log_, highest_ballot(recovered), options.promise_bytes), learner_(log_, acceptor_, options.learn_bytes),
       election_(self), batches_(options.incarnation), stamp_(recovered.base.stamp), beats_(options.incarnation >> 2),
       next_beat_(now), last_tick_(now), unhappy_since_(now), quiet_until_(now), patience_(spread(self.low)) {
-    for (member const& m : config_.voters) add_peer(m.id);
-    log_.install(recovered.base.at);
+    if (recovered.base.at > slot{}) log_.install(recovered.base.at, recovered.base.governing);
     for (entry const& e : recovered.entries) log_.put(e.at, e.accepted, e.what);
     election_.note(acceptor_.promised());
     // The hint is believed when the entry that it names is still here: the log up to it is what was chosen then.
@@ -9230,6 +9942,7 @@ inline replica::replica(node_id self, configuration governing, replica_options o
     if (hint > log_.chosen() && log_.holds(hint) && log_.ballot_at(hint) >= recovered.chosen_under)
         OPENREPLICA_MUTANT(recovered_not_applied) ? log_.choose(hint) : learner_.choose(hint, now, fx_);
     hinted_ = log_.chosen();
+    for (member const& m : governing().voters) add_peer(m.id);
 }
 
 inline void replica::step(node_id from, message const& m, instant now) {
@@ -9238,11 +9951,11 @@ inline void replica::step(node_id from, message const& m, instant now) {
 
 inline void replica::add_peer(node_id peer) {
     if (peer == self_ || !peers_.insert(peer).second) return;
-    if (auto* l = std::get_if<leader>(&role_)) l->peers[peer] = leader::progress{.next = log_.last().next(), .floor = log_.last()};
+    if (auto* l = std::get_if<leader>(&role_)) l->peers[peer] = leader::progress{.next = proposed().next(), .floor = proposed()};
 }
 
 inline void replica::remove_peer(node_id peer) {
-    if (config_.has_voter(peer)) return;
+    if (governing().has_voter(peer)) return;
     peers_.erase(peer);
     election_.forget(peer);
     if (auto* l = std::get_if<leader>(&role_)) l->peers.erase(peer);
@@ -9275,6 +9988,7 @@ inline void replica::tick(instant now, std::uint64_t jitter) {
     if (now >= next_beat_) beat(now);
     catch_up(now, jitter);
     if (auto* l = std::get_if<leader>(&role_)) {
+        press_change(*l, now);
         watch_progress(*l, now);
     } else if (auto* c = std::get_if<candidate>(&role_)) {
         watch_campaign(*c, now, jitter);
@@ -9294,9 +10008,9 @@ inline void replica::consider_running(instant now, std::uint64_t jitter) {
     }
     if (!is_voter() || !is_fit_to_lead(now) || now < quiet_until_ || now - *unhappy_since_ < patience_) return;
     duration const limit = options_.election_timeout_min;
-    if (!election_.reaches_quorum(config_, now, limit) || election_.happy_voter(config_, now, limit)) return;
+    if (!election_.reaches_quorum(governing(), now, limit) || election_.happy_voter(governing(), now, limit)) return;
     // Rule 7: a voter that lags far behind another one lets that one run first.
-    if (election_.highest_chosen(config_, now, limit).since(log_.chosen()) > options_.window_entries) {
+    if (election_.highest_chosen(governing(), now, limit).since(log_.chosen()) > options_.window_entries) {
         quiet_until_ = now + 2 * options_.election_timeout_max;
         return;
     }
@@ -9313,8 +10027,9 @@ inline duration replica::spread(std::uint64_t jitter) const {
 inline bool replica::is_happy(instant now) const {
     duration const limit = options_.election_timeout_min;
     if (auto const* l = std::get_if<leader>(&role_))
-        return !l->stalled && (now - l->since < limit ||
-                               election_.quorum_follows(config_, l->number, now, options_.election_timeout_max));
+        return !l->stalled && (now - l->since < limit || holds_for_all(*l, [&](configuration const& c) {
+            return election_.quorum_follows(c, l->number, now, options_.election_timeout_max);
+        }));
     if (std::holds_alternative<candidate>(role_)) return false;
     auto const id = election_.leader(now, limit);
     return id && election_.seen(*id, now, limit)->said.happy;
@@ -9341,7 +10056,7 @@ inline void replica::send_heartbeats() {
     if (auto* l = std::get_if<leader>(&role_)) {
         m.leading = l->number;
         l->reads.round_sent(beats_);
-        if (config_.voters.size() == 1) answer_reads(*l); // Alone, it is its own quorum.
+        if (governing().voters.size() == 1) answer_reads(*l); // Alone, it is its own quorum.
     }
     fx_.send(others(), m);
 }
@@ -9360,7 +10075,8 @@ inline void replica::on(node_id from, heartbeat const& m, instant now) {
     }
     if (!m.leading.empty() && m.leading == acceptor_.promised()) learner_.on_chosen(m.leading, m.chosen, now, fx_);
     fx_.send(from, heartbeat_reply{m.number, acceptor_.promised(), is_leader(), is_happy(now), log_.chosen(),
-                                   acceptor_.held(), disk_});
+                                   acceptor_.held(), disk_, governing().number,
+                                   election_.silent_voters(governing(), now, options_.election_timeout_max)});
 }
 
 inline void replica::on(node_id from, heartbeat_reply const& m, instant now) {
@@ -9372,7 +10088,7 @@ inline void replica::on(node_id from, heartbeat_reply const& m, instant now) {
         if (m.leading && m.promised >= acceptor_.promised()) hint_ = from;
         return;
     }
-    if (m.promised > l->number && config_.has_voter(from)) return preempted(m.promised, now);
+    if (m.promised > l->number && governing().has_voter(from)) return preempted(m.promised, now);
     auto const it = l->peers.find(from);
     if (it == l->peers.end()) return;
     leader::progress& p = it->second;
@@ -9389,9 +10105,11 @@ inline void replica::on(node_id from, heartbeat_reply const& m, instant now) {
 
 inline void replica::on(node_id from, prepare const& m, instant now) {
     add_peer(from);
+    // Whoever lost its vote while it was away must not disturb: nobody needs it to lead, and it learns better from heartbeats.
+    if (m.current < governing().number && !governing().has_voter(from)) return;
     election_.note(m.number);
     if (m.number > acceptor_.promised()) follow(now);
-    acceptor_.on_prepare(from, m, config_.number, fx_);
+    acceptor_.on_prepare(from, m, fx_);
     // As long as it asks, its campaign gets its time: disks may be slow.
     if (m.number == acceptor_.promised()) quiet_until_ = std::max(quiet_until_, now + options_.election_timeout_min);
     learner_.note(m.chosen, now);
@@ -9402,7 +10120,7 @@ inline void replica::on(node_id from, accept const& m, instant now) {
     if (m.number.owner != from) return; // A ballot has one owner; nobody else proposes in it.
     if (m.number > acceptor_.promised()) follow(now);
     if (m.number >= acceptor_.promised()) hint_ = from;
-    bool const taken = acceptor_.on_accept(from, m, config_.number, fx_);
+    bool const taken = acceptor_.on_accept(from, m, fx_);
     if (!taken && m.number == acceptor_.promised()) {
         // Something below it is missing: fetch what is chosen, the leader sends the rest again.
         learner_.note(m.chosen, now);
@@ -9436,6 +10154,7 @@ inline void replica::after_learning(instant now) {
         c->moved_at = now;
         return advance_candidate(now);
     }
+    if (auto* l = std::get_if<leader>(&role_)) return activate(*l, now);
     // The leader waits to hear that the gap is closed.
     if (!acceptor_.promised().empty() && acceptor_.promised().owner != self_)
         fx_.send_durable(acceptor_.promised().owner, accepted{acceptor_.promised(), acceptor_.held(), true});
@@ -9499,16 +10218,16 @@ inline void replica::read_point_reached(std::uint64_t number, slot index) {
 
 // ---- snapshots and the log's start
 
-inline bool replica::install(slot at, ballot const& behind, log_time stamp, instant now) {
-    if (at <= log_.chosen()) return false;
+inline bool replica::install(snapshot const& s, instant now) {
+    if (s.at <= log_.chosen()) return false;
     follow(now);
-    acceptor_.promise_to(behind, fx_); // Rule R.
-    election_.note(behind);
-    log_.install(at);
-    hinted_ = at;
-    fx_.write(chosen_record{at, behind}); // What is acknowledged from here on waits for the snapshot to be durable.
-    stamp_ = std::max(stamp_, stamp);
-    learner_.installed(at, now);
+    acceptor_.promise_to(s.behind, fx_); // Rule R.
+    election_.note(s.behind);
+    log_.install(s.at, OPENREPLICA_MUTANT(install_keeps_configuration) ? configuration(governing()) : s.governing);
+    hinted_ = s.at;
+    fx_.write(chosen_record{s.at, s.behind}); // What is acknowledged from here on waits for the snapshot to be durable.
+    stamp_ = std::max(stamp_, s.stamp);
+    learner_.installed(s.at, now);
     after_learning(now);
     return true;
 }
@@ -9531,19 +10250,23 @@ inline void replica::set_disk(disk_state s, instant now) {
 inline bool replica::is_fit_to_lead(instant now) const {
     if (disk_ == disk_state::ok) return true;
     if (disk_ == disk_state::failed) return false;
-    return election_.with_disk(config_, disk_state::ok, now, options_.election_timeout_max) < config_.quorum();
+    return election_.with_disk(governing(), disk_state::ok, now, options_.election_timeout_max) < governing().quorum();
 }
 
 inline bool replica::quorum_full(instant now) const {
     if (!is_leader()) return false;
-    std::size_t const full = election_.with_disk(config_, disk_state::full, now, options_.election_timeout_max) +
+    std::size_t const full = election_.with_disk(governing(), disk_state::full, now, options_.election_timeout_max) +
                              (disk_ == disk_state::full && is_voter() ? 1 : 0);
-    return config_.voters.size() - full < config_.quorum();
+    return governing().voters.size() - full < governing().quorum();
 }
 
 // ---- output and questions
 
 inline output replica::take_output(instant now) {
+    if (governing().number != met_) {
+        met_ = governing().number;
+        for (member const& m : governing().voters) add_peer(m.id);
+    }
     send_reads(now);
     if (auto* l = std::get_if<leader>(&role_)) {
         pump(*l);
@@ -9562,7 +10285,7 @@ inline std::optional<node_id> replica::leader_id(instant now) const {
 
 inline std::optional<node_id> replica::route(instant now) const {
     auto const id = leader_id(now);
-    return id ? id : election_.happy_voter(config_, now, options_.election_timeout_max);
+    return id ? id : election_.happy_voter(governing(), now, options_.election_timeout_max);
 }
 
 inline observation replica::observe() const {
@@ -9600,17 +10323,16 @@ inline void replica::campaign(instant now) {
 inline void replica::ask_promises(candidate& c, instant now) {
     std::map<slot, std::vector<node_id>> missing; ///< by how far their reports have come
     for (node_id id : peers_) {
-        auto const it = c.reports.find(id);
-        if (it == c.reports.end() || !it->second.complete) missing[c.reported(id)].push_back(id);
+        if (!c.told.is_complete(id)) missing[c.told.reach(id)].push_back(id);
     }
-    for (auto& [after, ids] : missing) ask_promise(c, std::move(ids), after);
+    for (auto& [after, ids] : missing) ask_promise(c.number, std::move(ids), after);
     c.asked_at = now;
 }
 
 /// Only once this node's own promise is durable: a candidate that forgot its ballot in a crash would use it again, for
 /// other values.
-inline void replica::ask_promise(candidate const& c, std::vector<node_id> of, slot after) {
-    prepare const ask{c.number, log_.chosen(), config_.number, after};
+inline void replica::ask_promise(ballot const& number, std::vector<node_id> of, slot after) {
+    prepare const ask{number, log_.chosen(), governing().number, after};
     if (OPENREPLICA_MUTANT(ask_before_durable))
         fx_.send(std::move(of), ask);
     else
@@ -9619,12 +10341,16 @@ inline void replica::ask_promise(candidate const& c, std::vector<node_id> of, sl
 
 inline void replica::on(node_id from, promise const& m, instant now) {
     auto* c = std::get_if<candidate>(&role_);
-    if (c == nullptr || m.current != config_.number) return;
-    if (m.number != c->number && !OPENREPLICA_MUTANT(foreign_promise_counted)) return;
-    if (!c->on_promise(from, m)) return;
-    c->moved_at = now;
+    auto* l = std::get_if<leader>(&role_);
+    if (c == nullptr && l == nullptr) return;
+    ballot const& mine = c != nullptr ? c->number : l->number;
+    if (m.number != mine && !OPENREPLICA_MUTANT(foreign_promise_counted)) return;
+    reports& told = c != nullptr ? c->told : l->told;
+    if (!told.take(from, m)) return;
     // The end of an answer that is not the end of the report.
-    if (!m.last && m.chunk + 1 == acceptor::promise_chunks) ask_promise(*c, {from}, c->reported(from));
+    if (!m.last && m.chunk + 1 == acceptor::promise_chunks) ask_promise(mine, {from}, told.reach(from));
+    if (l != nullptr) return activate(*l, now);
+    c->moved_at = now;
     advance_candidate(now);
 }
 
@@ -9633,8 +10359,8 @@ inline void replica::on(node_id from, promise const& m, instant now) {
 /// may still succeed.
 inline void replica::watch_campaign(candidate& c, instant now, std::uint64_t jitter) {
     duration const limit = options_.election_timeout_max;
-    bool const disks_work = !c.promised || (!c.has_quorum(config_, self_, true) &&
-                                               election_.quorum_follows(config_, c.number, now, limit));
+    bool const disks_work = !c.promised || (!c.told.has_quorum(governing(), self_, true) &&
+                                               election_.quorum_follows(governing(), c.number, now, limit));
     if (now - c.moved_at > (disks_work ? patient_campaigns * limit : limit) || now - c.since > patient_campaigns * limit) {
         follow(now);
         quiet_until_ = now + duration(static_cast<duration::rep>(jitter % 1000) * options_.heartbeat.count() / 250);
@@ -9646,9 +10372,11 @@ inline void replica::watch_campaign(candidate& c, instant now, std::uint64_t jit
 
 inline void replica::advance_candidate(instant now) {
     auto* c = std::get_if<candidate>(&role_);
-    if (c == nullptr || !c->has_quorum(config_, self_, durable_ >= c->own_promise)) return;
+    if (c == nullptr) return;
+    if (!is_voter()) return follow(now); // It has learned that it lost its vote.
+    if (!c->told.has_quorum(governing(), self_, durable_ >= c->own_promise)) return;
     // Rule 3: nothing is proposed at or below the highest chosen index of the quorum; what is missing is fetched first.
-    auto const [highest, who] = c->highest_chosen(config_);
+    auto const [highest, who] = c->told.highest_chosen(governing());
     if (highest > log_.chosen() && !OPENREPLICA_MUTANT(propose_below_chosen)) {
         learner_.note(highest, now);
         learner_.fetch(*who, now, fx_);
@@ -9659,26 +10387,35 @@ inline void replica::advance_candidate(instant now) {
 
 inline void replica::lead(instant now) {
     candidate won = std::get<candidate>(std::move(role_));
-    std::vector<value> values = won.merge(config_, log_);
-    for (value const& v : values) stamp_ = std::max(stamp_, v.stamp);
     leader l;
     l.number = won.number;
     l.since = now;
     l.base = log_.chosen();
-    l.own_acked = log_.chosen();
-    if (log_.holds(l.base)) stamp_ = std::max(stamp_, log_.value_at(l.base).stamp);
-    l.clock_base = stamp_;
-    l.settled = l.base;
+    l.told = std::move(won.told);
     for (node_id id : peers_) l.peers[id] = leader::progress{.next = l.base.next(), .floor = l.base};
-    l.stopped = !values.empty() && values.back().kind == value_kind::configuration;
-    l.no_op = l.base.plus(values.size() + 1);
     role_ = std::move(l);
     hint_ = self_;
-    auto& leading = std::get<leader>(role_);
-    if (!leading.stopped) values.push_back(value{value_kind::no_op, leading.clock(now), {}});
-    propose_values(leading, std::move(values), now);
+    propose_merged(std::get<leader>(role_), now);
     batches_.ask_again();
     beat(now); // Followers learn at once whom to follow.
+}
+
+/// Proposes again what may have been chosen above the chosen prefix, and this ballot's own no-op; a stop-sign among it comes
+/// last.
+inline void replica::propose_merged(leader& l, instant now) {
+    std::vector<value> values = l.told.merge(governing(), log_);
+    if (log_.holds(log_.chosen())) stamp_ = std::max(stamp_, log_.value_at(log_.chosen()).stamp);
+    for (value const& v : values) stamp_ = std::max(stamp_, v.stamp);
+    if (l.clock(now) < stamp_) l.clock_base = l.clock_base.plus(stamp_.since(l.clock(now)));
+    l.own_acked = std::max(l.own_acked, log_.chosen());
+    l.settled = std::max(l.settled, log_.chosen());
+    l.stopped = !values.empty() && values.back().kind == value_kind::configuration;
+    l.no_op = log_.chosen().plus(values.size() + 1);
+    if (l.stopped)
+        l.retiring = governing();
+    else
+        values.push_back(value{value_kind::no_op, l.clock(now), {}});
+    propose_values(l, std::move(values), now);
 }
 
 inline void replica::follow(instant now) {
@@ -9708,8 +10445,8 @@ inline void replica::preempted(ballot const& by, instant now) {
 
 inline std::size_t replica::fitting(leader const& l, std::span<shared_bytes const> commands) const {
     // Rule 1: the slots above a stop-sign belong to the new configuration.
-    if (l.stopped) return 0;
-    auto const open = static_cast<std::size_t>(log_.last().since(log_.chosen()));
+    if (l.stopped && !OPENREPLICA_MUTANT(proposes_past_stop_sign)) return 0;
+    auto const open = static_cast<std::size_t>(proposed().since(log_.chosen()));
     std::size_t bytes = l.open_bytes;
     std::size_t n = 0;
     for (; n < commands.size() && open + n < options_.window_entries && bytes < options_.window_bytes; ++n)
@@ -9747,19 +10484,21 @@ inline void replica::propose_values(leader& l, std::vector<value> values, instan
 inline void replica::on(node_id from, accepted const& m, instant now) {
     auto* l = std::get_if<leader>(&role_);
     // Acks are tagged with the ballot they were written under: one of an earlier ballot proves nothing here.
-    if (l == nullptr || m.number != l->number || m.upto > log_.last()) return;
+    // Only above a stop-sign may a peer know more to be chosen than this leader has proposed.
+    if (l == nullptr || m.number != l->number || (m.upto > proposed() && !l->stopped)) return;
     auto const it = l->peers.find(from);
     if (it == l->peers.end()) return;
     leader::progress& p = it->second;
-    p.acked = std::max(p.acked, m.upto);
+    slot const upto = std::min(m.upto, proposed());
+    p.acked = std::max(p.acked, upto);
     if (p.lagging) {
-        rewind(*l, p, m.upto);
-    } else if (p.next <= m.upto) {
-        p.next = m.upto.next();
-    } else if (m.gap && p.next > m.upto.next() && now - p.rewound_at >= options_.heartbeat) {
+        rewind(*l, p, upto);
+    } else if (p.next <= upto) {
+        p.next = upto.next();
+    } else if (m.gap && p.next > upto.next() && now - p.rewound_at >= options_.heartbeat) {
         // Many accepts behind one hole complain at once; one rewind answers them all.
         p.rewound_at = now;
-        rewind(*l, p, m.upto);
+        rewind(*l, p, upto);
     }
     count_votes(now);
 }
@@ -9775,11 +10514,15 @@ inline void replica::rewind(leader& l, leader::progress& p, slot held) {
 inline void replica::count_votes(instant now) {
     auto* l = std::get_if<leader>(&role_);
     if (l == nullptr) return;
-    slot const upto = l->tally(config_, self_);
+    slot upto = l->tally(OPENREPLICA_MUTANT(old_voters_counted) && l->retiring ? *l->retiring : governing(), self_);
+    // A stop-sign is announced when those whom it brings hold it too: nobody else could go on from there.
+    if (auto const* k = log_.open_stop_sign(); k != nullptr && k->first <= upto && !OPENREPLICA_MUTANT(proposes_past_stop_sign))
+        upto = l->tally(k->second, self_) >= k->first ? k->first : k->first.prev();
     if (upto <= log_.chosen()) return;
     learner_.choose(upto, now, fx_);
     settle(*l);
     answer_reads(*l);
+    l->stopped ? activate(*l, now) : finish_change(*l, now);
 }
 
 /// Takes what has been chosen out of the window.
@@ -9794,17 +10537,19 @@ inline void replica::pump(leader& l) {
     std::map<slot, std::vector<node_id>> by_next;
     for (auto const& [id, p] : l.peers) {
         bool const room = p.next.since(std::max(p.acked, p.floor)) <= options_.window_entries;
-        if (!p.lagging && p.next <= log_.last() && log_.holds(p.next) && room) by_next[p.next].push_back(id);
+        if (!p.lagging && p.next <= proposed() && log_.holds(p.next) && room) by_next[p.next].push_back(id);
     }
     for (auto const& [next, ids] : by_next) {
         slot first = next;
-        while (first <= log_.last()) {
-            accept m{l.number, config_.number, first, {}, log_.chosen()};
+        while (first <= proposed()) {
+            accept m{l.number, log_.governing(first).number, first, {}, log_.chosen()};
             std::size_t bytes = 0;
             slot s = first;
-            for (; s <= log_.last() && (m.values.empty() || bytes < options_.batch_bytes); s = s.next()) {
+            for (bool ends = false; s <= proposed() && !ends; s = s.next()) {
                 m.values.push_back(log_.value_at(s));
                 bytes += m.values.back().weight();
+                // What follows a stop-sign is of another epoch.
+                ends = bytes >= options_.batch_bytes || m.values.back().kind == value_kind::configuration;
             }
             fx_.send(ids, std::move(m));
             first = s;
@@ -9832,11 +10577,14 @@ inline void replica::watch_progress(leader& l, instant now) {
     duration const limit = options_.election_timeout_max;
     // Check-quorum: a leader that hears no quorum stops serving and steps down.
     bool const fresh = now - l.since < limit;
-    if (!fresh && !election_.quorum_follows(config_, l.number, now, limit)) return follow(now);
+    bool const followed = holds_for_all(l, [&](configuration const& c) {
+        return election_.quorum_follows(c, l.number, now, limit);
+    });
+    if (!fresh && !followed) return follow(now);
     settle(l);
     // Rule 7: its links are up, but its oldest accept does not get chosen: somebody else may do better.
     l.stalled = !l.open_since.empty() && now - l.open_since.front().second > 2 * limit;
-    if (l.stalled && config_.voters.size() > 1) {
+    if (l.stalled && governing().voters.size() > 1) {
         quiet_until_ = now + 2 * limit;
         follow(now);
     }
@@ -9846,7 +10594,12 @@ inline void replica::watch_progress(leader& l, instant now) {
 
 inline void replica::answer_reads(leader& l) {
     if (log_.chosen() < l.no_op && !OPENREPLICA_MUTANT(read_before_no_op)) return;
-    for (auto const& w : l.reads.take_confirmed(l.confirmed(config_, self_, beats_))) {
+    std::uint64_t answered = beats_;
+    (void)holds_for_all(l, [&](configuration const& c) {
+        answered = std::min(answered, l.confirmed(c, self_, beats_));
+        return true;
+    });
+    for (auto const& w : l.reads.take_confirmed(answered)) {
         // Rule 6: before its no-op was chosen this leader did not know what earlier ballots had chosen.
         slot const index = OPENREPLICA_MUTANT(read_before_no_op) ? w.index : std::max(w.index, l.no_op);
         if (w.from == self_)
@@ -9875,6 +10628,12 @@ namespace openreplica::inline v0::runtime {
 
 struct apply_batch;
 struct frozen_snapshot;
+
+/// A node as others know it from its handshake.
+struct acquaintance {
+    paxos::member who;
+    std::vector<std::string> failure_groups{};
+};
 
 /// Everything outside the engine's strand.
 ///
@@ -9906,12 +10665,395 @@ public:
 
     /// This node now belongs to a group, or (with an empty cluster and a fresh id) starts over as an empty node.
     virtual void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) = 0;
+    /// Other voters govern now.
+    virtual void voters_changed(paxos::configuration const& governing) = 0;
+
+    /// These may be voters soon: there should be connections to them.
+    virtual void meet(std::vector<paxos::member> const& voters) = 0;
+
+    /// The nodes of the group that this one has a connection to.
+    [[nodiscard]] virtual std::vector<acquaintance> acquaintances() const = 0;
+
+    /// This node leads, and no standby is left to take the place of a voter that is silent.
+    virtual void replacement_needed(std::vector<std::string> const& silent, std::vector<std::string> const& failure_groups) {
+        (void)silent;
+        (void)failure_groups;
+    }
 
     /// Where this node was told to look for its group and has had no answer: endpoints at which nobody who belongs
     /// elsewhere, and nobody without a group, has spoken; and seeds for which DNS has no answer.
     [[nodiscard]] virtual std::vector<std::string> silent_seeds() const { return {}; }
 
     virtual void log(log_level level, std::string const& line) = 0;
+};
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/healing.hpp>
+// Which voters a leader replaces, and when it asks for more, by itself.
+
+// <openreplica/types/placement.hpp>
+// Failure groups: which hosts should hold the replicas, so that what fails together takes few of them.
+
+namespace openreplica::inline v0 {
+
+namespace detail {
+
+/// The failure groups of many hosts as small numbers, so that names are compared once and never again.
+class failure_group_table {
+    struct text_hash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view s) const noexcept { return std::hash<std::string_view>{}(s); }
+    };
+    std::unordered_map<std::string, std::uint32_t, text_hash, std::equal_to<>> numbers_;
+    std::vector<std::string const*> names_; ///< a map keeps its keys where they are
+    std::vector<std::uint32_t> groups_;     ///< of the first host, the second…
+    std::vector<std::size_t> begins_{0};    ///< where those of each host begin
+
+public:
+    /// @param hosts a range; `failure_groups(host)` gives a range of text for each
+    template <class Hosts, class Groups>
+    failure_group_table(Hosts const& hosts, Groups const& failure_groups) {
+        begins_.reserve(std::ranges::size(hosts) + 1);
+        for (auto const& host : hosts) {
+            for (auto&& groups = std::invoke(failure_groups, host); std::string_view name : groups)
+                groups_.push_back(number(name));
+            // A group that is named twice is one group.
+            auto const begin = groups_.begin() + static_cast<std::ptrdiff_t>(begins_.back());
+            std::sort(begin, groups_.end());
+            groups_.erase(std::unique(begin, groups_.end()), groups_.end());
+            begins_.push_back(groups_.size());
+        }
+    }
+
+    [[nodiscard]] std::size_t hosts() const { return begins_.size() - 1; }
+    [[nodiscard]] std::size_t groups() const { return names_.size(); }
+    [[nodiscard]] std::string const& name(std::size_t group) const { return *names_[group]; }
+    [[nodiscard]] std::span<std::uint32_t const> of(std::size_t host) const {
+        return std::span(groups_).subspan(begins_[host], begins_[host + 1] - begins_[host]);
+    }
+
+private:
+    std::uint32_t number(std::string_view name) {
+        auto it = numbers_.find(name);
+        if (it == numbers_.end()) {
+            it = numbers_.emplace(std::string(name), static_cast<std::uint32_t>(names_.size())).first;
+            names_.push_back(&it->first);
+        }
+        return it->second;
+    }
+};
+
+/// Chooses host after host by the greedy rule.
+///
+/// A host's rank only falls while others are chosen: its groups become shared, never unshared. So the rank that was
+/// computed last is an upper bound, and a host whose bound does not beat the best so far needs no new look.
+class greedy_placement {
+    failure_group_table const& table_;
+    std::vector<std::uint32_t> chosen_in_; ///< how many chosen hosts each group has
+    std::vector<std::uint64_t> bounds_;    ///< of each host's rank; 0: chosen
+
+public:
+    explicit greedy_placement(failure_group_table const& table)
+        : table_(table), chosen_in_(table.groups()),
+          bounds_(table.hosts(), std::numeric_limits<std::uint64_t>::max()) {}
+
+    /// False when it was chosen before.
+    bool choose(std::size_t host) {
+        if (std::exchange(bounds_.at(host), 0) == 0) return false;
+        for (std::uint32_t g : table_.of(host)) ++chosen_in_[g];
+        return true;
+    }
+
+    /// The best host of those that are left, which it chooses; `table.hosts()` when none is left.
+    std::size_t choose_best() {
+        std::size_t best = table_.hosts();
+        std::uint64_t best_rank = 0;
+        for (std::size_t h = 0; h < bounds_.size(); ++h) {
+            if (bounds_[h] <= best_rank) continue; // Of equals the first one stays.
+            bounds_[h] = rank(h);
+            if (bounds_[h] <= best_rank) continue;
+            best = h;
+            best_rank = bounds_[h];
+        }
+        if (best < table_.hosts()) choose(best);
+        return best;
+    }
+
+private:
+    /// The rule as one number: shares nothing, then differences, then the fewest chosen hosts behind what is shared.
+    [[nodiscard]] std::uint64_t rank(std::size_t host) const {
+        std::uint64_t differences = 0, overlap = 0;
+        for (std::uint32_t g : table_.of(host)) {
+            differences += chosen_in_[g] == 0;
+            overlap += chosen_in_[g];
+        }
+        constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max() - 1;
+        std::uint64_t const apart = differences > 0 && overlap == 0;
+        return apart << 63 | differences << 32 | (most - std::min(overlap, most) + 1);
+    }
+};
+
+} // namespace detail
+
+/// Chooses hosts that are unlikely to fail together.
+///
+/// Each host names the failure groups that it belongs to: whatever takes several hosts down at once when it fails, such
+/// as `"rack:7"`, `"pdu:2"`, `"cooling:1"`. Names are compared as text and mean nothing else. The next host is always the
+/// one that
+/// @li has groups and shares none of them with any host that was chosen before it; among these, or if there is none,
+/// @li has the most groups that no chosen host has (the differences from the union of the others' groups); among these
+/// @li shares its other groups with the fewest chosen hosts, each counted once for each group that it shares: when
+///     there are five replicas and two PDUs, they end up three and two, not four and one; among these
+/// @li comes first in `hosts`.
+///
+/// A host without groups is unknown, not different from all others: it comes after every host that brings a difference,
+/// and before those that are known to bring none. A host with fewer groups that shares nothing goes before one with more
+/// differences that shares something: it cannot fail together with what was chosen.
+///
+/// The same function serves whoever must be spread: founders, voters, name servers.
+///
+/// @param hosts          a sized range of anything
+/// @param n              how many to choose; all that are left when they are fewer
+/// @param failure_groups gives the groups of a host, a range of text: a function or a pointer to a member. Without it,
+///                       `hosts` are lists of groups themselves
+/// @param chosen         indices of hosts that hold replicas already; they are no part of the result
+/// @return indices into `hosts`, in the order of choice: the first m of n are what `place` gives for m
+/// @throws std::out_of_range when an index in `chosen` names no host
+///
+/// @par Cost
+/// O(all groups + n · hosts), each name hashed once.
+/// @par Thread safety
+/// A pure function: the same arguments give the same answer, everywhere.
+/// @par Source
+/// Altınbüken and Sirer, "Commodifying Replicated State Machines with OpenReplica" (2012), section 3.4, has the second
+/// rule; the others decide where it does not.
+template <std::ranges::sized_range Hosts, class Groups = std::identity>
+[[nodiscard]] std::vector<std::size_t> place(Hosts const& hosts, std::size_t n, Groups const& failure_groups = {},
+                                             std::span<std::size_t const> chosen = {}) {
+    detail::failure_group_table const table(hosts, failure_groups);
+    detail::greedy_placement placement(table);
+    std::size_t left = table.hosts();
+    for (std::size_t host : chosen) left -= placement.choose(host);
+    std::vector<std::size_t> out(std::min(n, left));
+    for (std::size_t& host : out) host = placement.choose_best();
+    return out;
+}
+
+/// How much of a placement fails at once; see `measure_overlap`.
+struct failure_overlap {
+    /// How many of the chosen hosts are expected to fail together, when one of the groups that any of them belongs to
+    /// fails, each as likely as the others. 1: nothing is shared. 0: none of them names a group, so nobody knows.
+    double expected = 0;
+    std::size_t worst = 0;   ///< the largest number of chosen hosts that one group takes down
+    std::string worst_group; ///< the group that does; of several the one that was named first
+    std::size_t unknown = 0; ///< chosen hosts that name no group
+
+    /// Whether a majority of `replicas` is left, whichever single group fails.
+    [[nodiscard]] bool keeps_majority(std::size_t replicas) const { return replicas >= worst + replicas / 2 + 1; }
+    bool operator==(failure_overlap const&) const = default;
+};
+
+/// Tells how many of the chosen hosts one failure takes down: on average, and at worst.
+///
+/// The average is the number of memberships over the number of different groups among the chosen hosts. Over *all*
+/// groups of the data centre it would say nothing: with three groups each, any n hosts have 3n memberships.
+///
+/// @param chosen indices into `hosts`, none twice
+/// @throws std::out_of_range when an index names no host
+/// @par Thread safety
+/// A pure function.
+template <std::ranges::random_access_range Hosts, class Groups = std::identity>
+[[nodiscard]] failure_overlap measure_overlap(Hosts const& hosts, std::span<std::size_t const> chosen,
+                                              Groups const& failure_groups = {}) {
+    std::vector<std::ranges::range_value_t<Hosts> const*> members;
+    for (std::size_t host : chosen) {
+        if (host >= std::ranges::size(hosts)) throw std::out_of_range("measure_overlap: no host has this index");
+        members.push_back(&*(std::ranges::begin(hosts) + static_cast<std::ranges::range_difference_t<Hosts>>(host)));
+    }
+    detail::failure_group_table const table(
+        members, [&](auto const* host) -> decltype(auto) { return std::invoke(failure_groups, *host); });
+    failure_overlap out;
+    std::vector<std::size_t> sizes(table.groups());
+    std::size_t memberships = 0;
+    for (std::size_t h = 0; h < table.hosts(); ++h) {
+        out.unknown += table.of(h).empty();
+        memberships += table.of(h).size();
+        for (std::uint32_t g : table.of(h)) ++sizes[g];
+    }
+    if (sizes.empty()) return out;
+    auto const worst = std::max_element(sizes.begin(), sizes.end());
+    out.worst = *worst;
+    out.worst_group = table.name(static_cast<std::size_t>(worst - sizes.begin()));
+    out.expected = static_cast<double>(memberships) / static_cast<double>(sizes.size());
+    return out;
+}
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0::runtime {
+
+struct healing_options {
+    std::size_t voters = 0; ///< as many as there shall be; 0: nothing happens by itself
+    duration replace_after = std::chrono::seconds(10); ///< a voter that is silent for longer is replaced
+};
+
+/// What a leader knows of its group.
+struct group_view {
+    struct node {
+        paxos::member who;
+        std::vector<std::string> failure_groups{};
+        bool caught_up = false;          ///< its log is as long as the leader's, nearly
+        duration silent{};               ///< since its last answer to the leader
+        bool silent_to_majority = false; ///< a majority of the voters has not heard it either
+    };
+    std::vector<node> voters;
+    std::vector<node> standbys; ///< those that may be given a vote
+};
+
+/// What a leader decides about the voters: to swap one that is silent for a standby, and to grow towards the target.
+///
+/// @par Rules
+/// @li A voter is replaced when the leader has not heard it for `replace_after` and a majority of the voters has not
+///     either. Always a swap: the number of voters, and what a majority is, stay as they are. It never shrinks a group.
+/// @li Below the target the group grows, to an odd size, when there are enough standbys.
+/// @li Only standbys that have kept up for a while are chosen: those that share the fewest failure groups with the rest.
+/// @li One change at a time, and a rest between two.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: unsafe.
+class healing {
+public:
+    struct decision {
+        std::vector<paxos::member> voters;
+        std::string why; ///< one sentence
+    };
+    /// No standby can take a silent voter's place.
+    struct shortage {
+        std::vector<std::string> silent;         ///< where the voters were that need replacing
+        std::vector<std::string> failure_groups; ///< of those that remain: a new node had better share none
+    };
+
+    explicit healing(healing_options o) : options_(o) {}
+
+    /// Whether anything happens by itself.
+    [[nodiscard]] bool is_on() const { return options_.voters > 0; }
+
+    /// What to do now, if anything. Call it now and then while this node leads and no change is under way.
+    [[nodiscard]] std::optional<decision> decide(group_view const& group, instant now) {
+        if (!is_on()) return std::nullopt;
+        note_standbys(group, now);
+        auto const silent = find_silent(group);
+        missing_.reset();
+        if (now < rests_until_) return std::nullopt;
+        std::vector<group_view::node> kept = group.voters;
+        if (silent) kept.erase(kept.begin() + static_cast<std::ptrdiff_t>(*silent));
+        std::size_t const wanted = silent ? 1 : growth(group.voters.size());
+        if (wanted == 0) return std::nullopt;
+        auto const chosen = choose(kept, steady(group, now), wanted);
+        if (chosen.size() < wanted) {
+            if (silent) missing_ = lack(group, kept);
+            return std::nullopt;
+        }
+        return carry_out(group, silent, kept, chosen, now);
+    }
+
+    /// After `decide` gave nothing: a voter needs replacing and nobody can take its place. Once per `replace_after`.
+    [[nodiscard]] std::optional<shortage> take_shortage(instant now) {
+        if (!missing_ || now < complains_again_) return std::nullopt;
+        complains_again_ = now + options_.replace_after;
+        return std::exchange(missing_, std::nullopt);
+    }
+
+private:
+    [[nodiscard]] duration settling() const {
+        return std::clamp<duration>(options_.replace_after / 10, std::chrono::milliseconds(100), std::chrono::seconds(5));
+    }
+
+    void note_standbys(group_view const& group, instant now) {
+        std::map<node_id, instant> steady;
+        for (group_view::node const& n : group.standbys) {
+            if (!n.caught_up) continue;
+            auto const it = steady_since_.find(n.who.id);
+            steady.emplace(n.who.id, it == steady_since_.end() ? now : it->second);
+        }
+        steady_since_ = std::move(steady);
+    }
+
+    [[nodiscard]] std::vector<group_view::node> steady(group_view const& group, instant now) const {
+        std::vector<group_view::node> all;
+        for (group_view::node const& n : group.standbys)
+            if (n.caught_up && now - steady_since_.at(n.who.id) >= settling()) all.push_back(n);
+        return all;
+    }
+
+    /// Whoever has been silent for longest goes first.
+    [[nodiscard]] std::optional<std::size_t> find_silent(group_view const& group) const {
+        std::optional<std::size_t> worst;
+        for (std::size_t i = 0; i < group.voters.size(); ++i) {
+            group_view::node const& v = group.voters[i];
+            bool const gone = v.silent >= options_.replace_after && v.silent_to_majority;
+            if (gone && (!worst || v.silent > group.voters[*worst].silent)) worst = i;
+        }
+        return worst;
+    }
+
+    /// An even number of voters survives no more failures than one less.
+    [[nodiscard]] std::size_t growth(std::size_t voters) const {
+        if (voters >= options_.voters) return 0;
+        return std::min<std::size_t>(voters % 2 == 0 ? 1 : 2, options_.voters - voters);
+    }
+
+    [[nodiscard]] static std::vector<group_view::node> choose(std::vector<group_view::node> const& kept,
+                                                              std::vector<group_view::node> const& standbys, std::size_t n) {
+        std::vector<group_view::node> all = kept;
+        all.insert(all.end(), standbys.begin(), standbys.end());
+        std::vector<std::size_t> fixed(kept.size());
+        for (std::size_t i = 0; i < fixed.size(); ++i) fixed[i] = i;
+        std::vector<group_view::node> chosen;
+        for (std::size_t i : place(all, n, &group_view::node::failure_groups, fixed)) chosen.push_back(all[i]);
+        return chosen;
+    }
+
+    decision carry_out(group_view const& group, std::optional<std::size_t> silent, std::vector<group_view::node> const& kept,
+                       std::vector<group_view::node> const& chosen, instant now) {
+        rests_until_ = now + std::max<duration>(options_.replace_after / 2, std::chrono::milliseconds(500));
+        decision d;
+        for (group_view::node const& n : kept) d.voters.push_back(n.who);
+        std::string fresh;
+        for (group_view::node const& n : chosen) {
+            d.voters.push_back(n.who);
+            fresh += (fresh.empty() ? "" : " and ") + to_string(n.who.address);
+        }
+        std::sort(d.voters.begin(), d.voters.end());
+        if (silent) {
+            group_view::node const& gone = group.voters[*silent];
+            d.why = "the voter at " + to_string(gone.who.address) + " has been silent for " +
+                    std::to_string(gone.silent / std::chrono::milliseconds(1)) + " ms: " + fresh + " takes its place";
+        } else {
+            d.why = "the group grows to " + std::to_string(d.voters.size()) + " voters: " + fresh + " joins them";
+        }
+        return d;
+    }
+
+    [[nodiscard]] shortage lack(group_view const& group, std::vector<group_view::node> const& kept) const {
+        shortage s;
+        for (group_view::node const& v : group.voters)
+            if (v.silent >= options_.replace_after && v.silent_to_majority) s.silent.push_back(to_string(v.who.address));
+        for (group_view::node const& n : kept) {
+            bool const gone = std::find(s.silent.begin(), s.silent.end(), to_string(n.who.address)) != s.silent.end();
+            if (!gone) s.failure_groups.insert(s.failure_groups.end(), n.failure_groups.begin(), n.failure_groups.end());
+        }
+        std::sort(s.failure_groups.begin(), s.failure_groups.end());
+        s.failure_groups.erase(std::unique(s.failure_groups.begin(), s.failure_groups.end()), s.failure_groups.end());
+        return s;
+    }
+
+    healing_options options_;
+    std::map<node_id, instant> steady_since_; ///< standbys that have caught up, and since when without a break
+    instant rests_until_{};
+    instant complains_again_{};
+    std::optional<shortage> missing_;
 };
 
 } // namespace openreplica::inline v0::runtime
@@ -9967,7 +11109,9 @@ public:
     [[nodiscard]] virtual paxos::durable_state recover() = 0;
 
     /// The node goes on under a fresh id: nothing that was kept belongs to it.
-    virtual void start_over(node_id fresh) = 0;
+    ///
+    /// @param only_joins it has belonged to a group, and never founds another, not after a restart either
+    virtual void start_over(node_id fresh, bool only_joins) = 0;
 
     [[nodiscard]] virtual health state() const = 0;
 };
@@ -9986,6 +11130,9 @@ struct engine_options {
     std::uint64_t snapshot_every = 65536;            ///< entries between two snapshots,
     std::uint64_t snapshot_bytes = 128u << 20;       ///< or so many bytes of entries
     std::size_t snapshot_chunk = snapshot_transfer::chunk_bytes; ///< a snapshot travels in parts of this size
+    healing_options healing{};
+    std::vector<std::string> failure_groups{};       ///< of this node
+    std::size_t min_voters = 1;                      ///< no change leaves fewer
     std::uint64_t keep_entries = 16384;              ///< entries that stay behind a snapshot for peers that lag a little
 };
 
@@ -10012,6 +11159,7 @@ struct engine_status {
     std::uint64_t digest = 0;
     session_id session;
     std::string problem; ///< why the node does not serve; empty when it does
+    std::string last_change; ///< what was decided about the voters by itself
     std::string log_kept_by; ///< the object without a JSON form that stands in the way of snapshots; empty: none
     duration freeze_pause{}; ///< the longest that nothing was applied because of a snapshot
 };
@@ -10047,6 +11195,13 @@ public:
     void add_reads(std::vector<pending_read>&& reads);
     /// True when the read was found; it ends with `cancelled`: a read has no effect.
     bool cancel_read(call_ticket ticket);
+    /// Other voters; or a leader by its id or address, empty for whoever is fittest.
+    using change_wish = std::variant<paxos::voter_change, std::string>;
+    /// `done` gets a zero code when it is so.
+    void wish(call_ticket ticket, change_wish what, instant deadline, gateway::completion done);
+    void cancel_wish(call_ticket ticket);
+    /// This node is about to stop: if it leads, somebody else shall. False when nobody could be asked.
+    bool step_aside();
     void tick();
     /// Ends everything that waits: the node stops.
     void stop();
@@ -10075,11 +11230,12 @@ private:
         std::vector<pending_read> reads;
     };
 
-    void join(cluster_id cluster, paxos::configuration const& governing, paxos::durable_state const& recovered);
+    void join(paxos::first_configuration const& group, paxos::durable_state const& recovered);
     [[nodiscard]] paxos::founding_options founding_options() const;
     void step_founding();
     void join_existing(paxos::welcome const& w);
-    void start_over();
+    void start_over(bool only_joins);
+    void watch_voters();
     void send_calls();
     void send_command(std::string encoded);
     [[nodiscard]] call_outcome check(shared_bytes const& command, bool of_a_peer) const;
@@ -10101,7 +11257,54 @@ private:
     void keep_clock(instant now);
     void watch_leader(instant now);
 
+    // Changing the voters.
+    struct open_wish {
+        call_ticket ticket;
+        std::uint64_t number;
+        change_wish what;
+        instant deadline;
+        gateway::completion done;
+        std::optional<node_id> asked{}; ///< whom it was sent to
+        instant asked_at{};
+        bool asked_others = false;      ///< before
+        std::optional<epoch> done_in{}; ///< it is done, and this node has yet to see that epoch
+    };
+    struct order {
+        node_id from;
+        std::uint64_t number;
+        change_wish what;
+        instant begun;
+        instant heard_at;
+        std::string obstacle{};
+        std::vector<paxos::member> proposed{}; ///< the voters to come; for a transfer, the leader to come
+        instant proposed_at{};
+        std::vector<paxos::member> met{}; ///< the voters to come were told of one another,
+        instant met_at{};                 ///< at this time
+    };
+    void heal(instant now);
+    [[nodiscard]] group_view view_of_group(instant now) const;
+    void press_wishes(instant now);
+    void send_wish(open_wish& w, instant now);
+    void finish_wish(std::size_t index, call_outcome outcome);
+    void end_wish(std::size_t index, errc unsent, std::string const& why);
+    void carry_out_orders(instant now);
+    [[nodiscard]] std::optional<call_outcome> carry_out(order& o, paxos::voter_change const& what, instant now);
+    [[nodiscard]] std::optional<call_outcome> carry_out(order& o, std::string const& heir, instant now);
+    [[nodiscard]] bool have_met(order& o, std::vector<paxos::member> const& voters, instant now);
+    [[nodiscard]] call_outcome resolve(paxos::voter_change const& what, std::vector<paxos::member>& voters) const;
+    [[nodiscard]] std::optional<paxos::member> find_voter(std::string const& name) const;
+    [[nodiscard]] std::optional<paxos::member> find_node(std::string const& name) const;
+    void answer(order const& o, call_outcome const& outcome);
+    void take_order(node_id from, std::uint64_t number, change_wish const& what);
+    void on(node_id from, paxos::change_request const& m);
+    void on(node_id from, paxos::transfer_request const& m);
+    void on(node_id from, paxos::change_reply const& m);
+    void on(node_id from, paxos::meet const& m);
+
     [[nodiscard]] bool is_first_copy(node_id from, std::uint64_t number);
+    void take_forward(node_id from, paxos::forward& m);
+    void take_parked();
+    [[nodiscard]] bool must_wait(instant now) const;
     void on(node_id from, paxos::forward& m);
     void on(node_id from, paxos::forward_refused const& m);
     void on(node_id from, paxos::snapshot_request const& m);
@@ -10119,7 +11322,13 @@ private:
     std::optional<paxos::founding> founding_;
     bool met_self_ = false;
     cluster_id cluster_;
+    paxos::configuration first_; ///< the group's first
     std::optional<paxos::replica> replica_;
+    paxos::configuration known_; ///< the voters that the environment was told of
+    std::vector<open_wish> wishes_;
+    healing healing_;
+    std::string last_change_;
+    std::vector<order> orders_;  ///< wishes that this node carries out while it leads
     std::vector<node_id> up_; ///< peers with a connection
 
     lsn written_;       ///< last record handed to the storage
@@ -10139,6 +11348,8 @@ private:
         std::vector<sequence> numbers;
     };
     std::map<std::uint64_t, sent_forward> forwards_; ///< the latest ones, to know what a refusal refuses
+    std::vector<std::pair<node_id, paxos::forward>> parked_; ///< forwards that wait for somebody to take them
+    instant parked_since_{}; ///< when the first of them came
     std::set<std::pair<node_id, std::uint64_t>> seen_; ///< the latest forwards of others
     std::deque<std::pair<node_id, std::uint64_t>> seen_order_;
     std::optional<node_id> route_;
@@ -10179,7 +11390,7 @@ namespace openreplica::inline v0::runtime {
 
 inline engine::engine(paxos::member self, engine_options options, environment& env, storage::storage& store,
                       calls& pending)
-    : self_(std::move(self)), options_(options), env_(env), store_(store), calls_(pending) {
+    : self_(std::move(self)), options_(std::move(options)), env_(env), store_(store), calls_(pending), healing_(options_.healing) {
     options_.protocol.incarnation = env_.random();
     next_forward_ = (env_.random() >> 2) + 1; // A refusal of an earlier life's forward must not match.
     opener_ = env_.random() | 1;
@@ -10194,7 +11405,7 @@ inline void engine::start(paxos::durable_state&& recovered) {
         install_is_recovered_ = true;
         snapshots_.keep(std::move(base), env_.now()); // Peers that need it may ask at once.
     }
-    if (recovered.group_chosen) join(recovered.group.cluster, recovered.group.members, recovered);
+    if (recovered.group_chosen) join(recovered.group, recovered);
 }
 
 inline paxos::founding_options engine::founding_options() const {
@@ -10204,16 +11415,33 @@ inline paxos::founding_options engine::founding_options() const {
     return o;
 }
 
-inline void engine::join(cluster_id cluster, paxos::configuration const& governing,
-                         paxos::durable_state const& recovered) {
-    cluster_ = cluster;
+inline void engine::join(paxos::first_configuration const& group, paxos::durable_state const& recovered) {
+    cluster_ = group.cluster;
+    first_ = group.members;
     core_base_ = written_;
-    replica_.emplace(self_.id, governing, options_.protocol, recovered, env_.now());
+    replica_.emplace(self_.id, first_, options_.protocol, recovered, env_.now());
     for (node_id peer : up_) replica_->add_peer(peer);
-    env_.identity_changed(self_.id, cluster_, governing);
+    known_ = replica_->governing();
+    env_.identity_changed(self_.id, cluster_, known_);
     env_.log(log_level::info, "node " + short_name(self_.id) + " belongs to cluster " + short_name(cluster_) + " of " +
-                                  std::to_string(governing.voters.size()) + " voters, " +
-                                  (governing.has_voter(self_.id) ? "as a voter" : "as a learner without a vote"));
+                                  std::to_string(known_.voters.size()) + " voters, " +
+                                  (known_.has_voter(self_.id) ? "as a voter" : "as a standby without a vote"));
+}
+
+/// Follows the configuration that the log brings.
+inline void engine::watch_voters() {
+    paxos::configuration const& now = replica_->governing();
+    if (now.number != known_.number) {
+        std::string voters;
+        for (paxos::member const& m : now.voters) voters += " " + to_string(m.address);
+        env_.log(log_level::info, "epoch " + std::to_string(now.number.value) + " begins; its voters are" + voters);
+        for (paxos::member const& m : std::exchange(known_, now).voters)
+            if (std::find(up_.begin(), up_.end(), m.id) == up_.end()) replica_->remove_peer(m.id);
+        env_.voters_changed(known_);
+    }
+    // Its id has had its vote. As a standby under a fresh one it may be given another.
+    bool const done = parked_.empty() && replica_->leader_id(env_.now());
+    if (replica_->is_retired() && done && health_ == storage::health::ok) start_over(true);
 }
 
 inline void engine::on_peer_up(node_id peer) {
@@ -10249,7 +11477,7 @@ inline void engine::on_message(paxos::member const& from, paxos::founding_messag
     if (replica_ && asks) {
         // Whoever looks for a group is told of this one; a node advertises it once its first no-op is chosen.
         bool const established = replica_->entries().chosen() > slot{};
-        env_.send(from.id, paxos::founding_message(paxos::welcome{cluster_, replica_->governing(), established}));
+        env_.send(from.id, paxos::founding_message(paxos::welcome{cluster_, replica_->governing(), established, first_}));
     }
     founding_->step(from, m, env_.now());
 }
@@ -10269,10 +11497,10 @@ inline void engine::step_founding() {
         env_.send(m.to, m.what);
         held_founding_.pop_front();
     }
-    if (out.needs_new_identity) return start_over();
+    if (out.needs_new_identity) return start_over(false);
     if (replica_) return;
     if (auto const* g = founding_->group())
-        join(g->cluster, g->members, {});
+        join(*g, {});
     else if (auto const* w = founding_->joined())
         join_existing(*w);
 }
@@ -10280,26 +11508,38 @@ inline void engine::step_founding() {
 /// Joins a group that others founded, and remembers it: what is written from here on belongs to that cluster.
 inline void engine::join_existing(paxos::welcome const& w) {
     using paxos::founding_record;
-    founding_record const r{founding_record::step::chosen, paxos::first_configuration{w.cluster, w.governing}};
-    paxos::record const joined = r;
+    paxos::first_configuration const group{w.cluster, w.first};
+    paxos::record const joined = founding_record{founding_record::step::chosen, group};
     written_ = written_.next();
     store_.append(std::span(&joined, 1), written_);
-    join(w.cluster, w.governing, {});
+    join(group, {});
+    env_.voters_changed(w.governing); // Where they are now: the first ones may be gone.
 }
 
-/// This node's id has refused to take part in a cluster for good: it goes on as an empty node under a fresh one.
-inline void engine::start_over() {
+/// This node's id is of no more use: it has refused to take part in a cluster for good, or has had its vote. It goes on as an
+/// empty node under a fresh one; its objects stay as they are until they are brought up to date.
+inline void engine::start_over(bool only_joins) {
+    if (only_joins) options_.founders = 0;
+    if (!OPENREPLICA_MUTANT(numbers_used_again)) options_.protocol.incarnation = env_.random(); // An answer to what the old id asked must not match.
+    for (read_group& g : asked_) g.number = 0;     // They are asked again.
     self_.id = node_id{env_.random(), env_.random()};
     replica_.reset();
     cluster_ = {};
     held_founding_.clear();
     held_.clear();
-    store_.start_over(self_.id);
+    parked_.clear();
+    keeping_.reset();
+    snapshotting_ = installing_ = false;
+    snapshot_tried_ = {};
+    install_.reset();
+    snapshots_ = snapshot_transfer{options_.snapshot_chunk};
+    store_.start_over(self_.id, only_joins);
     founding_.emplace(self_, founding_options(), paxos::durable_state{}, env_.now());
     if (met_self_) founding_->met_self(env_.now());
     env_.identity_changed(self_.id, {}, {});
-    env_.log(log_level::warning, "the first configuration that this node had accepted was abandoned; it goes on as node " +
-                                     short_name(self_.id));
+    env_.log(log_level::warning, std::string(only_joins ? "this node has lost its vote" : "the first configuration that this "
+                                                                                          "node had accepted was abandoned") +
+                                     "; it goes on as node " + short_name(self_.id));
 }
 
 inline void engine::tick() {
@@ -10311,8 +11551,13 @@ inline void engine::tick() {
     calls_.expire(now);
     expire_reads(now);
     watch_storage(now);
-    if (!replica_) return;
+    if (!replica_) return press_wishes(now);
     replica_->tick(now, env_.random());
+    heal(now);
+    carry_out_orders(now);
+    watch_voters();
+    press_wishes(now);
+    if (!replica_) return;
     watch_leader(now);
     keep_session(now);
     keep_clock(now);
@@ -10381,6 +11626,7 @@ inline void engine::stop() {
     for (placed_reads& p : placed_) end(p.reads);
     asked_.clear();
     placed_.clear();
+    press_wishes(env_.now());
     flush();
 }
 
@@ -10393,6 +11639,7 @@ inline engine_status engine::status() const {
     s.digest = report_.digest;
     s.problem = report_.problem;
     s.log_kept_by = log_kept_by_;
+    s.last_change = last_change_;
     s.freeze_pause = freeze_pause_;
     if (!replica_) {
         s.problem = founding_ ? founding_->explain() : "not started";
@@ -10413,6 +11660,294 @@ inline engine_status engine::status() const {
 
 } // namespace openreplica::inline v0::runtime
 
+// <openreplica/runtime/engine_voters.hpp>
+// The engine's members that change the group's voters and its leader on somebody's wish. Included by engine.hpp.
+
+namespace openreplica::inline v0::runtime {
+
+// ---- wishes of this process
+
+inline void engine::wish(call_ticket ticket, change_wish what, instant deadline, gateway::completion done) {
+    wishes_.push_back({ticket, env_.random(), std::move(what), deadline, std::move(done)});
+    press_wishes(env_.now());
+}
+
+inline void engine::cancel_wish(call_ticket ticket) {
+    for (std::size_t i = 0; i < wishes_.size(); ++i)
+        if (wishes_[i].ticket == ticket) return end_wish(i, errc::cancelled, "the change was cancelled");
+}
+
+/// Nothing depends on it: whoever wants to lead runs when the connection is gone.
+inline bool engine::step_aside() {
+    if (!replica_ || stopped_) return false;
+    auto const heir = replica_->best_heir(env_.now());
+    return heir && replica_->transfer_to(*heir, env_.now()).verdict == paxos::change_verdict::proposed;
+}
+
+/// Brings every wish to whoever leads. The same wish may reach several leaders: it says how things shall be, so that the
+/// second finds it fulfilled.
+inline void engine::press_wishes(instant now) {
+    for (std::size_t i = 0; i < wishes_.size();) {
+        bool const seen = wishes_[i].done_in && known_.number >= *wishes_[i].done_in;
+        if (seen || (wishes_[i].done_in && (stopped_ || wishes_[i].deadline <= now)))
+            finish_wish(i, {});
+        else if (stopped_)
+            end_wish(i, errc::stopped, "the node was stopped");
+        else if (wishes_[i].deadline <= now)
+            end_wish(i, errc::not_executed, "the change was not seen to be done before its deadline");
+        else
+            send_wish(wishes_[i++], now);
+    }
+}
+
+inline void engine::finish_wish(std::size_t index, call_outcome outcome) {
+    finished_.push_back({std::move(wishes_[index].done), std::move(outcome)});
+    wishes_.erase(wishes_.begin() + static_cast<std::ptrdiff_t>(index));
+}
+
+inline void engine::send_wish(open_wish& w, instant now) {
+    if (w.done_in) return;
+    auto const to = replica_ ? replica_->route(now) : std::nullopt;
+    if (!to) return;
+    if (*to == self_.id) return take_order(self_.id, w.number, w.what);
+    if (w.asked == to && now - w.asked_at < options_.retry) return;
+    w.asked_others = w.asked_others || (w.asked && w.asked != to);
+    w.asked = to;
+    w.asked_at = now;
+    if (auto const* c = std::get_if<paxos::voter_change>(&w.what))
+        env_.send(std::span(&*to, 1), paxos::message(paxos::change_request{w.number, *c}));
+    else
+        env_.send(std::span(&*to, 1), paxos::message(paxos::transfer_request{w.number, std::get<std::string>(w.what)}));
+}
+
+/// Nobody waits for it any more. It may still be carried out, if anybody was asked.
+inline void engine::end_wish(std::size_t index, errc unsent, std::string const& why) {
+    open_wish& w = wishes_[index];
+    auto const own = std::find_if(orders_.begin(), orders_.end(), [&](order const& o) { return o.number == w.number; });
+    bool const mine = own != orders_.end();
+    bool const perhaps = w.asked.has_value() || (mine && !own->proposed.empty());
+    std::string const obstacle = mine && !own->obstacle.empty() ? ": " + own->obstacle : std::string();
+    if (mine) orders_.erase(own);
+    finish_wish(index, failed(perhaps ? errc::outcome_unknown : unsent, why + obstacle));
+}
+
+inline void engine::on(node_id, paxos::change_reply const& m) {
+    auto const it = std::find_if(wishes_.begin(), wishes_.end(), [&](open_wish const& w) { return w.number == m.number; });
+    if (it == wishes_.end()) return;
+    if (m.code == 0) {
+        it->done_in = m.current; // Whoever wished it shall see it.
+        return;
+    }
+    // Another leader may have carried it out before this one refused it.
+    errc const code = it->asked_others ? errc::outcome_unknown : static_cast<errc>(m.code);
+    finish_wish(static_cast<std::size_t>(it - wishes_.begin()), failed(code, m.text));
+}
+
+// ---- orders: wishes that this node carries out while it leads
+
+inline void engine::on(node_id from, paxos::change_request const& m) { take_order(from, m.number, m.what); }
+inline void engine::on(node_id from, paxos::transfer_request const& m) { take_order(from, m.number, m.to); }
+
+inline void engine::take_order(node_id from, std::uint64_t number, change_wish const& what) {
+    auto const same = [&](order const& o) { return o.from == from && o.number == number; };
+    auto const it = std::find_if(orders_.begin(), orders_.end(), same);
+    constexpr std::size_t most = 64;
+    if (it != orders_.end())
+        it->heard_at = env_.now();
+    else if (replica_->is_leader() && orders_.size() < most)
+        orders_.push_back({from, number, what, env_.now(), env_.now()});
+}
+
+inline void engine::carry_out_orders(instant now) {
+    for (std::size_t i = 0; i < orders_.size();) {
+        order& o = orders_[i];
+        auto const outcome = std::visit([&](auto const& what) { return carry_out(o, what, now); }, o.what);
+        // Who has stopped asking is gone, or asks the next leader.
+        bool const moved = !replica_->is_leader() && (o.proposed.empty() || replica_->leader_id(now));
+        bool const gone = now - o.heard_at > 10 * options_.retry || (!outcome && moved);
+        if (outcome) answer(o, *outcome);
+        if (outcome || gone)
+            orders_.erase(orders_.begin() + static_cast<std::ptrdiff_t>(i));
+        else
+            ++i;
+    }
+}
+
+inline void engine::answer(order const& o, call_outcome const& outcome) {
+    paxos::change_reply const reply{o.number, static_cast<std::uint8_t>(outcome.code), outcome.text,
+                                    replica_->governing().number};
+    if (o.from == self_.id)
+        on(self_.id, reply);
+    else
+        env_.send(std::span(&o.from, 1), paxos::message(reply));
+}
+
+inline std::optional<call_outcome> engine::carry_out(order& o, paxos::voter_change const& what, instant now) {
+    using paxos::change_verdict;
+    auto const& entries = replica_->entries();
+    if (!o.proposed.empty()) {
+        bool const governs = replica_->governing().voters == o.proposed && entries.chosen() > entries.governs_since();
+        return governs && !replica_->is_changing() ? std::optional(call_outcome{}) : std::nullopt;
+    }
+    if (!replica_->is_leader()) return std::nullopt;
+    std::vector<paxos::member> voters;
+    if (call_outcome const why = resolve(what, voters); !why.ok()) {
+        // A node that has just joined may not have met the leader yet.
+        o.obstacle = why.text;
+        return now - o.begun < 4 * options_.retry ? std::nullopt : std::optional(why);
+    }
+    if (!have_met(o, voters, now)) return std::nullopt;
+    auto const did = replica_->change_voters(voters, now);
+    std::string name = short_name(did.who);
+    for (paxos::member const& m : voters)
+        if (m.id == did.who) name = to_string(m.address);
+    switch (did.verdict) {
+    case change_verdict::proposed: o.proposed = std::move(voters); return std::nullopt;
+    case change_verdict::unchanged: return call_outcome{};
+    case change_verdict::not_leading:
+    case change_verdict::asking: return std::nullopt;
+    case change_verdict::under_way: return failed(errc::change_refused, "another change of the voters is under way; try again "
+                                                                        "when it is done");
+    case change_verdict::unfit_size: return failed(errc::change_refused, "a group has between 1 and " +
+                                                                             std::to_string(paxos::max_voters) + " voters");
+    case change_verdict::removed: return failed(errc::change_refused, name + " has had a vote under this id, and lost it: it "
+                                                                      "comes back under another id");
+    case change_verdict::unknown:
+        o.obstacle = name + " does not answer the leader";
+        return std::nullopt;
+    case change_verdict::not_caught_up: // These pass by themselves: the wish waits for its deadline.
+        o.obstacle = name + " has not caught up with the log";
+        return std::nullopt;
+    case change_verdict::no_majority:
+        o.obstacle = "a majority of the voters, old or new, does not answer the leader";
+        return std::nullopt;
+    }
+    return std::nullopt;
+}
+
+/// Whoever must lead or vote in a moment has a connection to the others before it comes to that.
+inline bool engine::have_met(order& o, std::vector<paxos::member> const& voters, instant now) {
+    auto const& known = replica_->governing();
+    bool const adds = std::any_of(voters.begin(), voters.end(), [&](auto const& m) { return !known.has_voter(m.id); });
+    if (!adds) return true;
+    if (o.met != voters) {
+        o.met = voters;
+        o.met_at = now;
+        for (paxos::member const& m : voters)
+            if (m.id != self_.id) env_.send(std::span(&m.id, 1), paxos::message(paxos::meet{voters}));
+    }
+    return now - o.met_at >= 2 * options_.protocol.heartbeat;
+}
+
+inline void engine::on(node_id, paxos::meet const& m) { env_.meet(m.voters); }
+
+inline std::optional<call_outcome> engine::carry_out(order& o, std::string const& heir, instant now) {
+    using paxos::change_verdict;
+    if (!replica_->is_leader()) {
+        auto const leads = replica_->leader_id(now);
+        bool const as_asked = leads && !o.proposed.empty() && (heir.empty() || *leads == o.proposed.front().id);
+        return as_asked ? std::optional(call_outcome{}) : std::nullopt;
+    }
+    // A request may be lost, and a campaign may fail.
+    if (!o.proposed.empty() && now - o.proposed_at < options_.protocol.election_timeout_max) return std::nullopt;
+    auto const id = replica_->best_heir(now);
+    auto const found = heir.empty() ? (id ? find_voter(to_string(*id)) : std::nullopt) : find_voter(heir);
+    if (!found)
+        return failed(errc::change_refused, heir.empty() ? "no other voter could take over" : heir + " is no voter");
+    auto const did = replica_->transfer_to(found->id, now);
+    if (did.verdict == change_verdict::unchanged) return call_outcome{};
+    if (did.verdict == change_verdict::unknown)
+        return failed(errc::change_refused, to_string(found->address) + " does not answer the leader");
+    if (did.verdict == change_verdict::not_caught_up) o.obstacle = to_string(found->address) + " has not caught up with the log";
+    if (did.verdict == change_verdict::proposed) {
+        o.proposed = {*found};
+        o.proposed_at = now;
+    }
+    return std::nullopt;
+}
+
+// ---- what a leader does by itself
+
+inline group_view engine::view_of_group(instant now) const {
+    group_view group;
+    auto const known = env_.acquaintances();
+    auto const groups_of = [&](node_id id) {
+        if (id == self_.id) return options_.failure_groups;
+        auto const it = std::find_if(known.begin(), known.end(), [&](acquaintance const& a) { return a.who.id == id; });
+        return it == known.end() ? std::vector<std::string>{} : it->failure_groups;
+    };
+    auto const look = [&](paxos::member const& m) {
+        constexpr std::uint64_t near = 256; // entries
+        auto const lag = replica_->lag_of(m.id);
+        duration const silent = replica_->silent_for(m.id, now);
+        bool const close = lag && *lag <= near && silent < 3 * options_.protocol.heartbeat;
+        return group_view::node{m, groups_of(m.id), close, silent, replica_->is_silent_to_majority(m.id, now)};
+    };
+    paxos::configuration const& governing = replica_->governing();
+    for (paxos::member const& m : governing.voters) group.voters.push_back(look(m));
+    for (acquaintance const& a : known)
+        if (!governing.has_voter(a.who.id) && !governing.has_removed(a.who.id)) group.standbys.push_back(look(a.who));
+    return group;
+}
+
+/// Every decision is an order like a person's, and is said aloud.
+inline void engine::heal(instant now) {
+    if (!healing_.is_on() || !replica_->is_established() || replica_->is_changing() || !orders_.empty()) return;
+    if (auto decision = healing_.decide(view_of_group(now), now)) {
+        paxos::voter_change what{.add = {}, .remove = {}, .exactly = true};
+        for (paxos::member const& m : decision->voters) what.add.push_back(to_string(m.id));
+        last_change_ = std::move(decision->why);
+        env_.log(log_level::warning, last_change_);
+        take_order(self_.id, env_.random(), what);
+    } else if (auto const s = healing_.take_shortage(now)) {
+        std::string where;
+        for (std::string const& h : s->silent) where += " " + h;
+        env_.log(log_level::warning, "no standby can take the place of the silent voters:" + where + "; start one");
+        env_.replacement_needed(s->silent, s->failure_groups);
+    }
+}
+
+// ---- names
+
+inline std::optional<paxos::member> engine::find_voter(std::string const& name) const {
+    for (paxos::member const& m : replica_->governing().voters)
+        if (to_string(m.id) == name || to_string(m.address) == name) return m;
+    return std::nullopt;
+}
+
+/// A process may have come back under another id: whoever is there now is meant by its address.
+inline std::optional<paxos::member> engine::find_node(std::string const& name) const {
+    auto const is_meant = [&](paxos::member const& m) { return to_string(m.id) == name || to_string(m.address) == name; };
+    if (is_meant(self_)) return self_;
+    for (acquaintance const& a : env_.acquaintances())
+        if (is_meant(a.who)) return a.who;
+    return find_voter(name);
+}
+
+/// The voters that there shall be.
+inline call_outcome engine::resolve(paxos::voter_change const& what, std::vector<paxos::member>& voters) const {
+    if (!what.exactly) voters = replica_->governing().voters;
+    for (std::string const& name : what.remove) {
+        auto const m = find_voter(name);
+        if (!m && !find_node(name)) return failed(errc::change_refused, name + " is no voter, and no node that the leader knows");
+        if (m) std::erase_if(voters, [&](paxos::member const& v) { return v.id == m->id; });
+    }
+    for (std::string const& name : what.add) {
+        auto const m = find_node(name);
+        if (!m) return failed(errc::change_refused, "no node called " + name + " is connected to the leader; check that it runs, "
+                                                    "and its seeds");
+        if (std::none_of(voters.begin(), voters.end(), [&](paxos::member const& v) { return v.id == m->id; })) voters.push_back(*m);
+    }
+    std::sort(voters.begin(), voters.end());
+    std::size_t const now = replica_->governing().voters.size();
+    if (voters.size() < options_.min_voters && voters.size() < now)
+        return failed(errc::change_refused, "this would leave " + std::to_string(voters.size()) + " voters, fewer than min_voters = " +
+                                                std::to_string(options_.min_voters));
+    return {};
+}
+
+} // namespace openreplica::inline v0::runtime
+
 // <openreplica/runtime/engine_work.hpp>
 // The engine's members that move work: calls, reads, storage order, snapshots. Included by engine.hpp.
 
@@ -10425,6 +11960,8 @@ inline void engine::flush() {
         step_founding();
         if (replica_) {
             send_calls();
+            take_parked();
+            if (!orders_.empty()) carry_out_orders(env_.now());
             take_core_output(work);
         }
         release_held();
@@ -10445,7 +11982,7 @@ inline void engine::flush() {
 
 inline void engine::send_calls() {
     instant const now = env_.now();
-    if (stopped_) return;
+    if (stopped_ || replica_->is_paused()) return;
     if (!replica_->route(now)) {
         if (health_ == storage::health::failed)
             calls_.refused(calls_.take_outbox(now).numbers,
@@ -10530,8 +12067,26 @@ inline bool engine::is_first_copy(node_id from, std::uint64_t number) {
 }
 
 inline void engine::on(node_id from, paxos::forward& m) {
-    instant const now = env_.now();
     if (!is_first_copy(from, m.number)) return;
+    instant const now = env_.now();
+    if (!must_wait(now) || parked_.size() >= options_.protocol.window_entries) return take_forward(from, m);
+    if (parked_.empty()) parked_since_ = now;
+    parked_.emplace_back(from, std::move(m));
+}
+
+/// The voters change, or the leader does: in a moment somebody can take what comes.
+inline bool engine::must_wait(instant now) const { return replica_->is_paused() || !replica_->leader_id(now); }
+
+/// What had to wait, once it is clear who takes it. A forward that nobody takes for two heartbeats is refused: its sender may
+/// know better.
+inline void engine::take_parked() {
+    instant const now = env_.now();
+    if (parked_.empty() || (must_wait(now) && now - parked_since_ < 2 * options_.protocol.heartbeat)) return;
+    for (auto& [from, m] : std::exchange(parked_, {})) take_forward(from, m);
+}
+
+inline void engine::take_forward(node_id from, paxos::forward& m) {
+    instant const now = env_.now();
     auto refuse = [&](call_outcome const& why, std::vector<std::uint32_t> which) {
         if (m.number != 0)
             env_.send(std::span(&from, 1),
@@ -10609,8 +12164,8 @@ inline void engine::take_core_output(apply_batch& work) {
 
 inline bool engine::is_snapshot_due() const {
     slot const last = std::max(snapshot_tried_, snapshots_.newest() ? snapshots_.newest()->at : slot{});
-    return replica_->entries().chosen().since(last) >= options_.snapshot_every ||
-           bytes_since_snapshot_ >= options_.snapshot_bytes;
+    slot const chosen = replica_->entries().chosen();
+    return chosen > last && (chosen.since(last) >= options_.snapshot_every || bytes_since_snapshot_ >= options_.snapshot_bytes);
 }
 
 inline void engine::release_held() {
@@ -10637,7 +12192,7 @@ inline void engine::on_kept(slot at, bool whole) {
     if ((!whole && !OPENREPLICA_MUTANT(unkept_snapshot_counts)) || !replica_) return; // The storage says why; the next interval tries again.
     snapshots_.keep(checked, now);
     if (fetched) bytes_since_snapshot_ = 0;
-    if (replica_->install(s.at, s.behind, s.stamp, now))
+    if (replica_->install(s, now))
         calls_.resend(now); // It may hold outcomes whose entries never came by; a retry brings them.
     if (!fetched) trim_log(s.at, now);
 }
@@ -10772,7 +12327,11 @@ inline void engine::on_written(written_snapshot&& s) {
                                          "\" cannot be written as JSON");
     log_kept_by_ = std::move(s.obstacle);
     if (!snapshotting_) return;
-    s.what->what.governing = replica_->governing();
+    slot const next = s.what->what.at.next();
+    // Otherwise a newer one was installed meanwhile, or this node began anew under another id.
+    snapshotting_ = next > replica_->entries().trimmed() && next <= replica_->entries().chosen().next();
+    if (!snapshotting_) return;
+    s.what->what.governing = OPENREPLICA_MUTANT(configuration_not_in_snapshot) ? first_ : replica_->entries().governing(next);
     keep_snapshot(std::move(*s.what), false);
 }
 
@@ -11169,6 +12728,7 @@ struct hello {
     cluster_id cluster{}; ///< empty: belongs to no group yet
     paxos::member self{};
     std::vector<type_print> catalogue{};
+    std::vector<std::string> failure_groups{}; ///< what the sender shares the fate of
     bool operator==(hello const&) const = default;
 };
 
@@ -11241,6 +12801,8 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
         w.put_string(t.name);
         w.put(t.fingerprint);
     }
+    w.put(static_cast<std::uint32_t>(h.failure_groups.size()));
+    for (auto const& g : h.failure_groups) w.put_string(g);
     finish_frame(out, hello_type);
     return out;
 }
@@ -11260,6 +12822,8 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
         t.fingerprint = r.get<std::uint64_t>();
         h.catalogue.push_back(std::move(t));
     }
+    auto const groups = r.get<std::uint32_t>();
+    for (std::uint32_t i = 0; i < groups && r.ok(); ++i) h.failure_groups.emplace_back(r.get_string());
     if (!r.complete() || h.self.id.empty() || h.self.address.empty()) return std::nullopt;
     return h;
 }
@@ -11339,7 +12903,16 @@ private:
         auto const kind = r_.get<std::uint8_t>();
         if (kind > static_cast<std::uint8_t>(paxos::value_kind::configuration)) r_.fail();
         auto const stamp = r_.get<log_time>();
-        return paxos::value{static_cast<paxos::value_kind>(kind), stamp, get_bytes()};
+        paxos::value v{static_cast<paxos::value_kind>(kind), stamp, get_bytes()};
+        if (v.kind == paxos::value_kind::configuration && !paxos::decode_configuration(v.body.view())) r_.fail();
+        return v;
+    }
+    /// What follows a stop-sign is of another epoch, and comes in another message.
+    std::vector<paxos::value> get_values_of_one_epoch() {
+        auto values = get_values();
+        for (std::size_t i = 0; i + 1 < values.size(); ++i)
+            if (values[i].kind == paxos::value_kind::configuration) r_.fail();
+        return values;
     }
     template <class Read>
     auto get_list(Read read) {
@@ -11350,6 +12923,9 @@ private:
     }
     std::vector<paxos::value> get_values() {
         return get_list([this] { return get_value(); });
+    }
+    std::vector<std::string> get_names() {
+        return get_list([this] { return std::string(r_.get_string()); });
     }
     paxos::first_configuration get_first() {
         auto const cluster = r_.get<cluster_id>();
@@ -11367,7 +12943,7 @@ private:
     }
     paxos::reject get(std::in_place_type_t<paxos::reject>) { return {get_ballot(), get_ballot()}; }
     paxos::accept get(std::in_place_type_t<paxos::accept>) {
-        return {get_ballot(), r_.get<epoch>(), get_slot(), get_values(), get_slot()};
+        return {get_ballot(), r_.get<epoch>(), get_slot(), get_values_of_one_epoch(), get_slot()};
     }
     paxos::accepted get(std::in_place_type_t<paxos::accepted>) { return {get_ballot(), get_slot(), r_.get_bool()}; }
     paxos::chosen_index get(std::in_place_type_t<paxos::chosen_index>) { return {get_ballot(), get_slot()}; }
@@ -11380,7 +12956,7 @@ private:
     }
     paxos::heartbeat_reply get(std::in_place_type_t<paxos::heartbeat_reply>) {
         return {r_.get<std::uint64_t>(), get_ballot(), r_.get_bool(), r_.get_bool(), get_slot(), get_slot(),
-                get_disk_state()};
+                get_disk_state(), r_.get<epoch>(), r_.get<std::uint32_t>()};
     }
     paxos::read_request get(std::in_place_type_t<paxos::read_request>) { return {r_.get<std::uint64_t>()}; }
     paxos::read_reply get(std::in_place_type_t<paxos::read_reply>) { return {r_.get<std::uint64_t>(), get_slot()}; }
@@ -11398,6 +12974,19 @@ private:
         return {get_slot(), get_ballot(), r_.get<log_time>(), paxos::decode_configuration(r_), r_.get<std::uint64_t>(),
                 r_.get<std::uint64_t>(), r_.get<std::uint32_t>(), get_bytes()};
     }
+    paxos::hand_over get(std::in_place_type_t<paxos::hand_over>) { return {get_ballot()}; }
+    paxos::meet get(std::in_place_type_t<paxos::meet>) {
+        return {get_list([this] { return detail::get_member(r_); })};
+    }
+    paxos::change_request get(std::in_place_type_t<paxos::change_request>) {
+        return {r_.get<std::uint64_t>(), {get_names(), get_names(), r_.get_bool()}};
+    }
+    paxos::transfer_request get(std::in_place_type_t<paxos::transfer_request>) {
+        return {r_.get<std::uint64_t>(), std::string(r_.get_string())};
+    }
+    paxos::change_reply get(std::in_place_type_t<paxos::change_reply>) {
+        return {r_.get<std::uint64_t>(), r_.get<std::uint8_t>(), std::string(r_.get_string()), r_.get<epoch>()};
+    }
 
     paxos::discover get(std::in_place_type_t<paxos::discover>) {
         return {detail::get_member(r_), r_.get<std::uint32_t>(), get_list([this] { return detail::get_member(r_); }),
@@ -11409,7 +12998,7 @@ private:
     paxos::abandon_first get(std::in_place_type_t<paxos::abandon_first>) { return {r_.get<cluster_id>()}; }
     paxos::first_abandoned get(std::in_place_type_t<paxos::first_abandoned>) { return {r_.get<cluster_id>()}; }
     paxos::welcome get(std::in_place_type_t<paxos::welcome>) {
-        return {r_.get<cluster_id>(), paxos::decode_configuration(r_), r_.get_bool()};
+        return {r_.get<cluster_id>(), paxos::decode_configuration(r_), r_.get_bool(), paxos::decode_configuration(r_)};
     }
 };
 
@@ -11432,6 +13021,10 @@ class encoder {
     void put(std::vector<paxos::value> const& values) {
         w_.put(static_cast<std::uint32_t>(values.size()));
         for (auto const& v : values) put(v);
+    }
+    void put(std::vector<std::string> const& names) {
+        w_.put(static_cast<std::uint32_t>(names.size()));
+        for (auto const& n : names) w_.put_string(n);
     }
     void put(paxos::first_configuration const& f) {
         w_.put(f.cluster);
@@ -11501,6 +13094,8 @@ public:
         w_.put(m.chosen);
         w_.put(m.held);
         w_.put(static_cast<std::uint8_t>(m.disk));
+        w_.put(m.current);
+        w_.put(m.silent);
     }
     void operator()(paxos::read_request const& m) { w_.put(m.number); }
     void operator()(paxos::read_reply const& m) {
@@ -11534,6 +13129,27 @@ public:
         w_.put(m.checksum);
         w_.put_string(m.data.view());
     }
+    void operator()(paxos::hand_over const& m) { w_.put(m.number); }
+    void operator()(paxos::meet const& m) {
+        w_.put(static_cast<std::uint32_t>(m.voters.size()));
+        for (auto const& v : m.voters) detail::put_member(w_, v);
+    }
+    void operator()(paxos::change_request const& m) {
+        w_.put(m.number);
+        put(m.what.add);
+        put(m.what.remove);
+        w_.put(m.what.exactly);
+    }
+    void operator()(paxos::transfer_request const& m) {
+        w_.put(m.number);
+        w_.put_string(m.to);
+    }
+    void operator()(paxos::change_reply const& m) {
+        w_.put(m.number);
+        w_.put(m.code);
+        w_.put_string(m.text);
+        w_.put(m.current);
+    }
 
     void operator()(paxos::discover const& m) {
         detail::put_member(w_, m.self);
@@ -11551,6 +13167,7 @@ public:
         w_.put(m.cluster);
         paxos::encode(w_, m.governing);
         w_.put(m.established);
+        paxos::encode(w_, m.first);
     }
 };
 
@@ -12144,6 +13761,14 @@ public:
         if (m.id == self_.id) return;
         if (peer* p = connect(m.address)) p->member = true;
     }
+    /// Dialled once; given up after a while if nobody is there.
+    void meet(paxos::member const& m) {
+        if (m.id != self_.id) (void)connect(m.address);
+    }
+    /// The voters are these now: others are dialled only as long as somebody is there.
+    void set_members(paxos::configuration const& governing);
+    /// The nodes that this one has a connection to, as they introduced themselves here.
+    [[nodiscard]] std::vector<acquaintance> acquaintances() const;
     /// No seed names the address any more: it is given up if nobody answers there, or once whoever does has gone.
     void drop_seed(openreplica::endpoint const& where);
     /// Addresses of seeds at which nobody of another group, and nobody without a group, has spoken.
@@ -12175,9 +13800,12 @@ private:
         cluster_id cluster;
         std::set<std::string> types; ///< names in its catalogue
         bool seeks = false;          ///< it has said that it looks for a group
+        openreplica::endpoint address{};
+        std::vector<std::string> failure_groups{};
     };
 
     peer* connect(openreplica::endpoint const& where);
+    void renew(paxos::member const& who);
     void dial(openreplica::endpoint const& where, peer& p);
     void on_up(openreplica::endpoint const& where, net::hello_reply const& who);
     void on_down(openreplica::endpoint const& where, bool was_up);
@@ -12235,6 +13863,7 @@ inline net::hello transport::make_hello() const {
     h.group = options_.group;
     h.cluster = cluster_;
     h.self = self_;
+    h.failure_groups = options_.failure_groups;
     if (catalogue_)
         for (auto& t : catalogue_()) h.catalogue.push_back({std::move(t.name), t.fingerprint});
     return h;
@@ -12270,9 +13899,9 @@ inline net::listener::events transport::listener_events() {
                 [this](net::hello const& theirs) {
                     // Messages to it leave over a connection of this node's own.
                     introduction& met = met_[theirs.self.id];
-                    met = {theirs.cluster, {}, false};
+                    met = {theirs.cluster, {}, false, theirs.self.address, theirs.failure_groups};
                     for (auto const& t : theirs.catalogue) met.types.insert(t.name);
-                    (void)connect(theirs.self.address);
+                    renew(theirs.self);
                 },
             .message = [this](paxos::member const& from, net::any_message&& m) { deliver(from, std::move(m)); },
             .batch_end = [this] { events_.batch_end(); },
@@ -12288,6 +13917,15 @@ inline void transport::deliver(paxos::member const& from, net::any_message&& m) 
     // A node that has not joined this group, as far as its handshake tells, has no say in it.
     if (cluster_.empty() || met == met_.end() || met->second.cluster != cluster_) return;
     events_.message(from.id, std::move(std::get<paxos::message>(m)));
+}
+
+/// There must be a connection to whoever introduced itself, as whom it is now: a process may go on under another id.
+inline void transport::renew(paxos::member const& who) {
+    peer* const p = connect(who.address);
+    if (p == nullptr || !p->up || p->id == who.id) return;
+    p->link->stop();
+    on_down(who.address, true);
+    dial(who.address, *p);
 }
 
 /// One line a second at most: a stranger must not fill the log.
@@ -12410,6 +14048,21 @@ inline void transport::drop_seed(openreplica::endpoint const& where) {
     if (it->second.up || it->second.member) return;
     give_up(it->second);
     peers_.erase(it);
+}
+
+inline void transport::set_members(paxos::configuration const& governing) {
+    for (auto& [where, p] : peers_) p.member = false;
+    for (paxos::member const& m : governing.voters) connect_member(m);
+}
+
+inline std::vector<acquaintance> transport::acquaintances() const {
+    std::vector<acquaintance> all;
+    for (auto const& [id, where] : routes_) {
+        auto const met = met_.find(id);
+        if (met != met_.end() && met->second.cluster == cluster_)
+            all.push_back({{id, met->second.address}, met->second.failure_groups});
+    }
+    return all;
 }
 
 inline std::vector<openreplica::endpoint> transport::silent_seeds() const {
@@ -14186,7 +15839,7 @@ public:
         chores_wake_.notify_one();
     }
 
-    void start_over(node_id fresh) override {
+    void start_over(node_id fresh, bool only_joins) override {
         stop();
         lsn const moot = waiting_last_;
         waiting_.clear();
@@ -14194,7 +15847,11 @@ public:
         trim_to_.reset();
         removals_.clear();
         to_keep_.reset();
-        take(recovery(*dir_, options_.segment_bytes, {}).start_over(identity{fresh, false, owner_.only_joins}));
+        try {
+            take(recovery(*dir_, options_.segment_bytes, {}).start_over(identity{fresh, false, only_joins || owner_.only_joins}));
+        } catch (error const& e) { // It can be repaired: when it is opened the next time, one id or the other is whole.
+            return fail(e.what());
+        }
         start();
         events_.durable(moot);
     }
@@ -14489,7 +16146,7 @@ public:
     void append(std::span<paxos::record const>, lsn last) override { events_.durable(last); }
     void keep(paxos::snapshot const& s) override { events_.kept(s.at, true); }
     [[nodiscard]] paxos::durable_state recover() override { return {}; }
-    void start_over(node_id) override {}
+    void start_over(node_id, bool) override {}
     [[nodiscard]] health state() const override { return health::ok; }
 };
 
@@ -14708,6 +16365,8 @@ public:
     /// Ends every pending call with an outcome and closes all sockets; may be called again. It needs nobody to run the
     /// executor, except when somebody is inside the strand: then the rest, and `done`, wait for that thread.
     void stop(std::function<void()> done = {});
+    /// If this node leads, and somebody else can, waits until somebody does: nobody notices the stop that follows.
+    void hand_over();
     /// Waits for the apply thread to finish what it has, and lets go of the data directory. Call after `stop`.
     void join() {
         apply_.stop();
@@ -14727,6 +16386,12 @@ public:
     // gateway
     call_ticket submit(command_request request, completion done) override;
     call_ticket read(read_request request, completion done) override;
+    call_ticket change(paxos::voter_change what, std::chrono::nanoseconds timeout, completion done) override {
+        return wish(std::move(what), timeout, std::move(done));
+    }
+    call_ticket transfer(std::string to, std::chrono::nanoseconds timeout, completion done) override {
+        return wish(std::move(to), timeout, std::move(done));
+    }
     void wait(waiter& w, std::chrono::nanoseconds timeout) override;
     void cancel(call_ticket ticket) override;
     [[nodiscard]] std::shared_lock<std::shared_mutex> hold_open() const override { return std::shared_lock(open_); }
@@ -14751,6 +16416,18 @@ private:
     void apply(apply_batch&& work) override { apply_.post(std::move(work)); }
     void write(frozen_snapshot&& s) override;
     void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) override;
+    void voters_changed(paxos::configuration const& governing) override {
+        transport_->set_members(governing);
+        publish();
+    }
+    void meet(std::vector<paxos::member> const& voters) override {
+        for (paxos::member const& m : voters) transport_->meet(m);
+    }
+    [[nodiscard]] std::vector<acquaintance> acquaintances() const override { return transport_->acquaintances(); }
+    void replacement_needed(std::vector<std::string> const& silent, std::vector<std::string> const& failure_groups) override {
+        if (options_.on_replacement_needed)
+            asio::post(around_.handlers, [f = options_.on_replacement_needed, silent, failure_groups] { f(silent, failure_groups); });
+    }
     void log(log_level level, std::string const& line) override;
     [[nodiscard]] std::vector<std::string> silent_seeds() const override;
 
@@ -14764,6 +16441,7 @@ private:
         return now() + std::chrono::ceil<duration>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365)));
     }
     [[nodiscard]] call_outcome check_size(std::string const& body, char const* what) const;
+    call_ticket wish(engine::change_wish what, std::chrono::nanoseconds timeout, completion done);
     void run_finished();
     void called(bool caller_waits);
     void take_disk_reports();
@@ -14874,6 +16552,9 @@ inline engine_options service::make_engine_options() const {
     o.snapshot_every = options_.snapshot_every;
     o.snapshot_bytes = options_.snapshot_bytes;
     o.keep_entries = options_.snapshot_every / 4;
+    o.healing = {static_cast<std::size_t>(options_.voters), options_.replace_after};
+    o.failure_groups = options_.failure_groups;
+    o.min_voters = options_.min_voters;
     return o;
 }
 
@@ -14900,6 +16581,19 @@ inline void service::stop(std::function<void()> done) {
         if (done) done();
     };
     if (!strand_.try_run(end)) asio::post(strand_, std::move(end));
+}
+
+inline void service::hand_over() {
+    if (stopped_ || would_deadlock() || !status().leading) return;
+    std::promise<bool> asked;
+    asio::post(strand_, [&] {
+        bool const somebody = !shut_down_ && engine_.step_aside();
+        if (somebody) engine_.flush();
+        asked.set_value(somebody);
+    });
+    if (!asked.get_future().get()) return;
+    std::unique_lock lock(status_mutex_);
+    ready_changed_.wait_for(lock, options_.election_timeout, [this] { return !status_.leading && status_.leader; });
 }
 
 /// Nothing of the executor's context is held any more: handles may outlive it.
@@ -14953,6 +16647,21 @@ inline call_ticket service::read(read_request request, completion done) {
     return ticket;
 }
 
+inline call_ticket service::wish(engine::change_wish what, std::chrono::nanoseconds timeout, completion done) {
+    call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
+    auto begin = [self = shared_from_this(), ticket, what = std::move(what), deadline = deadline_for(timeout),
+                  done = std::move(done)]() mutable {
+        if (self->shut_down_) return done(failed(errc::stopped, "the node was stopped"));
+        self->engine_.wish(ticket, std::move(what), deadline, std::move(done));
+        self->engine_.flush();
+    };
+    if (stopped_)
+        begin();
+    else
+        asio::post(strand_, std::move(begin));
+    return ticket;
+}
+
 /// One at a time, so that `stop` ends after every completion that was there before: nobody may run the handlers' executor
 /// behind it.
 inline void service::run_finished() {
@@ -14976,7 +16685,7 @@ inline void service::cancel(call_ticket ticket) {
         auto const self = weak.lock();
         if (!self || self->shut_down_) return;
         self->take_news(); // The read may not have been taken in yet.
-        (void)self->engine_.cancel_read(ticket);
+        if (!self->engine_.cancel_read(ticket)) self->engine_.cancel_wish(ticket);
         self->engine_.flush();
     });
 }
@@ -15087,6 +16796,7 @@ inline void service::publish() {
     engine_status s = engine_.status();
     auto peers = transport_->connected();
     std::lock_guard const lock(status_mutex_);
+    if (s.leading != status_.leading || s.leader != status_.leader) ready_changed_.notify_all();
     status_ = std::move(s);
     connected_ = std::move(peers);
     if (engine_.is_ready() && !std::exchange(ready_, true)) ready_changed_.notify_all();
@@ -15198,10 +16908,11 @@ struct node_status {
     std::string cluster;        ///< 32 hexadecimal digits; empty: belongs to no group yet
     std::string group;          ///< the group's name
     std::string endpoint;       ///< where this node is reached
-    std::string role;           ///< "leader", "voter", "learner", or "founding" before there is a group
+    std::string role;           ///< "leader", "voter", "standby", or "founding" before there is a group
     std::string leader;         ///< endpoint of the leader, if known
     std::uint32_t epoch = 0;    ///< number of the configuration
     std::vector<voter_status> voters;
+    std::string last_change;    ///< the last thing that this node, leading, decided about the voters by itself, and why
     bool ready = false;         ///< has a session: calls can be executed
     bool healthy = false;       ///< sees a healthy leader
     std::uint64_t chosen = 0;   ///< highest slot known to be chosen
@@ -15234,6 +16945,7 @@ inline void to_json(nlohmann::json& j, disk_status const& d) {
 inline void to_json(nlohmann::json& j, node_status const& s) {
     j = {{"id", s.id},           {"cluster", s.cluster},     {"group", s.group},   {"endpoint", s.endpoint},
          {"role", s.role},       {"leader", s.leader},       {"epoch", s.epoch},   {"voters", s.voters},
+         {"last_change", s.last_change},
          {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
          {"log_start", s.log_start}, {"log_memory_bytes", s.log_memory_bytes},
          {"digest", s.digest},   {"pending_calls", s.pending_calls},
@@ -15247,13 +16959,16 @@ inline nlohmann::json node_status::to_json() const { return *this; }
 } // namespace openreplica::inline v0
 
 #include <asio/execution_context.hpp>
-#include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
 #include <asio/strand.hpp>
 #include <asio/system_executor.hpp>
 #include <asio/thread_pool.hpp>
 
 namespace openreplica::inline v0 {
+
+/// What shall become of the voters: `{.add = {…}, .remove = {…}}`, or with `exactly` those in `add` and no others. Nodes
+/// are named by their id (32 hexadecimal digits) or `host:port`.
+using paxos::voter_change;
 
 namespace detail {
 
@@ -15378,13 +17093,15 @@ public:
     }
     ~node() { stop(); }
 
-    /// Leaves the group's service: every pending call ends with an outcome, all connections are closed, the node's own
+    /// Leaves the group's service. A leader with threads of its own hands over first, for at most an `election_timeout`.
+    /// Then every pending call ends with an outcome, all connections are closed, the node's own
     /// threads end. On a caller's executor it returns at once; whether somebody runs it makes no difference, unless one
     /// of its threads is at work for the node just now: then the connections are closed there. May be called again, also
     /// by several threads; the first one does it.
     void stop() noexcept {
         if (!service_ || stopped_.exchange(true)) return;
         if (!threads_) return service_->stop();
+        service_->hand_over();
         std::promise<void> closed;
         service_->stop([&closed] { closed.set_value(); });
         closed.get_future().wait();
@@ -15402,6 +17119,63 @@ public:
     /// A recent picture of this node, at most a fifth of a heartbeat old.
     [[nodiscard]] node_status status() const;
 
+    // ---- the group's voters and its leader
+
+    /// Changes the voters, any number of them at once, while the group runs. Nodes are named by their id (32 hexadecimal
+    /// digits) or `host:port`; those to come must be standbys that have caught up. Returns when they govern.
+    ///
+    /// A node that loses its vote goes on as a standby under a fresh id. What is so already is done at once.
+    ///
+    /// @par Completion signature
+    /// With a completion token as the last argument, here and below: `void(std::exception_ptr)`.
+    ///
+    /// @par Cancellation
+    /// Any cancellation type gives up waiting; the change may still be carried out.
+    ///
+    /// @par Errors
+    /// `change_refused` with a sentence: the voters are as they were. `not_executed` when no leader could be asked before
+    /// `call_timeout`. `outcome_unknown` when one was, and its answer did not come.
+    void reconfigure(voter_change what) { wait_for_change(std::move(what)); }
+    template <class Token>
+    auto reconfigure(voter_change what, Token&& token) {
+        return begin_change(std::move(what), std::forward<Token>(token));
+    }
+
+    /// Gives a standby a vote.
+    void add_voter(std::string who) { wait_for_change(voter_change{{std::move(who)}, {}}); }
+    template <class Token>
+    auto add_voter(std::string who, Token&& token) {
+        return begin_change(voter_change{{std::move(who)}, {}}, std::forward<Token>(token));
+    }
+    /// Takes a voter's vote.
+    void remove_voter(std::string who) { wait_for_change(voter_change{{}, {std::move(who)}}); }
+    template <class Token>
+    auto remove_voter(std::string who, Token&& token) {
+        return begin_change(voter_change{{}, {std::move(who)}}, std::forward<Token>(token));
+    }
+    /// Both in one step: the number of voters, and what a majority is, stay as they are.
+    void replace_voter(std::string old, std::string fresh) {
+        wait_for_change(voter_change{{std::move(fresh)}, {std::move(old)}});
+    }
+    template <class Token>
+    auto replace_voter(std::string old, std::string fresh, Token&& token) {
+        return begin_change(voter_change{{std::move(fresh)}, {std::move(old)}}, std::forward<Token>(token));
+    }
+    /// Exactly these vote.
+    void set_voters(std::vector<std::string> all) { wait_for_change(voter_change{std::move(all), {}, true}); }
+    template <class Token>
+    auto set_voters(std::vector<std::string> all, Token&& token) {
+        return begin_change(voter_change{std::move(all), {}, true}, std::forward<Token>(token));
+    }
+
+    /// Makes a voter the leader; without a name, whoever is fittest among the others. Calls go on meanwhile. Returns when
+    /// the present leader leads no more. Errors as above.
+    void transfer_leadership(std::string to = {}) { wait_for_change(std::move(to)); }
+    template <class Token>
+    auto transfer_leadership(std::string to, Token&& token) {
+        return begin_change(std::move(to), std::forward<Token>(token));
+    }
+
     /// The executor of handlers that have none of their own.
     [[nodiscard]] asio::any_io_executor get_executor() const { return service().get_executor(); }
 
@@ -15418,6 +17192,29 @@ private:
         service_ = std::make_shared<runtime::service>(std::move(around), std::move(options), objects);
         host_ = {service_, std::move(objects)};
         service_->start();
+    }
+    using change_wish = runtime::engine::change_wish;
+    static runtime::call_ticket begin(runtime::gateway& g, change_wish what, runtime::gateway::completion done) {
+        if (auto* voters = std::get_if<voter_change>(&what)) return g.change(std::move(*voters), {}, std::move(done));
+        return g.transfer(std::get<std::string>(std::move(what)), {}, std::move(done));
+    }
+    template <class Token>
+    auto begin_change(change_wish what, Token&& token) {
+        (void)service();
+        auto start = [g = host_.gateway, what = std::move(what)](runtime::gateway::completion done) mutable {
+            return begin(*g, std::move(what), std::move(done));
+        };
+        auto finish = [](call_outcome const&) {};
+        return asio::async_initiate<Token, void(std::exception_ptr)>(
+            object::initiation<void, decltype(finish)>{host_.gateway, finish}, token, std::move(start));
+    }
+    void wait_for_change(change_wish what) {
+        if (service().would_deadlock())
+            throw error(errc::would_deadlock, "the group's voters cannot be changed by a blocking call on a thread that the node "
+                                              "needs; give a completion token");
+        std::promise<call_outcome> outcome;
+        begin(service(), std::move(what), [&](call_outcome&& o) { outcome.set_value(std::move(o)); });
+        if (call_outcome const o = outcome.get_future().get(); !o.ok()) throw error(o.code, o.text);
     }
     [[nodiscard]] runtime::service& service() const {
         if (!service_) throw error(errc::stopped, "this node was moved from; use the node that it was moved to");
@@ -15439,7 +17236,7 @@ inline node_status node::status() const {
     out.group = group_;
     out.endpoint = to_string(endpoint());
     if (!s.cluster.empty()) out.cluster = to_string(s.cluster);
-    out.role = s.cluster.empty() ? "founding" : s.leading ? "leader" : s.voter ? "voter" : "learner";
+    out.role = s.cluster.empty() ? "founding" : s.leading ? "leader" : s.voter ? "voter" : "standby";
     out.epoch = s.governing.number.value;
     for (paxos::member const& m : s.governing.voters) {
         bool const up = m.id == s.self || std::find(connected.begin(), connected.end(), m.id) != connected.end();
@@ -15460,6 +17257,7 @@ inline node_status node::status() const {
                 disk.last_sync.count(), disk.slowest_sync.count()};
     out.problem = s.problem.empty() ? disk.problem : s.problem;
     out.log_kept_by = s.log_kept_by;
+    out.last_change = s.last_change;
     out.snapshot_pause_us = s.freeze_pause.count();
     return out;
 }
@@ -15538,272 +17336,6 @@ public:                                                                         
 
 // <openreplica/replicated.hpp>
 // The handle to a replicated object.
-
-// <openreplica/object/invocation.hpp>
-// Calls of a handle's methods: blocking, asynchronous and local.
-
-#include <asio/associated_cancellation_slot.hpp>
-#include <asio/associated_executor.hpp>
-#include <asio/async_result.hpp>
-#include <asio/cancellation_type.hpp>
-
-namespace openreplica::inline v0::object {
-
-/// One replicated object as a handle sees it. Cheap to copy.
-struct target {
-    host where{};
-    std::shared_ptr<runtime::object_birth> birth{};
-    std::shared_ptr<std::string const> name{};
-    call_options options{};
-
-    [[nodiscard]] runtime::gateway& gateway() const {
-        if (!where.gateway) throw error(errc::stopped, "this handle was moved from; use the one that it was moved to");
-        return *where.gateway;
-    }
-};
-
-/// What is sent: a command, or a wish for a read point.
-struct call_plan {
-    command_kind kind = command_kind::call;
-    bool read = false;
-    bool creates = true; ///< the object is made first if it is not there
-    std::string body{};
-    bool caller_waits = false;
-};
-
-inline runtime::call_ticket start(target const& t, call_plan plan, runtime::gateway::completion done) {
-    auto const birth = plan.creates ? t.birth : nullptr;
-    if (plan.read) return t.gateway().read({birth, t.options.timeout, plan.caller_waits}, std::move(done));
-    return t.gateway().submit({plan.kind, t.birth, std::move(plan.body), t.options.timeout, plan.caller_waits},
-                              std::move(done));
-}
-
-[[nodiscard]] inline std::exception_ptr failure_of(call_outcome const& o) {
-    return o.ok() ? nullptr : std::make_exception_ptr(error(o.code, o.text));
-}
-
-/// Waits for one outcome on the caller's stack.
-[[nodiscard]] inline call_outcome wait_for(target const& t, call_plan plan, std::string_view what) {
-    if (t.gateway().would_deadlock())
-        throw error(errc::would_deadlock, "the blocking call \"" + std::string(what) + "\" was made on a thread that the node "
-                                          "needs to complete it; use .async(token) here");
-    runtime::waiter waiter;
-    call_outcome outcome;
-    plan.caller_waits = true;
-    start(t, std::move(plan), [&](call_outcome&& o) {
-        outcome = std::move(o);
-        waiter.finish();
-    });
-    t.gateway().wait(waiter, t.options.timeout);
-    if (!outcome.ok()) throw error(outcome.code, outcome.text);
-    return outcome;
-}
-
-template <class R>
-struct completion_signature {
-    using type = void(std::exception_ptr, R);
-};
-template <>
-struct completion_signature<void> {
-    using type = void(std::exception_ptr);
-};
-template <class R>
-using completion_signature_t = typename completion_signature<R>::type;
-
-/// Connects a call with the cancellation slot of its handler.
-struct cancellation {
-    std::atomic<std::uint64_t> ticket = 0;
-    std::atomic<bool> wanted = false;
-};
-
-/// Starts an asynchronous operation. `Finish` turns the outcome into the result, on the handler's executor.
-template <class R, class Finish>
-struct initiation {
-    target aim;
-    Finish finish;
-
-    using executor_type = asio::any_io_executor;
-    [[nodiscard]] executor_type get_executor() const { return aim.gateway().get_executor(); }
-
-    template <class Handler>
-    void operator()(Handler&& handler, call_plan plan) {
-        auto const open = aim.gateway().hold_open();
-        auto const own = asio::get_associated_executor(handler, get_executor());
-        auto slot = asio::get_associated_cancellation_slot(handler);
-        std::shared_ptr<cancellation> cancel;
-        if (slot.is_connected()) {
-            cancel = std::make_shared<cancellation>();
-            slot.assign([cancel, gateway = aim.where.gateway](asio::cancellation_type) {
-                cancel->wanted = true;
-                if (auto const ticket = cancel->ticket.load()) gateway->cancel(runtime::call_ticket{ticket});
-            });
-        }
-        // Both executors have work until the handler runs; then who waits for it may end their contexts.
-        auto done = [handler = std::decay_t<Handler>(std::forward<Handler>(handler)), finish = std::move(finish), slot,
-                     io = asio::make_work_guard(get_executor()),
-                     work = asio::make_work_guard(own)](call_outcome&& outcome) mutable {
-            auto const to = work.get_executor();
-            asio::post(to, [handler = std::move(handler), finish = std::move(finish), slot, io = std::move(io),
-                            work = std::move(work), outcome = std::move(outcome)]() mutable {
-                if (slot.is_connected()) slot.clear();
-                io.reset();
-                work.reset();
-                complete(std::move(handler), finish, outcome);
-            });
-        };
-        auto const ticket = start(aim, std::move(plan), std::move(done));
-        if (!cancel) return;
-        cancel->ticket = ticket.value;
-        if (cancel->wanted) aim.gateway().cancel(ticket); // It was cancelled before it had a ticket.
-    }
-
-private:
-    template <class Handler>
-    static void complete(Handler handler, Finish& finish, call_outcome& outcome) {
-        std::exception_ptr failure = failure_of(outcome);
-        if constexpr (std::is_void_v<R>) {
-            try {
-                if (!failure) finish(outcome);
-            } catch (...) {
-                failure = std::current_exception();
-            }
-            std::move(handler)(failure);
-        } else {
-            R result{};
-            try {
-                if (!failure) result = finish(outcome);
-            } catch (...) {
-                failure = std::current_exception();
-            }
-            std::move(handler)(failure, std::move(result));
-        }
-    }
-};
-
-template <class R, class Token, class Finish>
-auto initiate(target aim, call_plan plan, Finish finish, Token&& token) {
-    static_assert(std::is_void_v<R> || std::is_default_constructible_v<R>,
-                  "openreplica: the result of an asynchronous call must be default-constructible");
-    return asio::async_initiate<Token, completion_signature_t<R>>(initiation<R, Finish>{std::move(aim), std::move(finish)},
-                                                                  token, std::move(plan));
-}
-
-/// Runs a const method on this replica's object; what it throws becomes `method_threw`.
-template <class T, class Method, class... A>
-typename Method::result run_read(target const& t, A&&... args) {
-    auto const held = t.where.objects->template find<T>(*t.name);
-    context const ctx = t.where.objects->read_context();
-    return held->read([&](T const& object) -> typename Method::result {
-        try {
-            return run_method<Method>(object, ctx, std::forward<A>(args)...);
-        } catch (std::exception const& e) {
-            throw error(errc::method_threw, std::string(Method::name) + ": " + e.what());
-        } catch (...) {
-            throw error(errc::method_threw, std::string(Method::name) + ": an exception that is no std::exception");
-        }
-    });
-}
-
-/// The arguments of a read, converted to the declared types and owned.
-template <class Method, class... A>
-[[nodiscard]] auto own_arguments(A&&... args) {
-    return []<class... P, class... B>(type_list<P...>, B&&... b) {
-        return std::tuple<owned_argument_t<P>...>(convert_argument<owned_argument_t<P>>(std::forward<B>(b))...);
-    }(typename Method::params{}, std::forward<A>(args)...);
-}
-
-template <class Method, class... A>
-consteval bool check_call() {
-    static_assert(accepts<Method, A...>, "openreplica: these arguments do not fit the method; check their number and types");
-    return accepts<Method, A...>;
-}
-
-// ---- the three ways to call; each is what a `->` proxy forwards to
-
-/// Waits for the result and throws what went wrong.
-template <class T>
-struct blocking_caller {
-    target aim;
-
-    template <auto M, class... A>
-    auto invoke(A&&... args) {
-        return call<typename entry_for_pointer<T, M>::type>(std::forward<A>(args)...);
-    }
-    template <class Method, class... A>
-    typename Method::result call(A&&... args) {
-        if constexpr (check_call<Method, A...>()) {
-            if constexpr (Method::is_read) {
-                auto owned = own_arguments<Method>(std::forward<A>(args)...);
-                (void)wait_for(aim, {.read = true}, Method::name);
-                return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
-            } else {
-                auto body = encode_call<Method>(std::forward<A>(args)...);
-                auto outcome = wait_for(aim, {.body = std::move(body)}, Method::name);
-                return decode_result<typename Method::result>(outcome.result);
-            }
-        }
-    }
-};
-
-/// Completes a token.
-template <class T, class Token>
-struct async_caller {
-    target aim;
-    Token token;
-
-    template <auto M, class... A>
-    auto invoke(A&&... args) {
-        return call<typename entry_for_pointer<T, M>::type>(std::forward<A>(args)...);
-    }
-    template <class Method, class... A>
-    auto call(A&&... args) {
-        using result = typename Method::result;
-        if constexpr (!check_call<Method, A...>()) {
-            return;
-        } else if constexpr (Method::is_read) {
-            auto owned = own_arguments<Method>(std::forward<A>(args)...);
-            auto finish = [aim = aim, owned = std::move(owned)](call_outcome const&) mutable -> result {
-                return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
-            };
-            return initiate<result>(aim, {.read = true}, std::move(finish), std::move(token));
-        } else {
-            auto body = encode_call<Method>(std::forward<A>(args)...);
-            auto finish = [](call_outcome const& o) -> result { return decode_result<result>(o.result); };
-            return initiate<result>(aim, {.body = std::move(body)}, finish, std::move(token));
-        }
-    }
-};
-
-/// Asks this replica alone.
-template <class T>
-struct local_caller {
-    target aim;
-
-    template <auto M, class... A>
-    auto invoke(A&&... args) {
-        return call<typename entry_for_pointer<T, M>::type>(std::forward<A>(args)...);
-    }
-    template <class Method, class... A>
-    typename Method::result call(A&&... args) {
-        static_assert(Method::is_read, "openreplica: local() offers const methods only: a change must go through the log; "
-                                       "call it with ->");
-        if constexpr (Method::is_read && check_call<Method, A...>()) {
-            if (aim.gateway().is_stopped())
-                throw error(errc::stopped, "the node was stopped; its replica is no longer kept up to date");
-            auto owned = own_arguments<Method>(std::forward<A>(args)...);
-            return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
-        }
-    }
-};
-
-/// Lets `handle->method(…)` reach a proxy that lives as long as the expression.
-template <class Proxy>
-struct arrow {
-    Proxy proxy;
-    Proxy* operator->() { return &proxy; }
-};
-
-} // namespace openreplica::inline v0::object
 
 #include <asio/use_future.hpp>
 

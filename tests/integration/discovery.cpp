@@ -310,7 +310,7 @@ TEST_CASE("an empty node beside a group joins it when DNS is right again, whatev
     for (auto& n : late) {
         CHECK(n.wait_ready(30s));
         CHECK(n.status().cluster == group[0].status().cluster);
-        CHECK(n.status().role == "learner");
+        CHECK(n.status().role == "standby");
     }
     CHECK(group[0].status().voters.size() == 3);
 }
@@ -340,5 +340,5 @@ TEST_CASE("a lone founder founds by a name that leads back to it, and a second o
     REQUIRE(first.wait_ready(20s));
     REQUIRE(second.wait_ready(20s));
     CHECK(second.status().cluster == first.status().cluster);
-    CHECK((first.status().role == "learner") != (second.status().role == "learner"));
+    CHECK((first.status().role == "standby") != (second.status().role == "standby"));
 }

@@ -1,4 +1,6 @@
 // Groups of real nodes over real sockets, in one process: founding, joining, losing members, bad neighbours.
+#include "node_group.hpp"
+
 #include <openreplica/openreplica.hpp>
 
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
@@ -26,23 +28,9 @@
 #include <vector>
 
 using namespace std::chrono_literals;
+using namespace node_group;
 
 namespace {
-
-class tally {
-    std::map<std::string, int> calls;
-
-public:
-    int add(std::string const& id) { return ++calls[id]; }
-    int size() const { return static_cast<int>(calls.size()); }
-    int most() const {
-        int n = 0;
-        for (auto const& [id, times] : calls) n = std::max(n, times);
-        return n;
-    }
-    OPENREPLICA_METHODS(tally, add, size, most)
-    NLOHMANN_DEFINE_TYPE_INTRUSIVE(tally, calls)
-};
 
 /// Its class must stay as it is: the methods are listed beside it.
 class thermometer {
@@ -117,67 +105,6 @@ public:
     }
 };
 
-std::uint16_t free_port() {
-    asio::io_context io;
-    return asio::ip::tcp::acceptor(io, {asio::ip::address_v4::loopback(), 0}).local_endpoint().port();
-}
-
-std::vector<std::string> free_addresses(int n) {
-    std::vector<std::string> all;
-    for (int i = 0; i < n; ++i) all.push_back("127.0.0.1:" + std::to_string(free_port()));
-    return all;
-}
-
-/// Asks again until it holds, or fails after the deadline.
-bool eventually(std::function<bool()> const& holds, std::chrono::seconds within = 20s) {
-    auto const end = std::chrono::steady_clock::now() + within;
-    while (!holds()) {
-        if (std::chrono::steady_clock::now() > end) return false;
-        std::this_thread::sleep_for(2ms);
-    }
-    return true;
-}
-
-openreplica::node_options member(std::string const& group, std::string const& listen, std::vector<std::string> seeds,
-                                 int founders) {
-    openreplica::node_options o;
-    o.group = group;
-    o.listen = listen;
-    o.seeds = std::move(seeds);
-    o.founders = founders;
-    o.logger = [](openreplica::log_level, std::string_view) {};
-    return o;
-}
-
-/// n members of one group, all founders.
-struct group {
-    std::vector<std::string> addresses;
-    std::vector<std::optional<openreplica::node>> nodes;
-
-    explicit group(int n, std::function<void(openreplica::node_options&)> const& change = {})
-        : addresses(free_addresses(n)), nodes(static_cast<std::size_t>(n)) {
-        for (std::size_t i = 0; i < nodes.size(); ++i) {
-            auto o = member("test", addresses[i], addresses, n);
-            if (change) change(o);
-            nodes[i].emplace(std::move(o));
-        }
-    }
-    [[nodiscard]] bool ready() {
-        for (auto& n : nodes)
-            if (n && !n->wait_ready(20s)) return false;
-        return true;
-    }
-    [[nodiscard]] std::size_t leader() {
-        std::size_t found = nodes.size();
-        (void)eventually([&] {
-            for (std::size_t i = 0; i < nodes.size(); ++i)
-                if (nodes[i] && nodes[i]->status().role == "leader") found = i;
-            return found < nodes.size();
-        });
-        return found;
-    }
-};
-
 } // namespace
 
 TEST_CASE("three nodes that know one another's addresses found one group and share an object") {
@@ -233,7 +160,7 @@ TEST_CASE("a node without founders joins as a learner, by snapshot when the log'
     openreplica::node late{member("test", "127.0.0.1:0", g.addresses, 0)};
     openreplica::replicated<tally> there{late, "t"};
     REQUIRE(late.wait_ready(20s));
-    CHECK(late.status().role == "learner");
+    CHECK(late.status().role == "standby");
     CHECK(there->size() == 500);
     CHECK(there->add("late") == 1);
     CHECK(there.local()->size() == 501);
@@ -278,7 +205,7 @@ TEST_CASE("a restarted diskless member comes back as a learner without a vote") 
     CHECK(again->add("after") == 1);
     CHECK(again->size() == 2);
     CHECK(g.nodes[2]->status().cluster == cluster);
-    CHECK(g.nodes[2]->status().role == "learner");
+    CHECK(g.nodes[2]->status().role == "standby");
 }
 
 TEST_CASE("two of three founders do not found, and say whom they wait for; the third completes the group") {

@@ -44,15 +44,16 @@ private:
         constexpr std::array faults{fault::one_way, fault::partition, fault::isolation, fault::leader_isolation, fault::ring,
                                     fault::bridge, fault::clog, fault::swizzle, fault::reset, fault::stranger, fault::crash,
                                     fault::crash_all, fault::pause, fault::suspend, fault::graceful_stop, fault::sync_error,
-                                    fault::disk_full};
+                                    fault::disk_full, fault::membership, fault::hand_over};
         std::vector<fault> possible;
         for (fault f : faults)
             if (world_.config.has(f)) possible.push_back(f);
+        if (world_.config.has(fault::membership)) possible.push_back(fault::membership); // Many are refused.
         sim_time rest = world_.rng.between(300, 4000) * ms;
         if (possible.empty() || world_.rng.chance(150))
             world_.mend_links();
         else
-            rest += hurt(possible[world_.rng.below(possible.size())]);
+            rest = std::max<sim_time>(rest + hurt(possible[world_.rng.below(possible.size())]), ms);
         world_.after(rest, [this] { hurt_again(); });
     }
     /// The result is how much longer than usual the fault should be left alone.
@@ -66,6 +67,8 @@ private:
         case fault::stranger: return stranger();
         case fault::sync_error: return fail_sync();
         case fault::disk_full: return fill_up();
+        case fault::membership: return change_voters();
+        case fault::hand_over: return hand_over();
         default: return size() > 1 ? hurt_links(f) : 0;
         }
     }
@@ -245,6 +248,39 @@ private:
         n.suspend(within(world_.rng.between(200, 6000) * ms));
         return 0;
     }
+    // ---- the group
+
+    /// Anybody wishes any voters. Where damage or a loss of memory may cost votes, few are replaced at a time.
+    sim_time change_voters() {
+        sim_node& by = any();
+        if (!by.awake() || by.cluster().empty()) return 0;
+        world_.fire(fault::membership);
+        paxos::voter_change wish;
+        bool const careful = world_.config.diskless || world_.config.has(fault::decay);
+        auto const kind = world_.rng.below(careful ? 3 : 4);
+        if (kind != 1) wish.add.push_back(to_string(any().id()));
+        if (kind == 1 || kind == 2) wish.remove.push_back(to_string(any().id()));
+        if (kind == 3) {
+            wish.exactly = true;
+            for (auto n = world_.rng.below(4); n > 0; --n) wish.add.push_back(to_string(any().id()));
+        }
+        if (careful && kind == 1 && world_.rng.chance(700)) return 0;
+        by.wish(std::move(wish), world_.rng.between(500, 6000) * ms);
+        // Now and then somebody dies of it.
+        if (world_.config.has(fault::crash) && world_.rng.chance(300))
+            world_.after(world_.rng.between(0, 60) * ms, [this] {
+                if (!world_.healed) crash(group_.leader() && world_.rng.chance(500) ? *group_.leader() : any_index());
+            });
+        return -world_.rng.between(0, 300) * ms;
+    }
+    sim_time hand_over() {
+        sim_node& by = any();
+        if (!by.awake() || by.cluster().empty()) return 0;
+        world_.fire(fault::hand_over);
+        by.wish(world_.rng.chance(500) ? std::string() : to_string(any().id()), 2 * second);
+        return 0;
+    }
+
     sim_time stranger() {
         sim_node& n = any();
         if (!n.awake()) return 0;

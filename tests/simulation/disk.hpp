@@ -47,6 +47,7 @@ class disk final : public storage::storage {
     openreplica::storage::health health_ = openreplica::storage::health::ok;
     bool damaged_ = false; ///< something decayed since the last start
     bool only_joins_ = false;
+    bool half_changed_ = false; ///< the change to a fresh id was interrupted
 
 public:
     struct reports {
@@ -92,7 +93,7 @@ public:
             return;
         }
         world_.after(delay() * 3, [this, s, life = life_] {
-            if (life == life_) keep_now(s);
+            if (life == life_ && log_) keep_now(s);
         });
     }
 
@@ -111,7 +112,8 @@ public:
     }
 
     /// Another directory, or one that keeps nothing: everything is gone. What was being written is written by nobody.
-    void start_over(node_id fresh) override {
+    void start_over(node_id fresh, bool only_joins) override {
+        only_joins_ = only_joins_ || only_joins;
         ++life_;
         unsynced_.clear();
         twin_.wipe();
@@ -121,8 +123,14 @@ public:
         });
         if (at_once_ || !dir_) return;
         log_.reset();
-        use(openreplica::storage::recovery(*dir_, segment_bytes(), {})
-                .start_over(openreplica::storage::identity{fresh, false, only_joins_}));
+        try {
+            use(openreplica::storage::recovery(*dir_, segment_bytes(), {})
+                    .start_over(openreplica::storage::identity{fresh, false, only_joins_}));
+        } catch (openreplica::error const&) {
+            health_ = kind::failed; // The old id or the fresh one will be found whole.
+            half_changed_ = true;
+            world_.fire(fault::sync_error);
+        }
     }
 
     [[nodiscard]] openreplica::storage::health state() const override { return health_; }
@@ -299,7 +307,10 @@ private:
         auto found = recover_files([&] { return first ? twin_.owner : fresh; });
         files_->lose_power_at = 0;
         paxos::durable_state state = found.state;
-        if (found.owner.node != twin_.owner) {
+        if (std::exchange(half_changed_, false)) {
+            twin_.owner = found.owner.node;
+            twin_.compare(state, true);
+        } else if (found.owner.node != twin_.owner) {
             require(damaged_, "S16", "a directory that nothing happened to was given up");
             world_.trace("its data are damaged: it goes on as another node");
             twin_.wipe();

@@ -25,6 +25,7 @@ private:
     oracle& oracle_;
     paxos::durable_state state_;
     std::map<slot, paxos::entry> entries_;
+    std::map<slot, openreplica::epoch> stop_signs_; ///< among them
     slot durable_upto_;
     std::map<slot, held_entry> before_promise_; ///< what was held when the promise was written
     bool is_new_ = true;
@@ -39,6 +40,7 @@ public:
     void wipe() {
         state_ = {};
         entries_.clear();
+        stop_signs_.clear();
         durable_upto_ = {};
         before_promise_.clear();
         is_new_ = true;
@@ -118,11 +120,12 @@ private:
             before_promise_.emplace_hint(before_promise_.end(), s, held_entry{e.accepted, fingerprint(e.what)});
     }
     void take(paxos::accept_record& a) {
-        oracle_.on_durable_accept(cluster, owner, state_.promised, a.what);
+        oracle_.on_durable_accept(cluster, owner, state_.promised, a.what, epoch_of(a.what.at));
         state_.promised = std::max(state_.promised, a.what.accepted);
         if (a.what.at <= state_.base.at) return;
         require(a.what.at <= durable_upto_.next(), "S9", "the durable log has a hole");
         slot const at = a.what.at;
+        note_stop_sign(a.what);
         entries_[at] = std::move(a.what);
         extend();
     }
@@ -139,6 +142,20 @@ private:
         }
         if (f.what == step::abandoned) state_.abandoned.push_back(f.first.cluster);
         if (f.what == step::ended) state_.group = {};
+    }
+    /// The epoch that governs a slot, as the entries below it say.
+    [[nodiscard]] openreplica::epoch epoch_of(slot s) const {
+        for (auto it = stop_signs_.lower_bound(s); it != stop_signs_.begin();) {
+            --it;
+            if (it->first <= state_.base.at) break;
+            return it->second;
+        }
+        return state_.base.at > slot{} ? state_.base.governing.number : state_.group.members.number;
+    }
+    void note_stop_sign(paxos::entry const& e) {
+        stop_signs_.erase(e.at);
+        if (e.what.kind == paxos::value_kind::configuration)
+            stop_signs_[e.at] = paxos::decode_configuration(e.what.body.view())->number;
     }
     void extend() {
         durable_upto_ = std::max(durable_upto_, state_.base.at);

@@ -40,8 +40,8 @@ struct verdict {
 
 void show(totals const& t, double took) {
     std::printf("%llu seeds in %.1f s; %llu count (>= 60 s simulated, >= 200 calls acknowledged, >= 3 fault classes); "
-                "%llu calls acknowledged, %llu ended with an unknown outcome\n",
-                number{t.seeds}, took, number{t.counted}, number{t.acknowledged}, number{t.unknown});
+                "%llu calls acknowledged, %llu ended with an unknown outcome; %llu changes of the voters\n",
+                number{t.seeds}, took, number{t.counted}, number{t.acknowledged}, number{t.unknown}, number{t.epochs});
     std::printf("seeds in which each fault fired:");
     for (std::size_t i = 0; i < fault_count; ++i)
         std::printf(" %s %llu", name_of(static_cast<fault>(i)), number{t.fired[i]});
@@ -63,6 +63,7 @@ void judge_seeds(std::uint64_t first, std::uint64_t wanted, bool must_count, int
         all.failed += t.failed;
         all.acknowledged += t.acknowledged;
         all.unknown += t.unknown;
+        all.epochs += t.epochs;
         for (std::size_t i = 0; i < fault_count; ++i) all.fired[i] += t.fired[i];
     }
     show(all, std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());

@@ -60,8 +60,7 @@ public:
 
     /// A node belongs to a group from now on.
     void on_joined(cluster_id cluster, paxos::configuration const& voters) {
-        auto const it = groups_.try_emplace(cluster, voters).first;
-        require(it->second.voters() == voters, "S14", "two nodes of one group know different voters");
+        groups_.try_emplace(cluster, voters).first->second.check_known(voters);
     }
     [[nodiscard]] votes* group(cluster_id cluster) {
         auto const it = groups_.find(cluster);
@@ -74,10 +73,11 @@ public:
             if (v.has_chosen()) found = &v;
         return found;
     }
-    void on_durable_accept(cluster_id cluster, node_id voter, ballot const& promised, paxos::entry const& e) {
+    /// @param of the epoch that governs the entry's slot, as the voter's own log says
+    void on_durable_accept(cluster_id cluster, node_id voter, ballot const& promised, paxos::entry const& e, openreplica::epoch of) {
         votes* const g = group(cluster);
         require(g != nullptr, "S14", "a value was accepted by a node without a group");
-        g->on_durable_accept(voter, promised, e);
+        g->on_durable_accept(voter, promised, e, of);
         for (auto const& [id, other] : groups_)
             require(id == cluster || !other.has_chosen() || !g->has_chosen(), "S1", "two groups have chosen entries");
     }
@@ -242,8 +242,7 @@ private:
     /// S6: what is chosen is the library's own, or a call that somebody made, under the session and number of its maker.
     void check_origin(paxos::entry const& e) {
         using openreplica::command_kind;
-        require(e.what.kind != paxos::value_kind::configuration, "S6", [&] { return at_slot(e.at) + " holds a configuration"; });
-        if (e.what.kind == paxos::value_kind::no_op) return;
+        if (e.what.kind != paxos::value_kind::command) return; // Configurations are the business of `votes`.
         auto const c = openreplica::decode_envelope(e.what.body.view());
         require(c.has_value(), "S6", [&] { return at_slot(e.at) + " holds a command that cannot be read"; });
         require(c->kind != command_kind::destroy && c->kind != command_kind::reset, "S6",

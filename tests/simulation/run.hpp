@@ -16,6 +16,7 @@ struct result {
     std::vector<std::string> last_lines;
     std::size_t acknowledged = 0;
     std::size_t unknown = 0;
+    std::size_t epochs = 0; ///< configurations that were chosen after the first
     std::array<std::uint64_t, fault_count> fired{};
     std::uint64_t trace_hash = 0;
     std::uint64_t events = 0;
@@ -58,6 +59,7 @@ public:
         r.last_lines = {world_.last_lines().begin(), world_.last_lines().end()};
         r.acknowledged = oracle_.acknowledged;
         r.unknown = oracle_.unknown;
+        if (votes* const living = oracle_.living_group()) r.epochs = living->voters().number.value - 1;
         r.fired = world_.fired;
         r.trace_hash = world_.trace_hash();
         r.events = world_.events;
@@ -80,6 +82,7 @@ private:
         if (may_live) {
             check_leader();
             check_calls();
+            check_wish();
             check_rest();
         } else {
             world_.run_until(world_.now + liveness_time);
@@ -125,12 +128,16 @@ private:
         votes* const living = oracle_.living_group();
         std::vector<std::size_t> voters, others;
         for (std::size_t i = 0; i < group_.nodes.size(); ++i) {
-            bool const keeps_vote = !world_.config.diskless || group_.nodes[i]->alive();
+            bool const keeps_vote = group_.nodes[i]->has_disk() || group_.nodes[i]->alive();
             bool const votes = living != nullptr && living->voters().has_voter(group_.nodes[i]->id()) && keeps_vote;
             (votes ? voters : others).push_back(i);
         }
         if (living != nullptr && voters.size() < living->voters().quorum()) return false;
-        bool const partly = living != nullptr && world_.config.has(fault::dead_rest) && world_.rng.chance(600);
+        // What was offered may have been chosen as far as anybody knows: then it must be, and needs its voters.
+        auto const offered = living != nullptr ? living->offered() : std::vector<paxos::configuration const*>{};
+        for (auto const* c : offered)
+            if (living_voters(*c) < c->quorum()) return false;
+        bool const partly = living != nullptr && offered.empty() && world_.config.has(fault::dead_rest) && world_.rng.chance(600);
         std::vector<bool> in_core(group_.nodes.size(), true);
         if (partly) {
             leave_out(voters, voters.size() - living->voters().quorum(), in_core);
@@ -147,6 +154,11 @@ private:
             n->storage().heal();
         }
         return true;
+    }
+    [[nodiscard]] std::size_t living_voters(paxos::configuration const& c) const {
+        return static_cast<std::size_t>(std::count_if(group_.nodes.begin(), group_.nodes.end(), [&](auto const& n) {
+            return c.has_voter(n->id()) && (n->has_disk() || n->alive());
+        }));
     }
     void leave_out(std::vector<std::size_t> from, std::size_t most, std::vector<bool>& in_core) {
         for (std::uint64_t n = world_.rng.below(most + 1); n > 0; --n) {
@@ -228,6 +240,31 @@ private:
         bool const in_core = std::find(core_.begin(), core_.end(), &n) != core_.end();
         require(o.ended || !in_core || !n.is_life(o.caller.life), "L2",
                 [&] { return oracle_.name(c) + " from before the healing is still open"; });
+    }
+
+    /// L5: in health a change of the voters is done, or refused with a reason, and never left half done.
+    void check_wish() {
+        if (!world_.config.has(fault::membership)) return;
+        paxos::voter_change wish{.add = {}, .remove = {}, .exactly = true};
+        std::size_t const size = 1 + world_.rng.below(std::min<std::size_t>(core_.size(), 5));
+        for (std::size_t i = 0; i < size; ++i)
+            wish.add.push_back(to_string(core_[(i + world_.rng.below(2)) % core_.size()]->id()));
+        sim_node& n = *core_[world_.rng.below(core_.size())];
+        n.wish(wish, liveness_time);
+        for (sim_time const end = world_.now + 2 * liveness_time; world_.now < end && !n.wished();)
+            world_.run_until(world_.now + 50 * ms);
+        require(n.wished().has_value(), "L5", "a change of the voters has no outcome");
+        require(n.wished()->ok(), "L5", [&] { return "a change of the voters in health ended with \"" + n.wished()->text + "\""; });
+        for (std::string const& id : wish.add)
+            require(std::any_of(oracle_.living_group()->voters().voters.begin(), oracle_.living_group()->voters().voters.end(),
+                                [&](auto const& m) { return to_string(m.id) == id; }),
+                    "L5", "a change of the voters was reported as done, and is not");
+        require(single_leader_soon(), "L5", "nobody leads after a change of the voters in health");
+    }
+    [[nodiscard]] bool single_leader_soon() {
+        for (sim_time const end = world_.now + liveness_time; world_.now < end; world_.run_until(world_.now + 50 * ms))
+            if (single_leader() != nullptr) return true;
+        return false;
     }
 
     /// L3: every replica keeps up under load, and without load all come to rest in one state.

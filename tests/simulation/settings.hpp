@@ -23,7 +23,7 @@ constexpr sim_time second = 1000 * ms;
 enum class fault : std::uint8_t {
     loss, duplication, delay, replay, one_way, partition, isolation, leader_isolation, ring, bridge, clog, swizzle, reset,
     bit_flip, stranger, crash, crash_all, pause, slow_node, suspend, slow_disk, drift, throwing, graceful_stop,
-    other_options, memory_loss, dead_rest, torn_write, decay, sync_error, disk_full, count
+    other_options, memory_loss, dead_rest, torn_write, decay, sync_error, disk_full, membership, hand_over, count
 };
 constexpr std::size_t fault_count = static_cast<std::size_t>(fault::count);
 
@@ -32,7 +32,7 @@ inline char const* name_of(fault f) {
         "loss",  "duplication", "delay",    "replay",   "one_way",   "partition", "isolation", "leader_isolation", "ring",
         "bridge", "clog",       "swizzle",  "reset",    "bit_flip",  "stranger",  "crash",     "crash_all",        "pause",
         "slow_node", "suspend", "slow_disk", "drift",   "throwing",  "graceful_stop", "other_options", "memory_loss", "dead_rest",
-        "torn_write", "decay", "sync_error", "disk_full"};
+        "torn_write", "decay", "sync_error", "disk_full", "membership", "hand_over"};
     static_assert(std::size(names) == fault_count);
     return names[static_cast<std::size_t>(f)];
 }
@@ -89,7 +89,8 @@ struct node_settings {
 /// The group and its faults.
 struct configuration {
     int nodes = 3;         ///< founders
-    int learners = 0;      ///< join later, without a disk: after a crash they are new nodes
+    int learners = 0;      ///< join later, as standbys
+    int durable_learners = 0; ///< so many of them have a disk; the others are new nodes after a crash
     bool diskless = false; ///< the founders keep nothing either
     std::array<bool, fault_count> on{};
     std::uint64_t loss = 0, duplication = 0, replay = 0, bit_flip = 0; ///< per mille
@@ -103,7 +104,8 @@ struct configuration {
         random r(seed ^ 0x5EED);
         constexpr int sizes[] = {1, 2, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 5, 5, 5, 5, 6, 7};
         nodes = sizes[r.below(std::size(sizes))];
-        for (bool& f : on) f = r.chance(500);
+        for (bool& f : on)
+            if (&f < &on[static_cast<std::size_t>(fault::membership)]) f = r.chance(500);
         diskless = on[static_cast<std::size_t>(fault::memory_loss)] = nodes > 1 && r.chance(120);
         if (has(fault::loss)) loss = static_cast<std::uint64_t>(r.between(5, 150));
         if (has(fault::duplication)) duplication = static_cast<std::uint64_t>(r.between(5, 150));
@@ -115,13 +117,18 @@ struct configuration {
         if (has(fault::slow_node)) slowness = r.between(100, 3000);
         if (r.chance(400)) learners = static_cast<int>(r.between(1, 2));
         base = node_settings::draw(r, nodes + learners);
+        on[static_cast<std::size_t>(fault::membership)] = r.chance(400);
+        on[static_cast<std::size_t>(fault::hand_over)] = r.chance(300);
+        if (!has(fault::membership)) return;
+        learners = static_cast<int>(r.between(1, 4));
+        durable_learners = static_cast<int>(r.between(0, learners));
     }
     [[nodiscard]] bool has(fault f) const { return on[static_cast<std::size_t>(f)]; }
     /// Whether somewhere in this run calls may be refused for lack of room.
     [[nodiscard]] bool may_be_narrow() const { return base.is_narrow() || has(fault::other_options); }
     [[nodiscard]] std::string text() const {
-        std::string out = std::to_string(nodes) + (diskless ? " diskless" : "") + " founders, " + std::to_string(learners) +
-                          " learners, segments of " + std::to_string(segment_bytes / 1024) + " KiB, " + base.text() + ", faults:";
+        std::string out = std::to_string(nodes) + (diskless ? " diskless" : "") + " founders, " + std::to_string(learners) + " standbys (" +
+                          std::to_string(durable_learners) + " with disks), segments of " + std::to_string(segment_bytes / 1024) + " KiB, " + base.text() + ", faults:";
         for (std::size_t i = 0; i < on.size(); ++i)
             if (on[i]) out += std::string(" ") + name_of(static_cast<fault>(i));
         return out;

@@ -31,6 +31,7 @@ inline void sim_node::check_durable(paxos::message const& what) {
     } else if (auto const* x = std::get_if<paxos::accept>(&what)) {
         votes& g = *oracle_.group(cluster_);
         g.on_ballot(self_.id, who(), x->number);
+        g.on_proposing(x->number, x->current);
         slot s = x->first;
         for (auto const& v : x->values) {
             g.on_value(x->number, s, fingerprint(v));

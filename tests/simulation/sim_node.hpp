@@ -15,6 +15,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace simulation {
@@ -63,11 +64,12 @@ class sim_node final : public runtime::environment {
     std::vector<std::size_t> open_; ///< this life's calls without an outcome
     told_report told_;
     std::pair<ballot, slot> acked_; ///< checked up to here, for S4
+    std::optional<call_outcome> wished_;
 
 public:
     sim_node(world& w, oracle& o, group& g, int index)
         : world_(w), oracle_(o), group_(g), index_(index), learner_(index >= w.config.nodes),
-          diskless_(learner_ || w.config.diskless),
+          diskless_(learner_ ? index >= w.config.nodes + w.config.durable_learners : w.config.diskless),
           self_{node_id{w.rng.bits(), w.rng.bits()}, {"node", static_cast<std::uint16_t>(index + 1)}},
           settings_(w.config.base), offset_(w.rng.between(0, 1000) * second),
           drift_(w.config.has(fault::drift) ? w.rng.between(-100, 100) : 0), disk_(w, o, diskless_) {
@@ -100,6 +102,9 @@ public:
     void stranger_knocks();
 
     void append(std::string const& id, bool throws, sim_time timeout);
+    /// Wishes other voters, or (by name) another leader. What came of the last wish; nothing while it is open.
+    void wish(std::variant<paxos::voter_change, std::string> what, sim_time timeout);
+    [[nodiscard]] std::optional<call_outcome> const& wished() const { return wished_; }
     void read(sim_time timeout);
     void check_calls() const {
         if (world_.now < std::max(paused_until_, busy_until_) + second) return; // Who does not run cannot end anything.
@@ -128,6 +133,9 @@ public:
         });
     }
     void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& voters) override;
+    void voters_changed(paxos::configuration const& voters) override { oracle_.group(cluster_)->check_known(voters); }
+    void meet(std::vector<paxos::member> const&) override {} // Everybody has met everybody.
+    [[nodiscard]] std::vector<runtime::acquaintance> acquaintances() const override;
     void log(openreplica::log_level, std::string const& line) override { trace(line); }
 
 private:
@@ -154,7 +162,7 @@ private:
     /// A leader that has no room for what one node may send at once refuses it with reason.
     void note_window(paxos::observation const& leader) {
         constexpr std::uint64_t at_once = 32;
-        if (leader.last.since(leader.chosen) + at_once >= settings_.protocol.window_entries) world_.window_full_at = world_.now;
+        if (leader.held.since(leader.chosen) + at_once >= settings_.protocol.window_entries) world_.window_full_at = world_.now;
     }
     template <class F>
     void later(sim_time delay, F f) {
@@ -316,11 +324,21 @@ inline void sim_node::suspend(sim_time length) {
     });
 }
 
+inline std::vector<runtime::acquaintance> sim_node::acquaintances() const {
+    std::vector<runtime::acquaintance> all;
+    for (auto const& n : group_.nodes)
+        if (n.get() != this && n->alive() && n->cluster() == cluster_) all.push_back({n->self_});
+    return all;
+}
+
 inline void sim_node::identity_changed(node_id self, cluster_id cluster, paxos::configuration const& voters) {
     self_.id = self;
     cluster_ = cluster;
     disk_.set_owner(self, cluster, who());
+    acked_ = {};
+    told_ = {};
     if (cluster.empty()) {
+        process_->delivered = {}; // Everything comes again, and is known already.
         for (auto const& n : group_.nodes)
             if (n.get() != this && n->alive()) world_.after(0, [this, other = n.get(), id = self, life = life_] {
                     if (life == life_ && other->alive()) other->peer_changed(id, true);
@@ -339,14 +357,14 @@ inline void sim_node::check_leading(paxos::observation const& before, paxos::obs
     if (after.leading_ballot != process_->led) {
         process_->led = after.leading_ballot;
         oracle_.group(cluster_)->on_ballot(self_.id, who(), after.leading_ballot);
-        oracle_.group(cluster_)->on_leading(after.leading_ballot);
+        oracle_.group(cluster_)->on_leading(after.leading_ballot, process_->engine->core()->governing());
     }
     auto const& p = settings_.protocol;
     note_window(after);
     bool const same = before.leading && before.leading_ballot == after.leading_ballot;
-    if (!same || after.last <= before.last) return;
-    require(after.last.since(after.chosen) <= p.window_entries, "S19", [&] {
-        return std::to_string(after.last.since(after.chosen)) + " entries are open, the window has room for " +
+    if (!same || after.held <= before.held || after.held == before.held.next()) return;
+    require(after.held.since(after.chosen) <= p.window_entries, "S19", [&] {
+        return std::to_string(after.held.since(after.chosen)) + " entries are open, the window has room for " +
                std::to_string(p.window_entries);
     });
     require(after.open_bytes <= p.window_bytes + 400, "S19", [&] {
@@ -390,6 +408,16 @@ inline void sim_node::append(std::string const& id, bool throws, sim_time timeou
         runtime::call_ticket{call + 1}, std::move(request),
         [this, call](call_outcome&& o) { finish_append(call, std::move(o)); }, now(), now() + openreplica::duration(timeout));
     act([] {});
+}
+
+inline void sim_node::wish(std::variant<paxos::voter_change, std::string> what, sim_time timeout) {
+    wished_.reset();
+    auto done = [this](call_outcome&& o) {
+        trace("its wish ended " + std::to_string(static_cast<int>(o.code)) + " " + o.text);
+        wished_ = std::move(o);
+    };
+    auto const deadline = now() + openreplica::duration(timeout);
+    act([&] { engine().wish({}, std::move(what), deadline, done); });
 }
 
 inline void sim_node::read(sim_time timeout) {

@@ -26,6 +26,7 @@ struct line {
     char invariant[16] = {};
     std::uint64_t acknowledged = 0;
     std::uint64_t unknown = 0;
+    std::uint64_t epochs = 0;
     std::uint8_t fired[fault_count] = {};
 };
 
@@ -50,6 +51,7 @@ inline line play(std::uint64_t seed, bool quiet) {
     l.counts = r.counts();
     l.acknowledged = r.acknowledged;
     l.unknown = r.unknown;
+    l.epochs = r.epochs;
     for (std::size_t i = 0; i < fault_count; ++i) l.fired[i] = r.fired[i] > 0;
     if (!r.invariant.empty() && !quiet) report_failure(seed, r, first.config());
     l.done = true;
@@ -80,7 +82,7 @@ public:
 };
 
 struct totals {
-    std::uint64_t seeds = 0, counted = 0, failed = 0, acknowledged = 0, unknown = 0;
+    std::uint64_t seeds = 0, counted = 0, failed = 0, acknowledged = 0, unknown = 0, epochs = 0;
     std::uint64_t fired[fault_count] = {};
     std::uint64_t killed_at = 0; ///< the lowest seed that noticed the mutant
     std::string killed_by;
@@ -90,6 +92,7 @@ struct totals {
         ++seeds;
         acknowledged += l.acknowledged;
         unknown += l.unknown;
+        epochs += l.epochs;
         for (std::size_t i = 0; i < fault_count; ++i) fired[i] += l.fired[i];
         if (l.invariant[0] == 0) {
             counted += l.counts ? 1 : 0;

@@ -32,6 +32,10 @@ class encoder {
         w_.put(static_cast<std::uint32_t>(values.size()));
         for (auto const& v : values) put(v);
     }
+    void put(std::vector<std::string> const& names) {
+        w_.put(static_cast<std::uint32_t>(names.size()));
+        for (auto const& n : names) w_.put_string(n);
+    }
     void put(paxos::first_configuration const& f) {
         w_.put(f.cluster);
         paxos::encode(w_, f.members);
@@ -100,6 +104,8 @@ public:
         w_.put(m.chosen);
         w_.put(m.held);
         w_.put(static_cast<std::uint8_t>(m.disk));
+        w_.put(m.current);
+        w_.put(m.silent);
     }
     void operator()(paxos::read_request const& m) { w_.put(m.number); }
     void operator()(paxos::read_reply const& m) {
@@ -133,6 +139,27 @@ public:
         w_.put(m.checksum);
         w_.put_string(m.data.view());
     }
+    void operator()(paxos::hand_over const& m) { w_.put(m.number); }
+    void operator()(paxos::meet const& m) {
+        w_.put(static_cast<std::uint32_t>(m.voters.size()));
+        for (auto const& v : m.voters) detail::put_member(w_, v);
+    }
+    void operator()(paxos::change_request const& m) {
+        w_.put(m.number);
+        put(m.what.add);
+        put(m.what.remove);
+        w_.put(m.what.exactly);
+    }
+    void operator()(paxos::transfer_request const& m) {
+        w_.put(m.number);
+        w_.put_string(m.to);
+    }
+    void operator()(paxos::change_reply const& m) {
+        w_.put(m.number);
+        w_.put(m.code);
+        w_.put_string(m.text);
+        w_.put(m.current);
+    }
 
     void operator()(paxos::discover const& m) {
         detail::put_member(w_, m.self);
@@ -150,6 +177,7 @@ public:
         w_.put(m.cluster);
         paxos::encode(w_, m.governing);
         w_.put(m.established);
+        paxos::encode(w_, m.first);
     }
 };
 

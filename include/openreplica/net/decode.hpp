@@ -65,7 +65,16 @@ private:
         auto const kind = r_.get<std::uint8_t>();
         if (kind > static_cast<std::uint8_t>(paxos::value_kind::configuration)) r_.fail();
         auto const stamp = r_.get<log_time>();
-        return paxos::value{static_cast<paxos::value_kind>(kind), stamp, get_bytes()};
+        paxos::value v{static_cast<paxos::value_kind>(kind), stamp, get_bytes()};
+        if (v.kind == paxos::value_kind::configuration && !paxos::decode_configuration(v.body.view())) r_.fail();
+        return v;
+    }
+    /// What follows a stop-sign is of another epoch, and comes in another message.
+    std::vector<paxos::value> get_values_of_one_epoch() {
+        auto values = get_values();
+        for (std::size_t i = 0; i + 1 < values.size(); ++i)
+            if (values[i].kind == paxos::value_kind::configuration) r_.fail();
+        return values;
     }
     template <class Read>
     auto get_list(Read read) {
@@ -76,6 +85,9 @@ private:
     }
     std::vector<paxos::value> get_values() {
         return get_list([this] { return get_value(); });
+    }
+    std::vector<std::string> get_names() {
+        return get_list([this] { return std::string(r_.get_string()); });
     }
     paxos::first_configuration get_first() {
         auto const cluster = r_.get<cluster_id>();
@@ -93,7 +105,7 @@ private:
     }
     paxos::reject get(std::in_place_type_t<paxos::reject>) { return {get_ballot(), get_ballot()}; }
     paxos::accept get(std::in_place_type_t<paxos::accept>) {
-        return {get_ballot(), r_.get<epoch>(), get_slot(), get_values(), get_slot()};
+        return {get_ballot(), r_.get<epoch>(), get_slot(), get_values_of_one_epoch(), get_slot()};
     }
     paxos::accepted get(std::in_place_type_t<paxos::accepted>) { return {get_ballot(), get_slot(), r_.get_bool()}; }
     paxos::chosen_index get(std::in_place_type_t<paxos::chosen_index>) { return {get_ballot(), get_slot()}; }
@@ -106,7 +118,7 @@ private:
     }
     paxos::heartbeat_reply get(std::in_place_type_t<paxos::heartbeat_reply>) {
         return {r_.get<std::uint64_t>(), get_ballot(), r_.get_bool(), r_.get_bool(), get_slot(), get_slot(),
-                get_disk_state()};
+                get_disk_state(), r_.get<epoch>(), r_.get<std::uint32_t>()};
     }
     paxos::read_request get(std::in_place_type_t<paxos::read_request>) { return {r_.get<std::uint64_t>()}; }
     paxos::read_reply get(std::in_place_type_t<paxos::read_reply>) { return {r_.get<std::uint64_t>(), get_slot()}; }
@@ -124,6 +136,19 @@ private:
         return {get_slot(), get_ballot(), r_.get<log_time>(), paxos::decode_configuration(r_), r_.get<std::uint64_t>(),
                 r_.get<std::uint64_t>(), r_.get<std::uint32_t>(), get_bytes()};
     }
+    paxos::hand_over get(std::in_place_type_t<paxos::hand_over>) { return {get_ballot()}; }
+    paxos::meet get(std::in_place_type_t<paxos::meet>) {
+        return {get_list([this] { return detail::get_member(r_); })};
+    }
+    paxos::change_request get(std::in_place_type_t<paxos::change_request>) {
+        return {r_.get<std::uint64_t>(), {get_names(), get_names(), r_.get_bool()}};
+    }
+    paxos::transfer_request get(std::in_place_type_t<paxos::transfer_request>) {
+        return {r_.get<std::uint64_t>(), std::string(r_.get_string())};
+    }
+    paxos::change_reply get(std::in_place_type_t<paxos::change_reply>) {
+        return {r_.get<std::uint64_t>(), r_.get<std::uint8_t>(), std::string(r_.get_string()), r_.get<epoch>()};
+    }
 
     paxos::discover get(std::in_place_type_t<paxos::discover>) {
         return {detail::get_member(r_), r_.get<std::uint32_t>(), get_list([this] { return detail::get_member(r_); }),
@@ -135,7 +160,7 @@ private:
     paxos::abandon_first get(std::in_place_type_t<paxos::abandon_first>) { return {r_.get<cluster_id>()}; }
     paxos::first_abandoned get(std::in_place_type_t<paxos::first_abandoned>) { return {r_.get<cluster_id>()}; }
     paxos::welcome get(std::in_place_type_t<paxos::welcome>) {
-        return {r_.get<cluster_id>(), paxos::decode_configuration(r_), r_.get_bool()};
+        return {r_.get<cluster_id>(), paxos::decode_configuration(r_), r_.get_bool(), paxos::decode_configuration(r_)};
     }
 };
 

@@ -36,6 +36,7 @@ struct hello {
     cluster_id cluster{}; ///< empty: belongs to no group yet
     paxos::member self{};
     std::vector<type_print> catalogue{};
+    std::vector<std::string> failure_groups{}; ///< what the sender shares the fate of
     bool operator==(hello const&) const = default;
 };
 
@@ -108,6 +109,8 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
         w.put_string(t.name);
         w.put(t.fingerprint);
     }
+    w.put(static_cast<std::uint32_t>(h.failure_groups.size()));
+    for (auto const& g : h.failure_groups) w.put_string(g);
     finish_frame(out, hello_type);
     return out;
 }
@@ -127,6 +130,8 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
         t.fingerprint = r.get<std::uint64_t>();
         h.catalogue.push_back(std::move(t));
     }
+    auto const groups = r.get<std::uint32_t>();
+    for (std::uint32_t i = 0; i < groups && r.ok(); ++i) h.failure_groups.emplace_back(r.get_string());
     if (!r.complete() || h.self.id.empty() || h.self.address.empty()) return std::nullopt;
     return h;
 }

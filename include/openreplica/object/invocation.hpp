@@ -93,21 +93,22 @@ struct cancellation {
 /// Starts an asynchronous operation. `Finish` turns the outcome into the result, on the handler's executor.
 template <class R, class Finish>
 struct initiation {
-    target aim;
+    std::shared_ptr<runtime::gateway> gateway;
     Finish finish;
 
     using executor_type = asio::any_io_executor;
-    [[nodiscard]] executor_type get_executor() const { return aim.gateway().get_executor(); }
+    [[nodiscard]] executor_type get_executor() const { return gateway->get_executor(); }
 
-    template <class Handler>
-    void operator()(Handler&& handler, call_plan plan) {
-        auto const open = aim.gateway().hold_open();
+    /// @param begin takes the completion and gives the ticket
+    template <class Handler, class Begin>
+    void operator()(Handler&& handler, Begin begin) {
+        auto const open = gateway->hold_open();
         auto const own = asio::get_associated_executor(handler, get_executor());
         auto slot = asio::get_associated_cancellation_slot(handler);
         std::shared_ptr<cancellation> cancel;
         if (slot.is_connected()) {
             cancel = std::make_shared<cancellation>();
-            slot.assign([cancel, gateway = aim.where.gateway](asio::cancellation_type) {
+            slot.assign([cancel, gateway = gateway](asio::cancellation_type) {
                 cancel->wanted = true;
                 if (auto const ticket = cancel->ticket.load()) gateway->cancel(runtime::call_ticket{ticket});
             });
@@ -125,10 +126,10 @@ struct initiation {
                 complete(std::move(handler), finish, outcome);
             });
         };
-        auto const ticket = start(aim, std::move(plan), std::move(done));
+        auto const ticket = begin(runtime::gateway::completion(std::move(done)));
         if (!cancel) return;
         cancel->ticket = ticket.value;
-        if (cancel->wanted) aim.gateway().cancel(ticket); // It was cancelled before it had a ticket.
+        if (cancel->wanted) gateway->cancel(ticket); // It was cancelled before it had a ticket.
     }
 
 private:
@@ -158,8 +159,13 @@ template <class R, class Token, class Finish>
 auto initiate(target aim, call_plan plan, Finish finish, Token&& token) {
     static_assert(std::is_void_v<R> || std::is_default_constructible_v<R>,
                   "openreplica: the result of an asynchronous call must be default-constructible");
-    return asio::async_initiate<Token, completion_signature_t<R>>(initiation<R, Finish>{std::move(aim), std::move(finish)},
-                                                                  token, std::move(plan));
+    (void)aim.gateway(); // Says so if the handle was moved from.
+    auto gateway = aim.where.gateway;
+    auto begin = [aim = std::move(aim), plan = std::move(plan)](runtime::gateway::completion done) mutable {
+        return start(aim, std::move(plan), std::move(done));
+    };
+    return asio::async_initiate<Token, completion_signature_t<R>>(
+        initiation<R, Finish>{std::move(gateway), std::move(finish)}, token, std::move(begin));
 }
 
 /// Runs a const method on this replica's object; what it throws becomes `method_threw`.

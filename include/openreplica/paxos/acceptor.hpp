@@ -56,30 +56,31 @@ public:
     /// Answers a phase 1 request. Duplicates and reordering are harmless.
     ///
     /// The equal ballot is granted too: a ballot has one owner, so this is its retransmission.
-    void on_prepare(node_id from, prepare const& m, epoch current, effects& fx) {
+    void on_prepare(node_id from, prepare const& m, effects& fx) {
         if (m.number < promised_ && !OPENREPLICA_MUTANT(promise_goes_back)) {
             fx.send(from, reject{m.number, promised_});
             return;
         }
         promise_to(m.number, fx);
-        send_promise(from, m.after, current, fx);
+        send_promise(from, m.after, fx);
     }
 
     /// Takes a phase 2 request and acknowledges how far the ballot is held. True when the accept could be used.
     ///
-    /// @param current the epoch that governs this node's next slots; an accept of another epoch waits for catch-up.
-    bool on_accept(node_id from, accept const& m, epoch current, effects& fx) {
+    /// Rule C: the accept must continue what is held under its ballot, or the chosen prefix, and be of the epoch that governs
+    /// its slots as these show. Any other waits for catch-up.
+    bool on_accept(node_id from, accept const& m, effects& fx) {
         if (m.number < promised_ && !OPENREPLICA_MUTANT(accept_below_promise)) {
             fx.send(from, reject{m.number, promised_});
             return false;
         }
         if (m.number > promised_) promise_to(m.number, fx);
-        bool const gap = m.current != current || m.first > held().next();
-        if (gap && !(OPENREPLICA_MUTANT(ack_over_hole) && m.current == current)) {
+        bool const hole = m.first > held().next();
+        if ((hole && !OPENREPLICA_MUTANT(ack_over_hole)) || (!hole && !is_of_its_epoch(m) && !OPENREPLICA_MUTANT(epoch_ignored))) {
             fx.send_durable(from, accepted{m.number, held(), true});
             return false;
         }
-        if (gap) bridge_hole(m.first);
+        if (hole) bridge_hole(m.first);
         take(m.number, m.first, m.values, fx);
         fx.send_durable(from, accepted{m.number, held(), false});
         return true;
@@ -93,6 +94,12 @@ public:
     }
 
 private:
+    /// Whether the epoch that the accept names governs what is new in it. It has no hole before it.
+    [[nodiscard]] bool is_of_its_epoch(accept const& m) const {
+        slot const fresh = std::max(m.first, log_.chosen().next());
+        return fresh >= m.first.plus(m.values.size()) || m.current == log_.governing(fresh).number;
+    }
+
     void take(ballot const& b, slot first, std::span<value const> values, effects& fx) {
         slot s = first;
         for (value const& v : values) {
@@ -112,8 +119,8 @@ private:
         upto_ = std::max(upto_, first.prev());
     }
 
-    void send_promise(node_id to, slot after, epoch current, effects& fx) {
-        promise p{promised_, log_.chosen(), current, 0, false, {}};
+    void send_promise(node_id to, slot after, effects& fx) {
+        promise p{promised_, log_.chosen(), log_.governing().number, 0, false, {}};
         std::size_t bytes = 0;
         for (slot s = std::max(after, log_.chosen()).next(); s <= log_.last(); s = s.next()) {
             if (OPENREPLICA_MUTANT(promise_reports_nothing)) break;

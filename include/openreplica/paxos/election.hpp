@@ -54,6 +54,28 @@ public:
         for (auto& [id, v] : peers_) v.answered += pause;
     }
 
+    /// How long ago the peer answered last.
+    [[nodiscard]] duration silent_for(node_id peer, instant now) const {
+        if (peer == self_) return {};
+        auto const it = peers_.find(peer);
+        return it == peers_.end() ? now - instant{} : now - it->second.answered;
+    }
+    /// Bit i: the voter with index i has been silent for `limit`.
+    [[nodiscard]] std::uint32_t silent_voters(configuration const& c, instant now, duration limit) const {
+        std::uint32_t silent = 0;
+        for (std::size_t i = 0; i < c.voters.size(); ++i)
+            if (silent_for(c.voters[i].id, now) >= limit) silent |= std::uint32_t{1} << i;
+        return silent;
+    }
+    /// How many voters, this node counted, have not heard the one with index `which` for a while.
+    [[nodiscard]] std::size_t report_silent(configuration const& c, std::size_t which, instant now, duration limit) const {
+        std::size_t n = silent_for(c.voters[which].id, now) >= limit && c.has_voter(self_) ? 1 : 0;
+        for (member const& m : c.voters)
+            if (view const* v = seen(m.id, now, limit))
+                n += v->said.current == c.number && ((v->said.silent >> which) & 1) != 0 ? 1 : 0;
+        return n;
+    }
+
     [[nodiscard]] bool reaches(node_id peer, instant now, duration limit) const {
         if (peer == self_) return true;
         auto const it = peers_.find(peer);

@@ -61,6 +61,7 @@ struct welcome {
     cluster_id cluster;
     configuration governing;       ///< the sender's current configuration
     bool established = false;      ///< the cluster's first no-op is chosen; until then nobody joins
+    configuration first{};         ///< what the group was founded with: the log begins under it
     bool operator==(welcome const&) const = default;
 };
 

@@ -105,6 +105,8 @@ struct heartbeat_reply {
     slot chosen;              ///< its chosen index
     slot held;                ///< how far it holds the promised ballot's accepts; for resending, never a vote
     disk_state disk = disk_state::ok;
+    epoch current{};          ///< of the sender's next slot
+    std::uint32_t silent = 0; ///< bit i: the sender has not heard the voter with index i of that epoch for a while
     bool operator==(heartbeat_reply const&) const = default;
 };
 
@@ -158,17 +160,62 @@ struct snapshot_chunk {
     bool operator==(snapshot_chunk const&) const = default;
 };
 
+/// The leader asks a voter to take over: it campaigns at once, although the leader is well.
+struct hand_over {
+    ballot number; ///< the leader's
+    bool operator==(hand_over const&) const = default;
+};
+
+/// The leader names the voters that there may soon be: they should have connections to one another by then.
+struct meet {
+    std::vector<member> voters;
+    bool operator==(meet const&) const = default;
+};
+
+/// What shall become of the voters, in the words of whoever asks: nodes by their id (32 hexadecimal digits) or `host:port`.
+struct voter_change {
+    std::vector<std::string> add{};
+    std::vector<std::string> remove{};
+    bool exactly = false; ///< `add` names all voters there shall be
+    bool operator==(voter_change const&) const = default;
+};
+
+/// Asks the leader to change the voters. The same number is the same request again.
+struct change_request {
+    std::uint64_t number = 0;
+    voter_change what;
+    bool operator==(change_request const&) const = default;
+};
+
+/// Asks the leader to hand over to a voter. The same number is the same request again.
+struct transfer_request {
+    std::uint64_t number = 0;
+    std::string to; ///< empty: to whom the leader thinks best
+    bool operator==(transfer_request const&) const = default;
+};
+
+/// The answer to a change or a transfer. It is not sent before the matter is decided.
+struct change_reply {
+    std::uint64_t number = 0;
+    std::uint8_t code = 0; ///< the number of an `errc`; 0: done
+    std::string text;      ///< what happened and what to do
+    epoch current{};       ///< of the sender: a change is in it, or in an earlier one
+    bool operator==(change_reply const&) const = default;
+};
+
 /// Everything that members say once they belong to a group. The order of the alternatives is the wire's type number.
 using message = std::variant<prepare, promise, reject, accept, accepted, chosen_index, learn, learned, heartbeat,
                              heartbeat_reply, read_request, read_reply, forward, forward_refused, snapshot_request,
-                             snapshot_chunk>;
+                             snapshot_chunk, hand_over, change_request, transfer_request, change_reply, meet>;
 
 /// The name of a message's kind, for logs and traces.
 [[nodiscard]] inline std::string_view name_of(message const& m) {
     constexpr std::string_view names[] = {"prepare",       "promise",      "reject",       "accept",
                                           "accepted",      "chosen_index", "learn",        "learned",
                                           "heartbeat",     "heartbeat_reply", "read_request", "read_reply",
-                                          "forward",       "forward_refused", "snapshot_request", "snapshot_chunk"};
+                                          "forward",       "forward_refused", "snapshot_request", "snapshot_chunk",
+                                          "hand_over",     "change_request",  "transfer_request", "change_reply",
+                                          "meet"};
     return names[m.index()];
 }
 

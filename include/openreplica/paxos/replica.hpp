@@ -12,6 +12,7 @@
 #include <openreplica/paxos/reads.hpp>
 #include <openreplica/paxos/record.hpp>
 #include <openreplica/types/instant.hpp>
+#include <openreplica/types/mutation.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -49,6 +50,24 @@ struct observation {
     std::size_t open_bytes = 0; ///< weight of what a leader has proposed and not seen chosen
 };
 
+/// What came of the wish for other voters, or for another leader.
+enum class change_verdict : std::uint8_t {
+    proposed,      ///< it is on its way
+    unchanged,     ///< these are the voters already
+    asking,        ///< promises of voters to come are on their way; ask again
+    not_leading,   ///< only an established leader can do it
+    under_way,     ///< another change is
+    unfit_size,    ///< no voters, or too many
+    removed,       ///< `who` had a vote once; ids are never reused
+    unknown,       ///< `who` has no connection to the leader
+    not_caught_up, ///< `who` lacks too much of the log
+    no_majority    ///< too few of the voters, old or new, answer
+};
+struct change_answer {
+    change_verdict verdict = change_verdict::proposed;
+    node_id who{};
+};
+
 /// The protocol of one node: acceptor, proposer, learner, election and reads, without I/O.
 ///
 /// Every input is a call, every effect is in the output that `take_output` gives; the same calls give the same output.
@@ -58,8 +77,8 @@ struct observation {
 /// Distinct objects: safe. Shared objects: unsafe; a node keeps one inside its strand.
 class replica {
 public:
-    replica(node_id self, configuration governing, replica_options options, durable_state const& recovered,
-            instant now);
+    /// @param first the configuration that the group was founded with; what followed is in the log and in snapshots
+    replica(node_id self, configuration first, replica_options options, durable_state const& recovered, instant now);
 
     replica(replica const&) = delete;
     replica& operator=(replica const&) = delete;
@@ -90,8 +109,31 @@ public:
     /// The connection to a peer broke. It adds suspicion, no more.
     void suspect(node_id peer, instant now);
 
-    /// A snapshot holds everything up to `at`, and the state machine has it. False when it is not newer than the log.
-    bool install(slot at, ballot const& behind, log_time stamp, instant now);
+    /// Proposes other voters, if that can be done now; otherwise says what stands in the way. Nothing is remembered: call
+    /// again when the answer may be another. The change is done when `governing()` has these voters and `is_changing()` is
+    /// false.
+    change_answer change_voters(std::vector<member> voters, instant now);
+    /// A stop-sign is on its way through this leader, or what follows it is.
+    [[nodiscard]] bool is_changing() const;
+    /// This leader gives out no slots for a moment: those above a stop-sign are the next voters'.
+    [[nodiscard]] bool is_paused() const {
+        auto const* l = std::get_if<leader>(&role_);
+        return l != nullptr && l->stopped;
+    }
+    /// Asks a voter to campaign, although this leader is well; `hand_over` tells whether it could be asked.
+    change_answer transfer_to(node_id heir, instant now);
+    /// The voter that would lose the least time by taking over.
+    [[nodiscard]] std::optional<node_id> best_heir(instant now) const;
+    /// How long a node has not answered.
+    [[nodiscard]] duration silent_for(node_id id, instant now) const { return election_.silent_for(id, now); }
+    /// A majority of the voters, this node counted, has not heard `id` for an election timeout.
+    [[nodiscard]] bool is_silent_to_majority(node_id id, instant now) const;
+    /// How many slots a peer's durable log is behind this leader's; nothing when this node does not lead or know it.
+    [[nodiscard]] std::optional<std::uint64_t> lag_of(node_id peer) const;
+
+    /// The snapshot `s` holds everything up to its slot, and the state machine has it. False when it is not newer than the
+    /// log.
+    bool install(snapshot const& s, instant now);
     /// The state machine's snapshot holds everything up to `upto`: the log may forget it.
     void trim(slot upto);
 
@@ -117,7 +159,12 @@ public:
         auto const* l = std::get_if<leader>(&role_);
         return l != nullptr && log_.chosen() >= l->no_op;
     }
-    [[nodiscard]] bool is_voter() const { return config_.has_voter(self_); }
+    [[nodiscard]] bool is_voter() const { return governing().has_voter(self_); }
+    /// This node had a vote once and lost it, and those who decide now need it no longer: its id is of no more use.
+    [[nodiscard]] bool is_retired() const {
+        bool const settled = log_.chosen() > log_.governs_since() || OPENREPLICA_MUTANT(retires_too_early);
+        return governing().has_removed(self_) && settled && !is_leader();
+    }
     /// Whom to send commands to: the leader if this node knows one, else a peer that sees a healthy leader.
     [[nodiscard]] std::optional<node_id> route(instant now) const;
     /// The node that leads, as far as this one knows.
@@ -127,7 +174,8 @@ public:
     [[nodiscard]] std::optional<log_time> clock(instant now) const;
     /// How long this node has led; zero on other nodes.
     [[nodiscard]] duration leading_for(instant now) const;
-    [[nodiscard]] configuration const& governing() const { return config_; }
+    /// The configuration of the first slot that this node does not know to be chosen.
+    [[nodiscard]] configuration const& governing() const { return log_.governing(); }
     [[nodiscard]] log_time last_stamp() const { return stamp_; }
     [[nodiscard]] log const& entries() const { return log_; }
     [[nodiscard]] ballot const& promised() const { return acceptor_.promised(); }
@@ -146,13 +194,14 @@ private:
     void on(node_id from, heartbeat_reply const& m, instant now);
     void on(node_id from, read_request const& m, instant now);
     void on(node_id from, read_reply const& m, instant now);
+    void on(node_id from, hand_over const& m, instant now);
     template <class Other>
     void on(node_id, Other const&, instant) {}
 
     // Phase 1.
     void campaign(instant now);
     void ask_promises(candidate& c, instant now);
-    void ask_promise(candidate const& c, std::vector<node_id> of, slot after);
+    void ask_promise(ballot const& number, std::vector<node_id> of, slot after);
     void advance_candidate(instant now);
     void lead(instant now);
     void follow(instant now);
@@ -170,6 +219,19 @@ private:
     void settle(leader& l);
     void rewind(leader& l, leader::progress& p, slot held);
     void watch_progress(leader& l, instant now);
+    /// The highest slot that this leader has proposed; what its log holds above is of earlier ballots.
+    [[nodiscard]] slot proposed() const { return acceptor_.held(); }
+
+    // Changing the voters.
+    void propose_merged(leader& l, instant now);
+    void ask_missing_promises(leader& l, configuration const& of, instant now);
+    void press_change(leader& l, instant now);
+    void activate(leader& l, instant now);
+    void finish_change(leader& l, instant now);
+    [[nodiscard]] std::optional<change_answer> obstacle_to(leader const& l, configuration const& next, instant now) const;
+    [[nodiscard]] std::optional<change_answer> unfit_voter(leader const& l, configuration const& next, instant now) const;
+    template <class Predicate>
+    [[nodiscard]] bool holds_for_all(leader const& l, Predicate holds) const;
 
     // Heartbeats, catch-up and reads.
     void beat(instant now);
@@ -192,7 +254,6 @@ private:
     };
 
     node_id self_;
-    configuration config_;
     replica_options options_;
     effects fx_;
     log log_;
@@ -209,6 +270,7 @@ private:
     std::uint64_t beats_; ///< begins at a random place: an answer to an earlier life of this node must not confirm a read
     slot hinted_;         ///< the chosen index that the last `chosen_record` holds
     disk_state disk_ = disk_state::ok;
+    epoch met_; ///< the voters of this configuration are peers
     instant next_beat_;
     instant last_tick_;
     std::optional<instant> unhappy_since_;
@@ -218,5 +280,6 @@ private:
 
 } // namespace openreplica::inline v0::paxos
 
+#include <openreplica/paxos/replica_changing.hpp>
 #include <openreplica/paxos/replica_following.hpp>
 #include <openreplica/paxos/replica_leading.hpp>

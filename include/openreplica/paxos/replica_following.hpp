@@ -12,14 +12,13 @@ namespace openreplica::inline v0::paxos {
     return b;
 }
 
-inline replica::replica(node_id self, configuration governing, replica_options options, durable_state const& recovered,
+inline replica::replica(node_id self, configuration first, replica_options options, durable_state const& recovered,
                         instant now)
-    : self_(self), config_(std::move(governing)), options_(options),
+    : self_(self), options_(options), log_(std::move(first)),
       acceptor_(log_, highest_ballot(recovered), options.promise_bytes), learner_(log_, acceptor_, options.learn_bytes),
       election_(self), batches_(options.incarnation), stamp_(recovered.base.stamp), beats_(options.incarnation >> 2),
       next_beat_(now), last_tick_(now), unhappy_since_(now), quiet_until_(now), patience_(spread(self.low)) {
-    for (member const& m : config_.voters) add_peer(m.id);
-    log_.install(recovered.base.at);
+    if (recovered.base.at > slot{}) log_.install(recovered.base.at, recovered.base.governing);
     for (entry const& e : recovered.entries) log_.put(e.at, e.accepted, e.what);
     election_.note(acceptor_.promised());
     // The hint is believed when the entry that it names is still here: the log up to it is what was chosen then.
@@ -27,6 +26,7 @@ inline replica::replica(node_id self, configuration governing, replica_options o
     if (hint > log_.chosen() && log_.holds(hint) && log_.ballot_at(hint) >= recovered.chosen_under)
         OPENREPLICA_MUTANT(recovered_not_applied) ? log_.choose(hint) : learner_.choose(hint, now, fx_);
     hinted_ = log_.chosen();
+    for (member const& m : governing().voters) add_peer(m.id);
 }
 
 inline void replica::step(node_id from, message const& m, instant now) {
@@ -35,11 +35,11 @@ inline void replica::step(node_id from, message const& m, instant now) {
 
 inline void replica::add_peer(node_id peer) {
     if (peer == self_ || !peers_.insert(peer).second) return;
-    if (auto* l = std::get_if<leader>(&role_)) l->peers[peer] = leader::progress{.next = log_.last().next(), .floor = log_.last()};
+    if (auto* l = std::get_if<leader>(&role_)) l->peers[peer] = leader::progress{.next = proposed().next(), .floor = proposed()};
 }
 
 inline void replica::remove_peer(node_id peer) {
-    if (config_.has_voter(peer)) return;
+    if (governing().has_voter(peer)) return;
     peers_.erase(peer);
     election_.forget(peer);
     if (auto* l = std::get_if<leader>(&role_)) l->peers.erase(peer);
@@ -72,6 +72,7 @@ inline void replica::tick(instant now, std::uint64_t jitter) {
     if (now >= next_beat_) beat(now);
     catch_up(now, jitter);
     if (auto* l = std::get_if<leader>(&role_)) {
+        press_change(*l, now);
         watch_progress(*l, now);
     } else if (auto* c = std::get_if<candidate>(&role_)) {
         watch_campaign(*c, now, jitter);
@@ -91,9 +92,9 @@ inline void replica::consider_running(instant now, std::uint64_t jitter) {
     }
     if (!is_voter() || !is_fit_to_lead(now) || now < quiet_until_ || now - *unhappy_since_ < patience_) return;
     duration const limit = options_.election_timeout_min;
-    if (!election_.reaches_quorum(config_, now, limit) || election_.happy_voter(config_, now, limit)) return;
+    if (!election_.reaches_quorum(governing(), now, limit) || election_.happy_voter(governing(), now, limit)) return;
     // Rule 7: a voter that lags far behind another one lets that one run first.
-    if (election_.highest_chosen(config_, now, limit).since(log_.chosen()) > options_.window_entries) {
+    if (election_.highest_chosen(governing(), now, limit).since(log_.chosen()) > options_.window_entries) {
         quiet_until_ = now + 2 * options_.election_timeout_max;
         return;
     }
@@ -110,8 +111,9 @@ inline duration replica::spread(std::uint64_t jitter) const {
 inline bool replica::is_happy(instant now) const {
     duration const limit = options_.election_timeout_min;
     if (auto const* l = std::get_if<leader>(&role_))
-        return !l->stalled && (now - l->since < limit ||
-                               election_.quorum_follows(config_, l->number, now, options_.election_timeout_max));
+        return !l->stalled && (now - l->since < limit || holds_for_all(*l, [&](configuration const& c) {
+            return election_.quorum_follows(c, l->number, now, options_.election_timeout_max);
+        }));
     if (std::holds_alternative<candidate>(role_)) return false;
     auto const id = election_.leader(now, limit);
     return id && election_.seen(*id, now, limit)->said.happy;
@@ -138,7 +140,7 @@ inline void replica::send_heartbeats() {
     if (auto* l = std::get_if<leader>(&role_)) {
         m.leading = l->number;
         l->reads.round_sent(beats_);
-        if (config_.voters.size() == 1) answer_reads(*l); // Alone, it is its own quorum.
+        if (governing().voters.size() == 1) answer_reads(*l); // Alone, it is its own quorum.
     }
     fx_.send(others(), m);
 }
@@ -157,7 +159,8 @@ inline void replica::on(node_id from, heartbeat const& m, instant now) {
     }
     if (!m.leading.empty() && m.leading == acceptor_.promised()) learner_.on_chosen(m.leading, m.chosen, now, fx_);
     fx_.send(from, heartbeat_reply{m.number, acceptor_.promised(), is_leader(), is_happy(now), log_.chosen(),
-                                   acceptor_.held(), disk_});
+                                   acceptor_.held(), disk_, governing().number,
+                                   election_.silent_voters(governing(), now, options_.election_timeout_max)});
 }
 
 inline void replica::on(node_id from, heartbeat_reply const& m, instant now) {
@@ -169,7 +172,7 @@ inline void replica::on(node_id from, heartbeat_reply const& m, instant now) {
         if (m.leading && m.promised >= acceptor_.promised()) hint_ = from;
         return;
     }
-    if (m.promised > l->number && config_.has_voter(from)) return preempted(m.promised, now);
+    if (m.promised > l->number && governing().has_voter(from)) return preempted(m.promised, now);
     auto const it = l->peers.find(from);
     if (it == l->peers.end()) return;
     leader::progress& p = it->second;
@@ -186,9 +189,11 @@ inline void replica::on(node_id from, heartbeat_reply const& m, instant now) {
 
 inline void replica::on(node_id from, prepare const& m, instant now) {
     add_peer(from);
+    // Whoever lost its vote while it was away must not disturb: nobody needs it to lead, and it learns better from heartbeats.
+    if (m.current < governing().number && !governing().has_voter(from)) return;
     election_.note(m.number);
     if (m.number > acceptor_.promised()) follow(now);
-    acceptor_.on_prepare(from, m, config_.number, fx_);
+    acceptor_.on_prepare(from, m, fx_);
     // As long as it asks, its campaign gets its time: disks may be slow.
     if (m.number == acceptor_.promised()) quiet_until_ = std::max(quiet_until_, now + options_.election_timeout_min);
     learner_.note(m.chosen, now);
@@ -199,7 +204,7 @@ inline void replica::on(node_id from, accept const& m, instant now) {
     if (m.number.owner != from) return; // A ballot has one owner; nobody else proposes in it.
     if (m.number > acceptor_.promised()) follow(now);
     if (m.number >= acceptor_.promised()) hint_ = from;
-    bool const taken = acceptor_.on_accept(from, m, config_.number, fx_);
+    bool const taken = acceptor_.on_accept(from, m, fx_);
     if (!taken && m.number == acceptor_.promised()) {
         // Something below it is missing: fetch what is chosen, the leader sends the rest again.
         learner_.note(m.chosen, now);
@@ -233,6 +238,7 @@ inline void replica::after_learning(instant now) {
         c->moved_at = now;
         return advance_candidate(now);
     }
+    if (auto* l = std::get_if<leader>(&role_)) return activate(*l, now);
     // The leader waits to hear that the gap is closed.
     if (!acceptor_.promised().empty() && acceptor_.promised().owner != self_)
         fx_.send_durable(acceptor_.promised().owner, accepted{acceptor_.promised(), acceptor_.held(), true});
@@ -296,16 +302,16 @@ inline void replica::read_point_reached(std::uint64_t number, slot index) {
 
 // ---- snapshots and the log's start
 
-inline bool replica::install(slot at, ballot const& behind, log_time stamp, instant now) {
-    if (at <= log_.chosen()) return false;
+inline bool replica::install(snapshot const& s, instant now) {
+    if (s.at <= log_.chosen()) return false;
     follow(now);
-    acceptor_.promise_to(behind, fx_); // Rule R.
-    election_.note(behind);
-    log_.install(at);
-    hinted_ = at;
-    fx_.write(chosen_record{at, behind}); // What is acknowledged from here on waits for the snapshot to be durable.
-    stamp_ = std::max(stamp_, stamp);
-    learner_.installed(at, now);
+    acceptor_.promise_to(s.behind, fx_); // Rule R.
+    election_.note(s.behind);
+    log_.install(s.at, OPENREPLICA_MUTANT(install_keeps_configuration) ? configuration(governing()) : s.governing);
+    hinted_ = s.at;
+    fx_.write(chosen_record{s.at, s.behind}); // What is acknowledged from here on waits for the snapshot to be durable.
+    stamp_ = std::max(stamp_, s.stamp);
+    learner_.installed(s.at, now);
     after_learning(now);
     return true;
 }
@@ -328,19 +334,23 @@ inline void replica::set_disk(disk_state s, instant now) {
 inline bool replica::is_fit_to_lead(instant now) const {
     if (disk_ == disk_state::ok) return true;
     if (disk_ == disk_state::failed) return false;
-    return election_.with_disk(config_, disk_state::ok, now, options_.election_timeout_max) < config_.quorum();
+    return election_.with_disk(governing(), disk_state::ok, now, options_.election_timeout_max) < governing().quorum();
 }
 
 inline bool replica::quorum_full(instant now) const {
     if (!is_leader()) return false;
-    std::size_t const full = election_.with_disk(config_, disk_state::full, now, options_.election_timeout_max) +
+    std::size_t const full = election_.with_disk(governing(), disk_state::full, now, options_.election_timeout_max) +
                              (disk_ == disk_state::full && is_voter() ? 1 : 0);
-    return config_.voters.size() - full < config_.quorum();
+    return governing().voters.size() - full < governing().quorum();
 }
 
 // ---- output and questions
 
 inline output replica::take_output(instant now) {
+    if (governing().number != met_) {
+        met_ = governing().number;
+        for (member const& m : governing().voters) add_peer(m.id);
+    }
     send_reads(now);
     if (auto* l = std::get_if<leader>(&role_)) {
         pump(*l);
@@ -359,7 +369,7 @@ inline std::optional<node_id> replica::leader_id(instant now) const {
 
 inline std::optional<node_id> replica::route(instant now) const {
     auto const id = leader_id(now);
-    return id ? id : election_.happy_voter(config_, now, options_.election_timeout_max);
+    return id ? id : election_.happy_voter(governing(), now, options_.election_timeout_max);
 }
 
 inline observation replica::observe() const {

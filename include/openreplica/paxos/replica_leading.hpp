@@ -22,17 +22,16 @@ inline void replica::campaign(instant now) {
 inline void replica::ask_promises(candidate& c, instant now) {
     std::map<slot, std::vector<node_id>> missing; ///< by how far their reports have come
     for (node_id id : peers_) {
-        auto const it = c.reports.find(id);
-        if (it == c.reports.end() || !it->second.complete) missing[c.reported(id)].push_back(id);
+        if (!c.told.is_complete(id)) missing[c.told.reach(id)].push_back(id);
     }
-    for (auto& [after, ids] : missing) ask_promise(c, std::move(ids), after);
+    for (auto& [after, ids] : missing) ask_promise(c.number, std::move(ids), after);
     c.asked_at = now;
 }
 
 /// Only once this node's own promise is durable: a candidate that forgot its ballot in a crash would use it again, for
 /// other values.
-inline void replica::ask_promise(candidate const& c, std::vector<node_id> of, slot after) {
-    prepare const ask{c.number, log_.chosen(), config_.number, after};
+inline void replica::ask_promise(ballot const& number, std::vector<node_id> of, slot after) {
+    prepare const ask{number, log_.chosen(), governing().number, after};
     if (OPENREPLICA_MUTANT(ask_before_durable))
         fx_.send(std::move(of), ask);
     else
@@ -41,12 +40,16 @@ inline void replica::ask_promise(candidate const& c, std::vector<node_id> of, sl
 
 inline void replica::on(node_id from, promise const& m, instant now) {
     auto* c = std::get_if<candidate>(&role_);
-    if (c == nullptr || m.current != config_.number) return;
-    if (m.number != c->number && !OPENREPLICA_MUTANT(foreign_promise_counted)) return;
-    if (!c->on_promise(from, m)) return;
-    c->moved_at = now;
+    auto* l = std::get_if<leader>(&role_);
+    if (c == nullptr && l == nullptr) return;
+    ballot const& mine = c != nullptr ? c->number : l->number;
+    if (m.number != mine && !OPENREPLICA_MUTANT(foreign_promise_counted)) return;
+    reports& told = c != nullptr ? c->told : l->told;
+    if (!told.take(from, m)) return;
     // The end of an answer that is not the end of the report.
-    if (!m.last && m.chunk + 1 == acceptor::promise_chunks) ask_promise(*c, {from}, c->reported(from));
+    if (!m.last && m.chunk + 1 == acceptor::promise_chunks) ask_promise(mine, {from}, told.reach(from));
+    if (l != nullptr) return activate(*l, now);
+    c->moved_at = now;
     advance_candidate(now);
 }
 
@@ -55,8 +58,8 @@ inline void replica::on(node_id from, promise const& m, instant now) {
 /// may still succeed.
 inline void replica::watch_campaign(candidate& c, instant now, std::uint64_t jitter) {
     duration const limit = options_.election_timeout_max;
-    bool const disks_work = !c.promised || (!c.has_quorum(config_, self_, true) &&
-                                               election_.quorum_follows(config_, c.number, now, limit));
+    bool const disks_work = !c.promised || (!c.told.has_quorum(governing(), self_, true) &&
+                                               election_.quorum_follows(governing(), c.number, now, limit));
     if (now - c.moved_at > (disks_work ? patient_campaigns * limit : limit) || now - c.since > patient_campaigns * limit) {
         follow(now);
         quiet_until_ = now + duration(static_cast<duration::rep>(jitter % 1000) * options_.heartbeat.count() / 250);
@@ -68,9 +71,11 @@ inline void replica::watch_campaign(candidate& c, instant now, std::uint64_t jit
 
 inline void replica::advance_candidate(instant now) {
     auto* c = std::get_if<candidate>(&role_);
-    if (c == nullptr || !c->has_quorum(config_, self_, durable_ >= c->own_promise)) return;
+    if (c == nullptr) return;
+    if (!is_voter()) return follow(now); // It has learned that it lost its vote.
+    if (!c->told.has_quorum(governing(), self_, durable_ >= c->own_promise)) return;
     // Rule 3: nothing is proposed at or below the highest chosen index of the quorum; what is missing is fetched first.
-    auto const [highest, who] = c->highest_chosen(config_);
+    auto const [highest, who] = c->told.highest_chosen(governing());
     if (highest > log_.chosen() && !OPENREPLICA_MUTANT(propose_below_chosen)) {
         learner_.note(highest, now);
         learner_.fetch(*who, now, fx_);
@@ -81,26 +86,35 @@ inline void replica::advance_candidate(instant now) {
 
 inline void replica::lead(instant now) {
     candidate won = std::get<candidate>(std::move(role_));
-    std::vector<value> values = won.merge(config_, log_);
-    for (value const& v : values) stamp_ = std::max(stamp_, v.stamp);
     leader l;
     l.number = won.number;
     l.since = now;
     l.base = log_.chosen();
-    l.own_acked = log_.chosen();
-    if (log_.holds(l.base)) stamp_ = std::max(stamp_, log_.value_at(l.base).stamp);
-    l.clock_base = stamp_;
-    l.settled = l.base;
+    l.told = std::move(won.told);
     for (node_id id : peers_) l.peers[id] = leader::progress{.next = l.base.next(), .floor = l.base};
-    l.stopped = !values.empty() && values.back().kind == value_kind::configuration;
-    l.no_op = l.base.plus(values.size() + 1);
     role_ = std::move(l);
     hint_ = self_;
-    auto& leading = std::get<leader>(role_);
-    if (!leading.stopped) values.push_back(value{value_kind::no_op, leading.clock(now), {}});
-    propose_values(leading, std::move(values), now);
+    propose_merged(std::get<leader>(role_), now);
     batches_.ask_again();
     beat(now); // Followers learn at once whom to follow.
+}
+
+/// Proposes again what may have been chosen above the chosen prefix, and this ballot's own no-op; a stop-sign among it comes
+/// last.
+inline void replica::propose_merged(leader& l, instant now) {
+    std::vector<value> values = l.told.merge(governing(), log_);
+    if (log_.holds(log_.chosen())) stamp_ = std::max(stamp_, log_.value_at(log_.chosen()).stamp);
+    for (value const& v : values) stamp_ = std::max(stamp_, v.stamp);
+    if (l.clock(now) < stamp_) l.clock_base = l.clock_base.plus(stamp_.since(l.clock(now)));
+    l.own_acked = std::max(l.own_acked, log_.chosen());
+    l.settled = std::max(l.settled, log_.chosen());
+    l.stopped = !values.empty() && values.back().kind == value_kind::configuration;
+    l.no_op = log_.chosen().plus(values.size() + 1);
+    if (l.stopped)
+        l.retiring = governing();
+    else
+        values.push_back(value{value_kind::no_op, l.clock(now), {}});
+    propose_values(l, std::move(values), now);
 }
 
 inline void replica::follow(instant now) {
@@ -130,8 +144,8 @@ inline void replica::preempted(ballot const& by, instant now) {
 
 inline std::size_t replica::fitting(leader const& l, std::span<shared_bytes const> commands) const {
     // Rule 1: the slots above a stop-sign belong to the new configuration.
-    if (l.stopped) return 0;
-    auto const open = static_cast<std::size_t>(log_.last().since(log_.chosen()));
+    if (l.stopped && !OPENREPLICA_MUTANT(proposes_past_stop_sign)) return 0;
+    auto const open = static_cast<std::size_t>(proposed().since(log_.chosen()));
     std::size_t bytes = l.open_bytes;
     std::size_t n = 0;
     for (; n < commands.size() && open + n < options_.window_entries && bytes < options_.window_bytes; ++n)
@@ -169,19 +183,21 @@ inline void replica::propose_values(leader& l, std::vector<value> values, instan
 inline void replica::on(node_id from, accepted const& m, instant now) {
     auto* l = std::get_if<leader>(&role_);
     // Acks are tagged with the ballot they were written under: one of an earlier ballot proves nothing here.
-    if (l == nullptr || m.number != l->number || m.upto > log_.last()) return;
+    // Only above a stop-sign may a peer know more to be chosen than this leader has proposed.
+    if (l == nullptr || m.number != l->number || (m.upto > proposed() && !l->stopped)) return;
     auto const it = l->peers.find(from);
     if (it == l->peers.end()) return;
     leader::progress& p = it->second;
-    p.acked = std::max(p.acked, m.upto);
+    slot const upto = std::min(m.upto, proposed());
+    p.acked = std::max(p.acked, upto);
     if (p.lagging) {
-        rewind(*l, p, m.upto);
-    } else if (p.next <= m.upto) {
-        p.next = m.upto.next();
-    } else if (m.gap && p.next > m.upto.next() && now - p.rewound_at >= options_.heartbeat) {
+        rewind(*l, p, upto);
+    } else if (p.next <= upto) {
+        p.next = upto.next();
+    } else if (m.gap && p.next > upto.next() && now - p.rewound_at >= options_.heartbeat) {
         // Many accepts behind one hole complain at once; one rewind answers them all.
         p.rewound_at = now;
-        rewind(*l, p, m.upto);
+        rewind(*l, p, upto);
     }
     count_votes(now);
 }
@@ -197,11 +213,15 @@ inline void replica::rewind(leader& l, leader::progress& p, slot held) {
 inline void replica::count_votes(instant now) {
     auto* l = std::get_if<leader>(&role_);
     if (l == nullptr) return;
-    slot const upto = l->tally(config_, self_);
+    slot upto = l->tally(OPENREPLICA_MUTANT(old_voters_counted) && l->retiring ? *l->retiring : governing(), self_);
+    // A stop-sign is announced when those whom it brings hold it too: nobody else could go on from there.
+    if (auto const* k = log_.open_stop_sign(); k != nullptr && k->first <= upto && !OPENREPLICA_MUTANT(proposes_past_stop_sign))
+        upto = l->tally(k->second, self_) >= k->first ? k->first : k->first.prev();
     if (upto <= log_.chosen()) return;
     learner_.choose(upto, now, fx_);
     settle(*l);
     answer_reads(*l);
+    l->stopped ? activate(*l, now) : finish_change(*l, now);
 }
 
 /// Takes what has been chosen out of the window.
@@ -216,17 +236,19 @@ inline void replica::pump(leader& l) {
     std::map<slot, std::vector<node_id>> by_next;
     for (auto const& [id, p] : l.peers) {
         bool const room = p.next.since(std::max(p.acked, p.floor)) <= options_.window_entries;
-        if (!p.lagging && p.next <= log_.last() && log_.holds(p.next) && room) by_next[p.next].push_back(id);
+        if (!p.lagging && p.next <= proposed() && log_.holds(p.next) && room) by_next[p.next].push_back(id);
     }
     for (auto const& [next, ids] : by_next) {
         slot first = next;
-        while (first <= log_.last()) {
-            accept m{l.number, config_.number, first, {}, log_.chosen()};
+        while (first <= proposed()) {
+            accept m{l.number, log_.governing(first).number, first, {}, log_.chosen()};
             std::size_t bytes = 0;
             slot s = first;
-            for (; s <= log_.last() && (m.values.empty() || bytes < options_.batch_bytes); s = s.next()) {
+            for (bool ends = false; s <= proposed() && !ends; s = s.next()) {
                 m.values.push_back(log_.value_at(s));
                 bytes += m.values.back().weight();
+                // What follows a stop-sign is of another epoch.
+                ends = bytes >= options_.batch_bytes || m.values.back().kind == value_kind::configuration;
             }
             fx_.send(ids, std::move(m));
             first = s;
@@ -254,11 +276,14 @@ inline void replica::watch_progress(leader& l, instant now) {
     duration const limit = options_.election_timeout_max;
     // Check-quorum: a leader that hears no quorum stops serving and steps down.
     bool const fresh = now - l.since < limit;
-    if (!fresh && !election_.quorum_follows(config_, l.number, now, limit)) return follow(now);
+    bool const followed = holds_for_all(l, [&](configuration const& c) {
+        return election_.quorum_follows(c, l.number, now, limit);
+    });
+    if (!fresh && !followed) return follow(now);
     settle(l);
     // Rule 7: its links are up, but its oldest accept does not get chosen: somebody else may do better.
     l.stalled = !l.open_since.empty() && now - l.open_since.front().second > 2 * limit;
-    if (l.stalled && config_.voters.size() > 1) {
+    if (l.stalled && governing().voters.size() > 1) {
         quiet_until_ = now + 2 * limit;
         follow(now);
     }
@@ -268,7 +293,12 @@ inline void replica::watch_progress(leader& l, instant now) {
 
 inline void replica::answer_reads(leader& l) {
     if (log_.chosen() < l.no_op && !OPENREPLICA_MUTANT(read_before_no_op)) return;
-    for (auto const& w : l.reads.take_confirmed(l.confirmed(config_, self_, beats_))) {
+    std::uint64_t answered = beats_;
+    (void)holds_for_all(l, [&](configuration const& c) {
+        answered = std::min(answered, l.confirmed(c, self_, beats_));
+        return true;
+    });
+    for (auto const& w : l.reads.take_confirmed(answered)) {
         // Rule 6: before its no-op was chosen this leader did not know what earlier ballots had chosen.
         slot const index = OPENREPLICA_MUTANT(read_before_no_op) ? w.index : std::max(w.index, l.no_op);
         if (w.from == self_)

@@ -6,6 +6,7 @@
 #include <openreplica/runtime/applier.hpp>
 #include <openreplica/runtime/calls.hpp>
 #include <openreplica/runtime/environment.hpp>
+#include <openreplica/runtime/healing.hpp>
 #include <openreplica/runtime/snapshot_transfer.hpp>
 #include <openreplica/storage/storage.hpp>
 #include <openreplica/types/mutation.hpp>
@@ -18,6 +19,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace openreplica::inline v0::runtime {
@@ -32,6 +34,9 @@ struct engine_options {
     std::uint64_t snapshot_every = 65536;            ///< entries between two snapshots,
     std::uint64_t snapshot_bytes = 128u << 20;       ///< or so many bytes of entries
     std::size_t snapshot_chunk = snapshot_transfer::chunk_bytes; ///< a snapshot travels in parts of this size
+    healing_options healing{};
+    std::vector<std::string> failure_groups{};       ///< of this node
+    std::size_t min_voters = 1;                      ///< no change leaves fewer
     std::uint64_t keep_entries = 16384;              ///< entries that stay behind a snapshot for peers that lag a little
 };
 
@@ -58,6 +63,7 @@ struct engine_status {
     std::uint64_t digest = 0;
     session_id session;
     std::string problem; ///< why the node does not serve; empty when it does
+    std::string last_change; ///< what was decided about the voters by itself
     std::string log_kept_by; ///< the object without a JSON form that stands in the way of snapshots; empty: none
     duration freeze_pause{}; ///< the longest that nothing was applied because of a snapshot
 };
@@ -93,6 +99,13 @@ public:
     void add_reads(std::vector<pending_read>&& reads);
     /// True when the read was found; it ends with `cancelled`: a read has no effect.
     bool cancel_read(call_ticket ticket);
+    /// Other voters; or a leader by its id or address, empty for whoever is fittest.
+    using change_wish = std::variant<paxos::voter_change, std::string>;
+    /// `done` gets a zero code when it is so.
+    void wish(call_ticket ticket, change_wish what, instant deadline, gateway::completion done);
+    void cancel_wish(call_ticket ticket);
+    /// This node is about to stop: if it leads, somebody else shall. False when nobody could be asked.
+    bool step_aside();
     void tick();
     /// Ends everything that waits: the node stops.
     void stop();
@@ -121,11 +134,12 @@ private:
         std::vector<pending_read> reads;
     };
 
-    void join(cluster_id cluster, paxos::configuration const& governing, paxos::durable_state const& recovered);
+    void join(paxos::first_configuration const& group, paxos::durable_state const& recovered);
     [[nodiscard]] paxos::founding_options founding_options() const;
     void step_founding();
     void join_existing(paxos::welcome const& w);
-    void start_over();
+    void start_over(bool only_joins);
+    void watch_voters();
     void send_calls();
     void send_command(std::string encoded);
     [[nodiscard]] call_outcome check(shared_bytes const& command, bool of_a_peer) const;
@@ -147,7 +161,54 @@ private:
     void keep_clock(instant now);
     void watch_leader(instant now);
 
+    // Changing the voters.
+    struct open_wish {
+        call_ticket ticket;
+        std::uint64_t number;
+        change_wish what;
+        instant deadline;
+        gateway::completion done;
+        std::optional<node_id> asked{}; ///< whom it was sent to
+        instant asked_at{};
+        bool asked_others = false;      ///< before
+        std::optional<epoch> done_in{}; ///< it is done, and this node has yet to see that epoch
+    };
+    struct order {
+        node_id from;
+        std::uint64_t number;
+        change_wish what;
+        instant begun;
+        instant heard_at;
+        std::string obstacle{};
+        std::vector<paxos::member> proposed{}; ///< the voters to come; for a transfer, the leader to come
+        instant proposed_at{};
+        std::vector<paxos::member> met{}; ///< the voters to come were told of one another,
+        instant met_at{};                 ///< at this time
+    };
+    void heal(instant now);
+    [[nodiscard]] group_view view_of_group(instant now) const;
+    void press_wishes(instant now);
+    void send_wish(open_wish& w, instant now);
+    void finish_wish(std::size_t index, call_outcome outcome);
+    void end_wish(std::size_t index, errc unsent, std::string const& why);
+    void carry_out_orders(instant now);
+    [[nodiscard]] std::optional<call_outcome> carry_out(order& o, paxos::voter_change const& what, instant now);
+    [[nodiscard]] std::optional<call_outcome> carry_out(order& o, std::string const& heir, instant now);
+    [[nodiscard]] bool have_met(order& o, std::vector<paxos::member> const& voters, instant now);
+    [[nodiscard]] call_outcome resolve(paxos::voter_change const& what, std::vector<paxos::member>& voters) const;
+    [[nodiscard]] std::optional<paxos::member> find_voter(std::string const& name) const;
+    [[nodiscard]] std::optional<paxos::member> find_node(std::string const& name) const;
+    void answer(order const& o, call_outcome const& outcome);
+    void take_order(node_id from, std::uint64_t number, change_wish const& what);
+    void on(node_id from, paxos::change_request const& m);
+    void on(node_id from, paxos::transfer_request const& m);
+    void on(node_id from, paxos::change_reply const& m);
+    void on(node_id from, paxos::meet const& m);
+
     [[nodiscard]] bool is_first_copy(node_id from, std::uint64_t number);
+    void take_forward(node_id from, paxos::forward& m);
+    void take_parked();
+    [[nodiscard]] bool must_wait(instant now) const;
     void on(node_id from, paxos::forward& m);
     void on(node_id from, paxos::forward_refused const& m);
     void on(node_id from, paxos::snapshot_request const& m);
@@ -165,7 +226,13 @@ private:
     std::optional<paxos::founding> founding_;
     bool met_self_ = false;
     cluster_id cluster_;
+    paxos::configuration first_; ///< the group's first
     std::optional<paxos::replica> replica_;
+    paxos::configuration known_; ///< the voters that the environment was told of
+    std::vector<open_wish> wishes_;
+    healing healing_;
+    std::string last_change_;
+    std::vector<order> orders_;  ///< wishes that this node carries out while it leads
     std::vector<node_id> up_; ///< peers with a connection
 
     lsn written_;       ///< last record handed to the storage
@@ -185,6 +252,8 @@ private:
         std::vector<sequence> numbers;
     };
     std::map<std::uint64_t, sent_forward> forwards_; ///< the latest ones, to know what a refusal refuses
+    std::vector<std::pair<node_id, paxos::forward>> parked_; ///< forwards that wait for somebody to take them
+    instant parked_since_{}; ///< when the first of them came
     std::set<std::pair<node_id, std::uint64_t>> seen_; ///< the latest forwards of others
     std::deque<std::pair<node_id, std::uint64_t>> seen_order_;
     std::optional<node_id> route_;
@@ -219,4 +288,5 @@ private:
 } // namespace openreplica::inline v0::runtime
 
 #include <openreplica/runtime/engine_group.hpp>
+#include <openreplica/runtime/engine_voters.hpp>
 #include <openreplica/runtime/engine_work.hpp>

@@ -7,7 +7,7 @@ namespace openreplica::inline v0::runtime {
 
 inline engine::engine(paxos::member self, engine_options options, environment& env, storage::storage& store,
                       calls& pending)
-    : self_(std::move(self)), options_(options), env_(env), store_(store), calls_(pending) {
+    : self_(std::move(self)), options_(std::move(options)), env_(env), store_(store), calls_(pending), healing_(options_.healing) {
     options_.protocol.incarnation = env_.random();
     next_forward_ = (env_.random() >> 2) + 1; // A refusal of an earlier life's forward must not match.
     opener_ = env_.random() | 1;
@@ -22,7 +22,7 @@ inline void engine::start(paxos::durable_state&& recovered) {
         install_is_recovered_ = true;
         snapshots_.keep(std::move(base), env_.now()); // Peers that need it may ask at once.
     }
-    if (recovered.group_chosen) join(recovered.group.cluster, recovered.group.members, recovered);
+    if (recovered.group_chosen) join(recovered.group, recovered);
 }
 
 inline paxos::founding_options engine::founding_options() const {
@@ -32,16 +32,33 @@ inline paxos::founding_options engine::founding_options() const {
     return o;
 }
 
-inline void engine::join(cluster_id cluster, paxos::configuration const& governing,
-                         paxos::durable_state const& recovered) {
-    cluster_ = cluster;
+inline void engine::join(paxos::first_configuration const& group, paxos::durable_state const& recovered) {
+    cluster_ = group.cluster;
+    first_ = group.members;
     core_base_ = written_;
-    replica_.emplace(self_.id, governing, options_.protocol, recovered, env_.now());
+    replica_.emplace(self_.id, first_, options_.protocol, recovered, env_.now());
     for (node_id peer : up_) replica_->add_peer(peer);
-    env_.identity_changed(self_.id, cluster_, governing);
+    known_ = replica_->governing();
+    env_.identity_changed(self_.id, cluster_, known_);
     env_.log(log_level::info, "node " + short_name(self_.id) + " belongs to cluster " + short_name(cluster_) + " of " +
-                                  std::to_string(governing.voters.size()) + " voters, " +
-                                  (governing.has_voter(self_.id) ? "as a voter" : "as a learner without a vote"));
+                                  std::to_string(known_.voters.size()) + " voters, " +
+                                  (known_.has_voter(self_.id) ? "as a voter" : "as a standby without a vote"));
+}
+
+/// Follows the configuration that the log brings.
+inline void engine::watch_voters() {
+    paxos::configuration const& now = replica_->governing();
+    if (now.number != known_.number) {
+        std::string voters;
+        for (paxos::member const& m : now.voters) voters += " " + to_string(m.address);
+        env_.log(log_level::info, "epoch " + std::to_string(now.number.value) + " begins; its voters are" + voters);
+        for (paxos::member const& m : std::exchange(known_, now).voters)
+            if (std::find(up_.begin(), up_.end(), m.id) == up_.end()) replica_->remove_peer(m.id);
+        env_.voters_changed(known_);
+    }
+    // Its id has had its vote. As a standby under a fresh one it may be given another.
+    bool const done = parked_.empty() && replica_->leader_id(env_.now());
+    if (replica_->is_retired() && done && health_ == storage::health::ok) start_over(true);
 }
 
 inline void engine::on_peer_up(node_id peer) {
@@ -77,7 +94,7 @@ inline void engine::on_message(paxos::member const& from, paxos::founding_messag
     if (replica_ && asks) {
         // Whoever looks for a group is told of this one; a node advertises it once its first no-op is chosen.
         bool const established = replica_->entries().chosen() > slot{};
-        env_.send(from.id, paxos::founding_message(paxos::welcome{cluster_, replica_->governing(), established}));
+        env_.send(from.id, paxos::founding_message(paxos::welcome{cluster_, replica_->governing(), established, first_}));
     }
     founding_->step(from, m, env_.now());
 }
@@ -97,10 +114,10 @@ inline void engine::step_founding() {
         env_.send(m.to, m.what);
         held_founding_.pop_front();
     }
-    if (out.needs_new_identity) return start_over();
+    if (out.needs_new_identity) return start_over(false);
     if (replica_) return;
     if (auto const* g = founding_->group())
-        join(g->cluster, g->members, {});
+        join(*g, {});
     else if (auto const* w = founding_->joined())
         join_existing(*w);
 }
@@ -108,26 +125,38 @@ inline void engine::step_founding() {
 /// Joins a group that others founded, and remembers it: what is written from here on belongs to that cluster.
 inline void engine::join_existing(paxos::welcome const& w) {
     using paxos::founding_record;
-    founding_record const r{founding_record::step::chosen, paxos::first_configuration{w.cluster, w.governing}};
-    paxos::record const joined = r;
+    paxos::first_configuration const group{w.cluster, w.first};
+    paxos::record const joined = founding_record{founding_record::step::chosen, group};
     written_ = written_.next();
     store_.append(std::span(&joined, 1), written_);
-    join(w.cluster, w.governing, {});
+    join(group, {});
+    env_.voters_changed(w.governing); // Where they are now: the first ones may be gone.
 }
 
-/// This node's id has refused to take part in a cluster for good: it goes on as an empty node under a fresh one.
-inline void engine::start_over() {
+/// This node's id is of no more use: it has refused to take part in a cluster for good, or has had its vote. It goes on as an
+/// empty node under a fresh one; its objects stay as they are until they are brought up to date.
+inline void engine::start_over(bool only_joins) {
+    if (only_joins) options_.founders = 0;
+    if (!OPENREPLICA_MUTANT(numbers_used_again)) options_.protocol.incarnation = env_.random(); // An answer to what the old id asked must not match.
+    for (read_group& g : asked_) g.number = 0;     // They are asked again.
     self_.id = node_id{env_.random(), env_.random()};
     replica_.reset();
     cluster_ = {};
     held_founding_.clear();
     held_.clear();
-    store_.start_over(self_.id);
+    parked_.clear();
+    keeping_.reset();
+    snapshotting_ = installing_ = false;
+    snapshot_tried_ = {};
+    install_.reset();
+    snapshots_ = snapshot_transfer{options_.snapshot_chunk};
+    store_.start_over(self_.id, only_joins);
     founding_.emplace(self_, founding_options(), paxos::durable_state{}, env_.now());
     if (met_self_) founding_->met_self(env_.now());
     env_.identity_changed(self_.id, {}, {});
-    env_.log(log_level::warning, "the first configuration that this node had accepted was abandoned; it goes on as node " +
-                                     short_name(self_.id));
+    env_.log(log_level::warning, std::string(only_joins ? "this node has lost its vote" : "the first configuration that this "
+                                                                                          "node had accepted was abandoned") +
+                                     "; it goes on as node " + short_name(self_.id));
 }
 
 inline void engine::tick() {
@@ -139,8 +168,13 @@ inline void engine::tick() {
     calls_.expire(now);
     expire_reads(now);
     watch_storage(now);
-    if (!replica_) return;
+    if (!replica_) return press_wishes(now);
     replica_->tick(now, env_.random());
+    heal(now);
+    carry_out_orders(now);
+    watch_voters();
+    press_wishes(now);
+    if (!replica_) return;
     watch_leader(now);
     keep_session(now);
     keep_clock(now);
@@ -209,6 +243,7 @@ inline void engine::stop() {
     for (placed_reads& p : placed_) end(p.reads);
     asked_.clear();
     placed_.clear();
+    press_wishes(env_.now());
     flush();
 }
 
@@ -221,6 +256,7 @@ inline engine_status engine::status() const {
     s.digest = report_.digest;
     s.problem = report_.problem;
     s.log_kept_by = log_kept_by_;
+    s.last_change = last_change_;
     s.freeze_pause = freeze_pause_;
     if (!replica_) {
         s.problem = founding_ ? founding_->explain() : "not started";

@@ -12,6 +12,8 @@ inline void engine::flush() {
         step_founding();
         if (replica_) {
             send_calls();
+            take_parked();
+            if (!orders_.empty()) carry_out_orders(env_.now());
             take_core_output(work);
         }
         release_held();
@@ -32,7 +34,7 @@ inline void engine::flush() {
 
 inline void engine::send_calls() {
     instant const now = env_.now();
-    if (stopped_) return;
+    if (stopped_ || replica_->is_paused()) return;
     if (!replica_->route(now)) {
         if (health_ == storage::health::failed)
             calls_.refused(calls_.take_outbox(now).numbers,
@@ -117,8 +119,26 @@ inline bool engine::is_first_copy(node_id from, std::uint64_t number) {
 }
 
 inline void engine::on(node_id from, paxos::forward& m) {
-    instant const now = env_.now();
     if (!is_first_copy(from, m.number)) return;
+    instant const now = env_.now();
+    if (!must_wait(now) || parked_.size() >= options_.protocol.window_entries) return take_forward(from, m);
+    if (parked_.empty()) parked_since_ = now;
+    parked_.emplace_back(from, std::move(m));
+}
+
+/// The voters change, or the leader does: in a moment somebody can take what comes.
+inline bool engine::must_wait(instant now) const { return replica_->is_paused() || !replica_->leader_id(now); }
+
+/// What had to wait, once it is clear who takes it. A forward that nobody takes for two heartbeats is refused: its sender may
+/// know better.
+inline void engine::take_parked() {
+    instant const now = env_.now();
+    if (parked_.empty() || (must_wait(now) && now - parked_since_ < 2 * options_.protocol.heartbeat)) return;
+    for (auto& [from, m] : std::exchange(parked_, {})) take_forward(from, m);
+}
+
+inline void engine::take_forward(node_id from, paxos::forward& m) {
+    instant const now = env_.now();
     auto refuse = [&](call_outcome const& why, std::vector<std::uint32_t> which) {
         if (m.number != 0)
             env_.send(std::span(&from, 1),
@@ -196,8 +216,8 @@ inline void engine::take_core_output(apply_batch& work) {
 
 inline bool engine::is_snapshot_due() const {
     slot const last = std::max(snapshot_tried_, snapshots_.newest() ? snapshots_.newest()->at : slot{});
-    return replica_->entries().chosen().since(last) >= options_.snapshot_every ||
-           bytes_since_snapshot_ >= options_.snapshot_bytes;
+    slot const chosen = replica_->entries().chosen();
+    return chosen > last && (chosen.since(last) >= options_.snapshot_every || bytes_since_snapshot_ >= options_.snapshot_bytes);
 }
 
 inline void engine::release_held() {
@@ -224,7 +244,7 @@ inline void engine::on_kept(slot at, bool whole) {
     if ((!whole && !OPENREPLICA_MUTANT(unkept_snapshot_counts)) || !replica_) return; // The storage says why; the next interval tries again.
     snapshots_.keep(checked, now);
     if (fetched) bytes_since_snapshot_ = 0;
-    if (replica_->install(s.at, s.behind, s.stamp, now))
+    if (replica_->install(s, now))
         calls_.resend(now); // It may hold outcomes whose entries never came by; a retry brings them.
     if (!fetched) trim_log(s.at, now);
 }
@@ -359,7 +379,11 @@ inline void engine::on_written(written_snapshot&& s) {
                                          "\" cannot be written as JSON");
     log_kept_by_ = std::move(s.obstacle);
     if (!snapshotting_) return;
-    s.what->what.governing = replica_->governing();
+    slot const next = s.what->what.at.next();
+    // Otherwise a newer one was installed meanwhile, or this node began anew under another id.
+    snapshotting_ = next > replica_->entries().trimmed() && next <= replica_->entries().chosen().next();
+    if (!snapshotting_) return;
+    s.what->what.governing = OPENREPLICA_MUTANT(configuration_not_in_snapshot) ? first_ : replica_->entries().governing(next);
     keep_snapshot(std::move(*s.what), false);
 }
 

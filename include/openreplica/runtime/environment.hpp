@@ -20,6 +20,12 @@ namespace openreplica::inline v0::runtime {
 struct apply_batch;
 struct frozen_snapshot;
 
+/// A node as others know it from its handshake.
+struct acquaintance {
+    paxos::member who;
+    std::vector<std::string> failure_groups{};
+};
+
 /// Everything outside the engine's strand.
 ///
 /// @par Thread safety
@@ -50,6 +56,20 @@ public:
 
     /// This node now belongs to a group, or (with an empty cluster and a fresh id) starts over as an empty node.
     virtual void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) = 0;
+    /// Other voters govern now.
+    virtual void voters_changed(paxos::configuration const& governing) = 0;
+
+    /// These may be voters soon: there should be connections to them.
+    virtual void meet(std::vector<paxos::member> const& voters) = 0;
+
+    /// The nodes of the group that this one has a connection to.
+    [[nodiscard]] virtual std::vector<acquaintance> acquaintances() const = 0;
+
+    /// This node leads, and no standby is left to take the place of a voter that is silent.
+    virtual void replacement_needed(std::vector<std::string> const& silent, std::vector<std::string> const& failure_groups) {
+        (void)silent;
+        (void)failure_groups;
+    }
 
     /// Where this node was told to look for its group and has had no answer: endpoints at which nobody who belongs
     /// elsewhere, and nobody without a group, has spoken; and seeds for which DNS has no answer.

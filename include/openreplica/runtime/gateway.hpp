@@ -2,6 +2,7 @@
 #pragma once
 
 #include <openreplica/config.hpp>
+#include <openreplica/paxos/message.hpp>
 #include <openreplica/runtime/waiter.hpp>
 #include <openreplica/types/envelope.hpp>
 #include <openreplica/types/ids.hpp>
@@ -60,6 +61,12 @@ public:
     /// Waits for a linearizable read point: `done` runs once the local objects hold everything that completed before
     /// this call. `outcome.at` is the read point.
     virtual call_ticket read(read_request request, completion done) = 0;
+
+    /// Wishes other voters. `done` gets a zero code when they govern.
+    virtual call_ticket change(paxos::voter_change what, std::chrono::nanoseconds timeout, completion done) = 0;
+
+    /// Wishes that a voter leads, named by its id or address; empty: whoever is fittest.
+    virtual call_ticket transfer(std::string to, std::chrono::nanoseconds timeout, completion done) = 0;
 
     /// Blocks until `w` is finished, which `done` of a call with this `timeout` does; at its deadline it ends the call
     /// itself. Meanwhile this thread may run methods and completions in place of a thread of the node: the caller has to

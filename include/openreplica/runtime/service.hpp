@@ -24,6 +24,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -58,6 +59,8 @@ public:
     /// Ends every pending call with an outcome and closes all sockets; may be called again. It needs nobody to run the
     /// executor, except when somebody is inside the strand: then the rest, and `done`, wait for that thread.
     void stop(std::function<void()> done = {});
+    /// If this node leads, and somebody else can, waits until somebody does: nobody notices the stop that follows.
+    void hand_over();
     /// Waits for the apply thread to finish what it has, and lets go of the data directory. Call after `stop`.
     void join() {
         apply_.stop();
@@ -77,6 +80,12 @@ public:
     // gateway
     call_ticket submit(command_request request, completion done) override;
     call_ticket read(read_request request, completion done) override;
+    call_ticket change(paxos::voter_change what, std::chrono::nanoseconds timeout, completion done) override {
+        return wish(std::move(what), timeout, std::move(done));
+    }
+    call_ticket transfer(std::string to, std::chrono::nanoseconds timeout, completion done) override {
+        return wish(std::move(to), timeout, std::move(done));
+    }
     void wait(waiter& w, std::chrono::nanoseconds timeout) override;
     void cancel(call_ticket ticket) override;
     [[nodiscard]] std::shared_lock<std::shared_mutex> hold_open() const override { return std::shared_lock(open_); }
@@ -101,6 +110,18 @@ private:
     void apply(apply_batch&& work) override { apply_.post(std::move(work)); }
     void write(frozen_snapshot&& s) override;
     void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) override;
+    void voters_changed(paxos::configuration const& governing) override {
+        transport_->set_members(governing);
+        publish();
+    }
+    void meet(std::vector<paxos::member> const& voters) override {
+        for (paxos::member const& m : voters) transport_->meet(m);
+    }
+    [[nodiscard]] std::vector<acquaintance> acquaintances() const override { return transport_->acquaintances(); }
+    void replacement_needed(std::vector<std::string> const& silent, std::vector<std::string> const& failure_groups) override {
+        if (options_.on_replacement_needed)
+            asio::post(around_.handlers, [f = options_.on_replacement_needed, silent, failure_groups] { f(silent, failure_groups); });
+    }
     void log(log_level level, std::string const& line) override;
     [[nodiscard]] std::vector<std::string> silent_seeds() const override;
 
@@ -114,6 +135,7 @@ private:
         return now() + std::chrono::ceil<duration>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365)));
     }
     [[nodiscard]] call_outcome check_size(std::string const& body, char const* what) const;
+    call_ticket wish(engine::change_wish what, std::chrono::nanoseconds timeout, completion done);
     void run_finished();
     void called(bool caller_waits);
     void take_disk_reports();
@@ -224,6 +246,9 @@ inline engine_options service::make_engine_options() const {
     o.snapshot_every = options_.snapshot_every;
     o.snapshot_bytes = options_.snapshot_bytes;
     o.keep_entries = options_.snapshot_every / 4;
+    o.healing = {static_cast<std::size_t>(options_.voters), options_.replace_after};
+    o.failure_groups = options_.failure_groups;
+    o.min_voters = options_.min_voters;
     return o;
 }
 
@@ -250,6 +275,19 @@ inline void service::stop(std::function<void()> done) {
         if (done) done();
     };
     if (!strand_.try_run(end)) asio::post(strand_, std::move(end));
+}
+
+inline void service::hand_over() {
+    if (stopped_ || would_deadlock() || !status().leading) return;
+    std::promise<bool> asked;
+    asio::post(strand_, [&] {
+        bool const somebody = !shut_down_ && engine_.step_aside();
+        if (somebody) engine_.flush();
+        asked.set_value(somebody);
+    });
+    if (!asked.get_future().get()) return;
+    std::unique_lock lock(status_mutex_);
+    ready_changed_.wait_for(lock, options_.election_timeout, [this] { return !status_.leading && status_.leader; });
 }
 
 /// Nothing of the executor's context is held any more: handles may outlive it.
@@ -303,6 +341,21 @@ inline call_ticket service::read(read_request request, completion done) {
     return ticket;
 }
 
+inline call_ticket service::wish(engine::change_wish what, std::chrono::nanoseconds timeout, completion done) {
+    call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
+    auto begin = [self = shared_from_this(), ticket, what = std::move(what), deadline = deadline_for(timeout),
+                  done = std::move(done)]() mutable {
+        if (self->shut_down_) return done(failed(errc::stopped, "the node was stopped"));
+        self->engine_.wish(ticket, std::move(what), deadline, std::move(done));
+        self->engine_.flush();
+    };
+    if (stopped_)
+        begin();
+    else
+        asio::post(strand_, std::move(begin));
+    return ticket;
+}
+
 /// One at a time, so that `stop` ends after every completion that was there before: nobody may run the handlers' executor
 /// behind it.
 inline void service::run_finished() {
@@ -326,7 +379,7 @@ inline void service::cancel(call_ticket ticket) {
         auto const self = weak.lock();
         if (!self || self->shut_down_) return;
         self->take_news(); // The read may not have been taken in yet.
-        (void)self->engine_.cancel_read(ticket);
+        if (!self->engine_.cancel_read(ticket)) self->engine_.cancel_wish(ticket);
         self->engine_.flush();
     });
 }
@@ -437,6 +490,7 @@ inline void service::publish() {
     engine_status s = engine_.status();
     auto peers = transport_->connected();
     std::lock_guard const lock(status_mutex_);
+    if (s.leading != status_.leading || s.leader != status_.leader) ready_changed_.notify_all();
     status_ = std::move(s);
     connected_ = std::move(peers);
     if (engine_.is_ready() && !std::exchange(ready_, true)) ready_changed_.notify_all();

@@ -9,6 +9,7 @@
 #include <openreplica/options.hpp>
 #include <openreplica/paxos/founding_message.hpp>
 #include <openreplica/paxos/message.hpp>
+#include <openreplica/runtime/environment.hpp>
 #include <openreplica/runtime/state_machine.hpp>
 #include <openreplica/types/instant.hpp>
 
@@ -70,6 +71,14 @@ public:
         if (m.id == self_.id) return;
         if (peer* p = connect(m.address)) p->member = true;
     }
+    /// Dialled once; given up after a while if nobody is there.
+    void meet(paxos::member const& m) {
+        if (m.id != self_.id) (void)connect(m.address);
+    }
+    /// The voters are these now: others are dialled only as long as somebody is there.
+    void set_members(paxos::configuration const& governing);
+    /// The nodes that this one has a connection to, as they introduced themselves here.
+    [[nodiscard]] std::vector<acquaintance> acquaintances() const;
     /// No seed names the address any more: it is given up if nobody answers there, or once whoever does has gone.
     void drop_seed(openreplica::endpoint const& where);
     /// Addresses of seeds at which nobody of another group, and nobody without a group, has spoken.
@@ -101,9 +110,12 @@ private:
         cluster_id cluster;
         std::set<std::string> types; ///< names in its catalogue
         bool seeks = false;          ///< it has said that it looks for a group
+        openreplica::endpoint address{};
+        std::vector<std::string> failure_groups{};
     };
 
     peer* connect(openreplica::endpoint const& where);
+    void renew(paxos::member const& who);
     void dial(openreplica::endpoint const& where, peer& p);
     void on_up(openreplica::endpoint const& where, net::hello_reply const& who);
     void on_down(openreplica::endpoint const& where, bool was_up);

@@ -25,6 +25,7 @@ inline net::hello transport::make_hello() const {
     h.group = options_.group;
     h.cluster = cluster_;
     h.self = self_;
+    h.failure_groups = options_.failure_groups;
     if (catalogue_)
         for (auto& t : catalogue_()) h.catalogue.push_back({std::move(t.name), t.fingerprint});
     return h;
@@ -60,9 +61,9 @@ inline net::listener::events transport::listener_events() {
                 [this](net::hello const& theirs) {
                     // Messages to it leave over a connection of this node's own.
                     introduction& met = met_[theirs.self.id];
-                    met = {theirs.cluster, {}, false};
+                    met = {theirs.cluster, {}, false, theirs.self.address, theirs.failure_groups};
                     for (auto const& t : theirs.catalogue) met.types.insert(t.name);
-                    (void)connect(theirs.self.address);
+                    renew(theirs.self);
                 },
             .message = [this](paxos::member const& from, net::any_message&& m) { deliver(from, std::move(m)); },
             .batch_end = [this] { events_.batch_end(); },
@@ -78,6 +79,15 @@ inline void transport::deliver(paxos::member const& from, net::any_message&& m) 
     // A node that has not joined this group, as far as its handshake tells, has no say in it.
     if (cluster_.empty() || met == met_.end() || met->second.cluster != cluster_) return;
     events_.message(from.id, std::move(std::get<paxos::message>(m)));
+}
+
+/// There must be a connection to whoever introduced itself, as whom it is now: a process may go on under another id.
+inline void transport::renew(paxos::member const& who) {
+    peer* const p = connect(who.address);
+    if (p == nullptr || !p->up || p->id == who.id) return;
+    p->link->stop();
+    on_down(who.address, true);
+    dial(who.address, *p);
 }
 
 /// One line a second at most: a stranger must not fill the log.
@@ -200,6 +210,21 @@ inline void transport::drop_seed(openreplica::endpoint const& where) {
     if (it->second.up || it->second.member) return;
     give_up(it->second);
     peers_.erase(it);
+}
+
+inline void transport::set_members(paxos::configuration const& governing) {
+    for (auto& [where, p] : peers_) p.member = false;
+    for (paxos::member const& m : governing.voters) connect_member(m);
+}
+
+inline std::vector<acquaintance> transport::acquaintances() const {
+    std::vector<acquaintance> all;
+    for (auto const& [id, where] : routes_) {
+        auto const met = met_.find(id);
+        if (met != met_.end() && met->second.cluster == cluster_)
+            all.push_back({{id, met->second.address}, met->second.failure_groups});
+    }
+    return all;
 }
 
 inline std::vector<openreplica::endpoint> transport::silent_seeds() const {

@@ -84,7 +84,7 @@ public:
         chores_wake_.notify_one();
     }
 
-    void start_over(node_id fresh) override {
+    void start_over(node_id fresh, bool only_joins) override {
         stop();
         lsn const moot = waiting_last_;
         waiting_.clear();
@@ -92,7 +92,11 @@ public:
         trim_to_.reset();
         removals_.clear();
         to_keep_.reset();
-        take(recovery(*dir_, options_.segment_bytes, {}).start_over(identity{fresh, false, owner_.only_joins}));
+        try {
+            take(recovery(*dir_, options_.segment_bytes, {}).start_over(identity{fresh, false, only_joins || owner_.only_joins}));
+        } catch (error const& e) { // It can be repaired: when it is opened the next time, one id or the other is whole.
+            return fail(e.what());
+        }
         start();
         events_.durable(moot);
     }

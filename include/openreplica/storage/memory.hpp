@@ -20,7 +20,7 @@ public:
     void append(std::span<paxos::record const>, lsn last) override { events_.durable(last); }
     void keep(paxos::snapshot const& s) override { events_.kept(s.at, true); }
     [[nodiscard]] paxos::durable_state recover() override { return {}; }
-    void start_over(node_id) override {}
+    void start_over(node_id, bool) override {}
     [[nodiscard]] health state() const override { return health::ok; }
 };
 

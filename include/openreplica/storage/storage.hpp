@@ -59,7 +59,9 @@ public:
     [[nodiscard]] virtual paxos::durable_state recover() = 0;
 
     /// The node goes on under a fresh id: nothing that was kept belongs to it.
-    virtual void start_over(node_id fresh) = 0;
+    ///
+    /// @param only_joins it has belonged to a group, and never founds another, not after a restart either
+    virtual void start_over(node_id fresh, bool only_joins) = 0;
 
     [[nodiscard]] virtual health state() const = 0;
 };

@@ -124,12 +124,12 @@ TEST_CASE("the fields of a message lie in the order of their declaration") {
                                 "\x08\0\0\0\0\0\0\0"sv);                                   // chosen
     CHECK(body_of_message(paxos::heartbeat_reply{1, {}, true, false, slot{2}, slot{3}}) ==
           "\1\0\0\0\0\0\0\0"s + std::string(28, '\0') + "\1" + std::string(1, '\0') + "\2\0\0\0\0\0\0\0"s +
-              "\3\0\0\0\0\0\0\0\0"s);
+              "\3\0\0\0\0\0\0\0\0"s + std::string(8, '\0'));
 }
 
 TEST_CASE("a type number that no message has is refused, whatever the body holds") {
     for (unsigned type = 0; type < 256; ++type) {
-        bool const known = (type >= 1 && type <= 16) || (type >= 64 && type <= 70);
+        bool const known = (type >= 1 && type <= 21) || (type >= 64 && type <= 70);
         bool any = false;
         for (std::string const& frame : sample_frames())
             any = any || decode_body(static_cast<std::uint8_t>(type), body_of(frame)).has_value();
@@ -228,7 +228,7 @@ TEST_CASE("the last round and the last slot are taken and the ones after them ar
 TEST_CASE("a state of a disk that this version does not know is refused") {
     for (unsigned state = 0; state < 256; ++state) {
         std::string body = body_of_message(paxos::heartbeat_reply{});
-        body.back() = static_cast<char>(state);
+        body[body.size() - 9] = static_cast<char>(state); // Before the epoch and the silent voters.
         CHECK(decode_body(10, body).has_value() == (state <= 3));
     }
 }
@@ -237,7 +237,7 @@ TEST_CASE("a kind of value that this version does not know is refused") {
     for (unsigned kind = 0; kind < 256; ++kind) {
         std::string body = body_of_message(paxos::accept{{}, {}, {}, std::vector<paxos::value>(1), {}});
         body[28 + 4 + 8 + 4] = static_cast<char>(kind);
-        CHECK(decode_body(4, body).has_value() == (kind <= 2));
+        CHECK(decode_body(4, body).has_value() == (kind <= 1)); // No configuration is empty.
     }
 }
 

@@ -26,7 +26,7 @@ inline paxos::member member_of(std::uint64_t id, std::string host = "127.0.0.1",
 }
 
 inline paxos::configuration some_configuration() {
-    return {epoch{4}, {member_of(1), member_of(2, "bank-2.example.org"), member_of(3, "::1", 0xffff)}};
+    return {epoch{4}, {member_of(1), member_of(2, "bank-2.example.org"), member_of(3, "::1", 0xffff)}, {{0, 9}, {7, 0}}};
 }
 
 /// As many voters as are taken, with host names as long as DNS allows.
@@ -40,7 +40,7 @@ inline std::vector<paxos::value> some_values() {
     using paxos::value_kind;
     return {{value_kind::no_op, log_time{0}, {}},
             {value_kind::command, log_time{1234}, shared_bytes(std::string("a command\0with a zero", 21))},
-            {value_kind::configuration, log_time{largest}, shared_bytes(std::string(300, '\xff'))}};
+            {value_kind::configuration, log_time{largest}, paxos::body_of(some_configuration())}};
 }
 
 inline std::vector<paxos::entry> some_entries() {
@@ -97,7 +97,17 @@ inline std::vector<paxos::message> sample_small_messages() {
             snapshot_chunk{},
             snapshot_chunk{slot{5}, some_ballot, log_time{6}, some_configuration(), 7, 8, 9, command},
             snapshot_chunk{last_slot, last_ballot, log_time{largest}, largest_configuration(), largest, largest,
-                           0xffff'ffff, shared_bytes(std::string(1000, '\0'))}};
+                           0xffff'ffff, shared_bytes(std::string(1000, '\0'))},
+            hand_over{},
+            hand_over{last_ballot},
+            meet{},
+            meet{{member_of(1), member_of(2, "h", 1)}},
+            change_request{},
+            change_request{largest, {{"127.0.0.1:7420", ""}, {std::string(300, 'x')}, true}},
+            transfer_request{},
+            transfer_request{17, "127.0.0.1:7420"},
+            change_reply{},
+            change_reply{largest, 0xff, "a sentence", epoch{7}}};
 }
 
 inline std::vector<paxos::message> sample_messages() {
@@ -125,7 +135,7 @@ inline std::vector<paxos::founding_message> sample_founding_messages() {
             first_abandoned{c},
             welcome{},
             welcome{some_cluster, some_configuration(), true},
-            welcome{c, largest_configuration(), false}};
+            welcome{c, largest_configuration(), false, some_configuration()}};
 }
 
 /// The frames of all samples.

@@ -16,7 +16,7 @@ inline epoch const now{1};
 
 /// An acceptor with its log and what it has written.
 struct voter {
-    log entries;
+    log entries{configuration{now, {}}};
     effects fx;
     acceptor self;
 
@@ -24,11 +24,11 @@ struct voter {
         : self(entries, promised, chunk_bytes) {}
 
     std::string prepared(ballot const& n, slot chosen = {}) {
-        self.on_prepare(n.owner, {n, chosen, now}, now, fx);
+        self.on_prepare(n.owner, {n, chosen, now}, fx);
         return told(fx);
     }
     std::string asked(ballot const& n, std::uint64_t first, std::vector<value> values, epoch of = now) {
-        self.on_accept(n.owner, {n, of, slot{first}, std::move(values), {}}, now, fx);
+        self.on_accept(n.owner, {n, of, slot{first}, std::move(values), {}}, fx);
         return told(fx);
     }
 };
@@ -110,9 +110,9 @@ TEST_CASE("rule 4: what was chosen since the promise stands below an accept") {
 
 TEST_CASE("rule 4: a voter that promised at 100 and installed a snapshot to 5000 accepts 5001 and no later slot") {
     voter v(n1);
-    v.entries.install(slot{100});
+    v.entries.install(slot{100}, configuration{now, {}});
     (void)v.prepared(n2);
-    v.entries.install(slot{5000});
+    v.entries.install(slot{5000}, configuration{now, {}});
     CHECK(v.asked(n2, 5002, {command("z")}) == lines("to b: accepted 2b upto=5000 gap after #1"));
     CHECK(v.asked(n2, 5001, {command("y")}) == lines("write 5001:y@2b", "to b: accepted 2b upto=5001 after #2"));
 }
@@ -160,7 +160,7 @@ TEST_CASE("rule 3: a promise reports entries above the acceptor's own chosen ind
 
 TEST_CASE("rule 3: slots in a snapshot are reported as chosen, never as empty") {
     voter v;
-    v.entries.install(slot{7});
+    v.entries.install(slot{7}, configuration{now, {}});
     CHECK(v.prepared(n2) == lines("write promise 2b", "to b: promise 2b chosen=7 [] after #1"));
 }
 
@@ -176,13 +176,13 @@ TEST_CASE("rule 3: a promise goes on behind what has arrived, and one answer has
     voter v(n1, 40);
     std::vector<value> many(acceptor::promise_chunks + 2, command("a value of some bytes"));
     (void)v.asked(n1, 1, many);
-    v.self.on_prepare(b, {n2, {}, now}, now, v.fx);
+    v.self.on_prepare(b, {n2, {}, now}, v.fx);
     auto const first = v.fx.take();
     REQUIRE(first.messages.size() == acceptor::promise_chunks);
     auto const& end = std::get<promise>(first.messages.back().what);
     CHECK(end.entries.back().at == slot{acceptor::promise_chunks});
     CHECK_FALSE(end.last);
-    v.self.on_prepare(b, {n2, {}, now, end.entries.back().at}, now, v.fx);
+    v.self.on_prepare(b, {n2, {}, now, end.entries.back().at}, v.fx);
     auto const rest = v.fx.take();
     REQUIRE(rest.messages.size() == 2);
     CHECK(std::get<promise>(rest.messages.front().what).entries.front().at == slot{acceptor::promise_chunks + 1});

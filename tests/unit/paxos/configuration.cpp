@@ -58,16 +58,19 @@ TEST_CASE("a configuration reads back as it was written") {
     CHECK(read(written(configuration{})) == configuration{});
 }
 
-TEST_CASE("the bytes are frozen: epoch, count, then id, host and port of each voter, little-endian") {
-    configuration const g{epoch{0x01020304}, {{node_id{0x1122334455667788, 9}, {"h", 0x0a0b}}}};
+TEST_CASE("the bytes are frozen: epoch, count, then id, host and port of each voter, then those removed, little-endian") {
+    configuration const g{epoch{0x01020304}, {{node_id{0x1122334455667788, 9}, {"h", 0x0a0b}}}, {node_id{1, 2}}};
     std::string const expected("\x04\x03\x02\x01"
                                "\x01"
                                "\x88\x77\x66\x55\x44\x33\x22\x11"
                                "\x09\0\0\0\0\0\0\0"
                                "\x01\0\0\0"
                                "h"
-                               "\x0b\x0a",
-                               28);
+                               "\x0b\x0a"
+                               "\x01\0\0\0"
+                               "\x01\0\0\0\0\0\0\0"
+                               "\x02\0\0\0\0\0\0\0",
+                               48);
     CHECK(written(g) == expected);
 }
 

@@ -16,14 +16,14 @@ inline instant const start{1h};
 
 /// A learner with the voter beside it. `accepts` puts entries there as the owner of a ballot would.
 struct follower_of {
-    log entries;
+    log entries{group_of({a, b, c})};
     effects fx;
     acceptor voter{entries, {}};
     learner self{entries, voter};
     instant now = start;
 
     void accepts(ballot const& n, std::uint64_t first, std::vector<value> values) {
-        voter.on_accept(n.owner, {n, epoch{1}, slot{first}, std::move(values), {}}, epoch{1}, fx);
+        voter.on_accept(n.owner, {n, epoch{1}, slot{first}, std::move(values), {}}, fx);
         (void)fx.take();
     }
     std::string hears_chosen(ballot const& n, std::uint64_t upto) {
@@ -201,7 +201,7 @@ TEST_CASE("a snapshot ends the request that led to it") {
     follower_of f;
     f.self.note(slot{9}, start);
     (void)f.fetches(b);
-    f.entries.install(slot{8});
+    f.entries.install(slot{8}, group_of({a, b, c}));
     f.self.installed(slot{8}, start);
     CHECK(f.self.is_behind());
     CHECK(f.fetches(c) == lines("to c: learn 9.."));

@@ -71,7 +71,7 @@ TEST_CASE("everything chosen can be trimmed, and the log goes on behind it") {
 TEST_CASE("a snapshot inside the log keeps what was accepted above it") {
     log l = filled(5);
     l.choose(slot{1});
-    l.install(slot{3});
+    l.install(slot{3}, {});
     CHECK(shape(l) == "3 <= 3 <= 5");
     CHECK(text(l.entry_at(slot{4})) == "4:x4@1a");
     CHECK(text(l.entry_at(slot{5})) == "5:x5@1a");
@@ -79,7 +79,7 @@ TEST_CASE("a snapshot inside the log keeps what was accepted above it") {
 
 TEST_CASE("a snapshot beyond the log leaves it empty behind the snapshot") {
     log l = filled(5);
-    l.install(slot{5000});
+    l.install(slot{5000}, {});
     CHECK(shape(l) == "5000 <= 5000 <= 5000");
     CHECK(l.first() == slot{5001});
     l.put(slot{5001}, n2, command("y"));
@@ -88,7 +88,7 @@ TEST_CASE("a snapshot beyond the log leaves it empty behind the snapshot") {
 
 TEST_CASE("a snapshot at the log's end keeps nothing and leaves no hole") {
     log l = filled(3);
-    l.install(slot{3});
+    l.install(slot{3}, {});
     CHECK(shape(l) == "3 <= 3 <= 3");
 }
 
@@ -109,7 +109,7 @@ TEST_CASE("it knows what it weighs: appended, replaced, trimmed, installed") {
     l.trim(slot{2});
     CHECK(l.reach_of(166) == slot{2});
     CHECK(l.reach_of(165) == slot{3});
-    l.install(slot{9});
+    l.install(slot{9}, {});
     CHECK(l.reach_of(0) == slot{9});
     l.put(slot{10}, n2, command("y"));
     CHECK(l.reach_of(33) == slot{9});

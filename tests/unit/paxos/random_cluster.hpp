@@ -324,7 +324,7 @@ inline void cluster::install(node& n, px::snapshot_chunk const& m) {
     n.delivered = m.at;
     n.behind = std::max(n.behind, m.behind);
     act(n, [&](px::replica& r) {
-        if (!r.install(m.at, m.behind, m.stamp, local(n))) fail("S18: a newer snapshot was refused");
+        if (!r.install({m.at, m.behind, m.stamp, m.governing, {}}, local(n))) fail("S18: a newer snapshot was refused");
     });
     start_sync(n);
 }

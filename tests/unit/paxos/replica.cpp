@@ -27,18 +27,20 @@ inline heartbeat_reply follows(ballot const& n) { return {0, n, false, false, {}
 
 TEST_CASE("rule 1: a leader that finds a stop-sign proposes up to it and nothing above, not even its no-op") {
     actor x(a);
-    auto const out = x.leads(report(0, {at(1, n2, command("x")), at(2, n2, stop_sign()), at(3, n2, command("z"))}));
-    CHECK(sent<accept>(out) == lines("to b,c: accept 3a 1.. [x K] chosen=0"));
+    auto const out = x.leads(report(0, {at(1, n2, command("x")), at(2, n2, stop_sign(group_of({a, b, d}, 2))), at(3, n2, command("z"))}));
+    CHECK(sent<accept>(out) == lines("to b,c: accept 3a 1.. [x K2(abd)] chosen=0"));
     CHECK(x.core.entries().last() == slot{2});
 }
 
-TEST_CASE("rule 1: no command is given a slot above a stop-sign, chosen or not") {
+TEST_CASE("rule 1: no command is given a slot above a stop-sign, not even a chosen one, before its voters have promised") {
     actor x(a);
-    (void)x.leads(report(0, {at(1, n2, stop_sign())}));
+    (void)x.leads(report(0, {at(1, n2, stop_sign(group_of({a, b, d, e}, 2)))}));
     CHECK(told(x.proposes({"y"})) == "");
     CHECK(x.taken == 0);
     CHECK_FALSE(x.core.has_room(std::vector{shared_bytes("y")}));
-    CHECK(applied(x.acked(b, 1)) == "[1:K@3a]");
+    (void)x.act([&] { x.core.add_peer(d); });
+    (void)x.acked(b, 1);
+    CHECK(applied(x.acked(d, 1)) == "[1:K2(abde)@3a]");
     CHECK(sent<accept>(x.proposes({"y"})) == "");
     CHECK(x.taken == 0);
     CHECK_FALSE(x.core.is_established());
@@ -116,14 +118,18 @@ TEST_CASE("rule 3: a candidate that cannot catch up within an election timeout d
     CHECK_FALSE(x.core.is_leader());
 }
 
-TEST_CASE("rule 3: a promise of another epoch is no vote") {
+TEST_CASE("rule 3: a promise of another epoch is one for all slots too; what made the epoch is fetched before it counts") {
     actor x(a);
     x.around = {{b, {}}, {c, {}}};
     (void)x.campaigns();
     (void)x.persists();
-    (void)x.hears(b, promise{n1, {}, epoch{2}, 0, true, {}});
+    CHECK(sent<learn>(x.hears(b, promise{n1, slot{1}, epoch{2}, 0, true, {}})) == lines("to b: learn 1.."));
     CHECK_FALSE(x.core.is_leader());
-    (void)x.hears(b, promise{n1, {}, first_epoch, 0, true, {}});
+    // Its new voters are those that must have promised.
+    configuration const k = group_of({a, c, d}, 2);
+    (void)x.hears(b, learned{ballot{0, 1, b}, slot{1}, {stop_sign(k)}, slot{1}, slot{1}});
+    CHECK_FALSE(x.core.is_leader());
+    (void)x.hears(c, promise{n1, slot{1}, epoch{2}, 0, true, {}});
     CHECK(x.core.is_leader());
 }
 
@@ -151,7 +157,7 @@ TEST_CASE("rule 4: an accept behind a hole is answered with where the hole begin
 TEST_CASE("rule 4: a snapshot raises the promise to the ballot behind it, and the next slot can be accepted") {
     actor x(a);
     (void)x.hears(b, prepare{n2, {}, first_epoch});
-    auto const out = x.act([&] { CHECK(x.core.install(slot{5000}, n3, log_time{77}, x.now)); });
+    auto const out = x.act([&] { CHECK(x.core.install({slot{5000}, n3, log_time{77}, group_of({a, b, c}), {}}, x.now)); });
     CHECK(told(out) == lines("write promise 3c", "write chosen 5000@3c", "to c: accepted 3c upto=5000 gap after #3"));
     CHECK(x.core.last_stamp() == log_time{77});
     CHECK(told(x.hears(b, proposal(n2, 5001, {command("?")}))) == lines("to b: reject 2b promised=3c"));
@@ -162,7 +168,7 @@ TEST_CASE("rule 4: a snapshot raises the promise to the ballot behind it, and th
 TEST_CASE("a snapshot that is not newer than the log changes nothing") {
     actor x(a);
     (void)x.hears(b, proposal(n2, 1, {command("x")}, 1));
-    CHECK(told(x.act([&] { CHECK_FALSE(x.core.install(slot{1}, n3, {}, x.now)); })) == "");
+    CHECK(told(x.act([&] { CHECK_FALSE(x.core.install({slot{1}, n3, {}, {}, {}}, x.now)); })) == "");
     CHECK(x.core.promised() == n2);
 }
 

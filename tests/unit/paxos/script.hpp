@@ -35,9 +35,7 @@ inline value command(std::string text, std::uint64_t stamp = 0) {
     return {value_kind::command, log_time{stamp}, shared_bytes(std::move(text))};
 }
 inline value no_op(std::uint64_t stamp = 0) { return {value_kind::no_op, log_time{stamp}, {}}; }
-inline value stop_sign(std::string text = "K") {
-    return {value_kind::configuration, {}, shared_bytes(std::move(text))};
-}
+inline value stop_sign(configuration const& next) { return {value_kind::configuration, {}, body_of(next)}; }
 inline entry at(std::uint64_t s, ballot const& under, value what) { return {slot{s}, under, std::move(what)}; }
 
 inline member member_of(node_id id) { return {id, {std::string(1, static_cast<char>('a' + id.low - 1)), 1}}; }
@@ -57,6 +55,13 @@ inline std::string text(slot s) { return std::to_string(s.value); }
 inline std::string text(ballot const& n) { return n.empty() ? "none" : std::to_string(n.round) + text(n.owner); }
 inline std::string text(value const& v) {
     if (v.kind == value_kind::no_op) return "-";
+    if (v.kind == value_kind::configuration) {
+        auto const next = decode_configuration(v.body.view());
+        if (!next) return "K?";
+        std::string voters;
+        for (member const& m : next->voters) voters += text(m.id);
+        return "K" + std::to_string(next->number.value) + "(" + voters + ")";
+    }
     return v.body.size() > 40 ? "big" : std::string(v.body.view());
 }
 inline std::string text(entry const& x) { return text(x.at) + ":" + text(x.what) + "@" + text(x.accepted); }
@@ -102,10 +107,12 @@ inline std::string text(read_request const& m) { return "read " + std::to_string
 inline std::string text(read_reply const& m) {
     return "read_reply " + std::to_string(m.number) + " index=" + text(m.index);
 }
+inline std::string text(hand_over const& m) { return "hand_over " + text(m.number); }
 /// What belongs to the driver is named, no more.
 template <class M>
 requires std::same_as<M, forward> || std::same_as<M, forward_refused> || std::same_as<M, snapshot_request> ||
-    std::same_as<M, snapshot_chunk>
+    std::same_as<M, snapshot_chunk> || std::same_as<M, change_request> || std::same_as<M, transfer_request> ||
+    std::same_as<M, change_reply> || std::same_as<M, meet>
         std::string text(M const& m) {
     return std::string(name_of(message(m)));
 }

@@ -74,7 +74,7 @@ TEST_CASE("a node that joins an existing group remembers it: after a restart it 
     lone_node l(true, {}, {.founders = 0, .has_seeds = true});
     auto const group = voter_of_three().group;
     paxos::member const host{node_id{0, 2}, {"there", 2}};
-    l.engine.on_message(host, paxos::founding_message(paxos::welcome{group.cluster, group.members, true}));
+    l.engine.on_message(host, paxos::founding_message(paxos::welcome{group.cluster, group.members, true, group.members}));
     l.engine.flush();
     REQUIRE(l.engine.status().cluster == group.cluster);
     auto const written = l.disk.written;

@@ -52,7 +52,7 @@ struct slow_disk final : storage::storage {
     }
     void keep(paxos::snapshot const& s) override { keeping = s.at; }
     paxos::durable_state recover() override { return {}; }
-    void start_over(node_id) override {}
+    void start_over(node_id, bool) override {}
     paxos::disk_state state() const override { return health; }
 };
 
@@ -132,6 +132,9 @@ struct lone_node : runtime::environment {
         engine.flush();
     }
     void identity_changed(node_id, cluster_id, paxos::configuration const&) override {}
+    void voters_changed(paxos::configuration const&) override {}
+    void meet(std::vector<paxos::member> const&) override {}
+    std::vector<runtime::acquaintance> acquaintances() const override { return {}; }
     void log(log_level, std::string const&) override {}
 };
 

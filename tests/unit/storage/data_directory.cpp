@@ -206,7 +206,7 @@ TEST_CASE("on real files: starting over gives another id, and the log of the new
     l.open(std::make_unique<storage::posix_directory>(folder.path), small());
     l.append({accept(1, 100)});
     REQUIRE(l.wait_durable());
-    l.store->start_over(node_id{9, 9});
+    l.store->start_over(node_id{9, 9}, false);
     CHECK(l.store->self() == node_id{9, 9});
     for (std::uint64_t at = 1; at <= 40; ++at) {
         l.append({accept(at, 12'000)});
