@@ -8,4 +8,5 @@
 #include <openreplica/options.hpp>
 #include <openreplica/replicated.hpp>
 #include <openreplica/status.hpp>
+#include <openreplica/types/placement.hpp>
 #include <openreplica/version.hpp>
