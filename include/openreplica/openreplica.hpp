@@ -3,6 +3,7 @@
 
 #include <openreplica/config.hpp>
 #include <openreplica/error.hpp>
+#include <openreplica/force_new_cluster.hpp>
 #include <openreplica/node.hpp>
 #include <openreplica/object/macros.hpp>
 #include <openreplica/options.hpp>
