@@ -51,8 +51,8 @@ inline void check_holds_node(std::string const& data_dir) {
     std::vector<std::string> names;
     storage::detail::check(look, look.list(names), "listing it");
     if (names.empty())
-        storage::detail::fail(look, "it is empty: there is nothing to make a cluster of; check the path, or start a new group "
-                                    "with it as it is");
+        storage::detail::fail(look, "it is empty: there is nothing to make a cluster of; check the path, or start a new "
+                                    "group with it as it is");
     for (std::string const& n : names)
         if (n == storage::identity_name || n == storage::new_cluster_name || storage::detail::is_data(n)) return;
     storage::detail::fail(look, "there are files in it, but none of a node; check the path");
@@ -76,8 +76,8 @@ inline void check_holds_node(std::string const& data_dir) {
            (from.cluster.empty() ? "(unknown)" : to_string(from.cluster)) + ": all up to slot " +
            std::to_string(from.last().value) + ", of which the last " + std::to_string(from.unproven()) +
            " entries are not known to be chosen (the last one has round " + std::to_string(from.last_ballot().round) +
-           "). Whatever only other members have is lost. Nothing was changed. Confirm that a majority of the voters is gone for "
-           "good and will never be started again";
+           "). Whatever only other members have is lost. Nothing was changed. Confirm that a majority of the voters is "
+           "gone for good and will never be started again";
 }
 
 [[nodiscard]] inline forced_cluster report(storage::succession const& s, bool resumed) {

@@ -2597,8 +2597,8 @@ inline void inherit_state(heritage& h, directory_contents& found) {
                           "cluster of" + (h.damage.empty() ? std::string() : " (" + h.damage + ")") +
                               "; take another member's directory, or start a new group with an empty one");
     if (!h.damage.empty() && !accept_damage)
-        detail::fail(dir, "it is damaged: " + h.damage + "; acknowledged data may be missing. Take another member's directory "
-                          "or a backup if there is one; to go on with what can be read, up to slot " +
+        detail::fail(dir, "it is damaged: " + h.damage + "; acknowledged data may be missing. Take another member's "
+                          "directory or a backup if there is one; to go on with what can be read, up to slot " +
                           std::to_string(h.last().value) + ", accept the damage explicitly");
     if (h.is_alone() && h.damage.empty())
         detail::fail(dir, "its node is the only voter of its group and has lost nobody: start it as it is");
@@ -2613,7 +2613,7 @@ inline void inherit_state(heritage& h, directory_contents& found) {
 //   1. The new cluster's files are written beside the others, as *.coming, synced and read back.
 //   2. The file `new-cluster` says what is going to happen. From here on no node opens the directory.
 //   3. The old files become *.before-CLUSTER, and `new-cluster` says so.
-//   4. The new files take their names, the id last; `new-cluster` goes.
+//   4. The new files take their names; `new-cluster` goes.
 //
 // Before step 2 a crash leaves the old member as it was, after it a second run goes on where the first one stopped.
 
@@ -3413,8 +3413,8 @@ public:
         detail::check(dir_, read_all(dir_, new_cluster_name, content), "reading what an interrupted run left");
         auto const s = decode_succession(content);
         if (!s)
-            detail::fail(dir_, "force_new_cluster was interrupted, and its file new-cluster is damaged; restore the directory "
-                               "from a backup, or move its *.before-* files elsewhere under the names before that");
+            detail::fail(dir_, "force_new_cluster was interrupted, and its file new-cluster is damaged; restore the "
+                               "directory from a backup, or move its *.before-* files elsewhere under the names before that");
         return s;
     }
 
@@ -3547,7 +3547,6 @@ private:
         std::vector<std::string> names;
         suffixed_directory beside(dir_, coming_suffix);
         check_later(beside.list(names), "listing it");
-        std::stable_partition(names.begin(), names.end(), [](std::string const& n) { return n != identity_name; });
         for (std::string const& n : names)
             check_later(dir_.rename(n + std::string(coming_suffix), n), "moving " + n + " to its place");
         check_later(dir_.sync(), "syncing the directory");
@@ -3782,8 +3781,8 @@ inline void check_holds_node(std::string const& data_dir) {
     std::vector<std::string> names;
     storage::detail::check(look, look.list(names), "listing it");
     if (names.empty())
-        storage::detail::fail(look, "it is empty: there is nothing to make a cluster of; check the path, or start a new group "
-                                    "with it as it is");
+        storage::detail::fail(look, "it is empty: there is nothing to make a cluster of; check the path, or start a new "
+                                    "group with it as it is");
     for (std::string const& n : names)
         if (n == storage::identity_name || n == storage::new_cluster_name || storage::detail::is_data(n)) return;
     storage::detail::fail(look, "there are files in it, but none of a node; check the path");
@@ -3807,8 +3806,8 @@ inline void check_holds_node(std::string const& data_dir) {
            (from.cluster.empty() ? "(unknown)" : to_string(from.cluster)) + ": all up to slot " +
            std::to_string(from.last().value) + ", of which the last " + std::to_string(from.unproven()) +
            " entries are not known to be chosen (the last one has round " + std::to_string(from.last_ballot().round) +
-           "). Whatever only other members have is lost. Nothing was changed. Confirm that a majority of the voters is gone for "
-           "good and will never be started again";
+           "). Whatever only other members have is lost. Nothing was changed. Confirm that a majority of the voters is "
+           "gone for good and will never be started again";
 }
 
 [[nodiscard]] inline forced_cluster report(storage::succession const& s, bool resumed) {
@@ -16719,7 +16718,7 @@ template <std::ranges::random_access_range Hosts, class Groups = std::identity>
     std::vector<std::ranges::range_value_t<Hosts> const*> members;
     for (std::size_t host : chosen) {
         if (host >= std::ranges::size(hosts)) throw std::out_of_range("measure_overlap: no host has this index");
-        members.push_back(&hosts[static_cast<std::ranges::range_difference_t<Hosts>>(host)]);
+        members.push_back(&*(std::ranges::begin(hosts) + static_cast<std::ranges::range_difference_t<Hosts>>(host)));
     }
     detail::failure_group_table const table(
         members, [&](auto const* host) -> decltype(auto) { return std::invoke(failure_groups, *host); });

@@ -264,12 +264,16 @@ TEST_CASE("a call whose outcome nobody knew may appear: what was accepted counts
 TEST_CASE("two survivors that were both made new clusters of are two groups that refuse each other") {
     three_members group;
     (void)lose_a_majority(group);
-    auto const one = openreplica::force_new_cluster(group.dir(1), sure), two = openreplica::force_new_cluster(group.dir(2), sure);
+    auto const one = openreplica::force_new_cluster(group.dir(1), sure);
+    auto const two = openreplica::force_new_cluster(group.dir(2), sure);
     CHECK(one.new_cluster != two.new_cluster);
     REQUIRE(group.start(1).wait_ready(30s));
     REQUIRE(group.start(2).wait_ready(30s));
-    REQUIRE(eventually([&] { return group.logs[1].count({"refused this node", "this node belongs to cluster " + two.new_cluster}) > 0; }));
-    REQUIRE(eventually([&] { return group.logs[2].count({"refused this node", "this node belongs to cluster " + one.new_cluster}) > 0; }));
+    auto const is_refused = [&](std::size_t i, std::string const& by) {
+        return eventually([&] { return group.logs[i].count({"refused this node: this node belongs to cluster " + by}) > 0; });
+    };
+    CHECK(is_refused(1, two.new_cluster));
+    CHECK(is_refused(2, one.new_cluster));
     CHECK(group.nodes[1]->status().voters.size() == 1);
     CHECK(group.nodes[2]->status().voters.size() == 1);
 }

@@ -107,8 +107,8 @@ inline void inherit_state(heritage& h, directory_contents& found) {
                           "cluster of" + (h.damage.empty() ? std::string() : " (" + h.damage + ")") +
                               "; take another member's directory, or start a new group with an empty one");
     if (!h.damage.empty() && !accept_damage)
-        detail::fail(dir, "it is damaged: " + h.damage + "; acknowledged data may be missing. Take another member's directory "
-                          "or a backup if there is one; to go on with what can be read, up to slot " +
+        detail::fail(dir, "it is damaged: " + h.damage + "; acknowledged data may be missing. Take another member's "
+                          "directory or a backup if there is one; to go on with what can be read, up to slot " +
                           std::to_string(h.last().value) + ", accept the damage explicitly");
     if (h.is_alone() && h.damage.empty())
         detail::fail(dir, "its node is the only voter of its group and has lost nobody: start it as it is");

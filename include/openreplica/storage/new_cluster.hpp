@@ -3,7 +3,7 @@
 //   1. The new cluster's files are written beside the others, as *.coming, synced and read back.
 //   2. The file `new-cluster` says what is going to happen. From here on no node opens the directory.
 //   3. The old files become *.before-CLUSTER, and `new-cluster` says so.
-//   4. The new files take their names, the id last; `new-cluster` goes.
+//   4. The new files take their names; `new-cluster` goes.
 //
 // Before step 2 a crash leaves the old member as it was, after it a second run goes on where the first one stopped.
 #pragma once
@@ -116,8 +116,8 @@ public:
         detail::check(dir_, read_all(dir_, new_cluster_name, content), "reading what an interrupted run left");
         auto const s = decode_succession(content);
         if (!s)
-            detail::fail(dir_, "force_new_cluster was interrupted, and its file new-cluster is damaged; restore the directory "
-                               "from a backup, or move its *.before-* files elsewhere under the names before that");
+            detail::fail(dir_, "force_new_cluster was interrupted, and its file new-cluster is damaged; restore the "
+                               "directory from a backup, or move its *.before-* files elsewhere under the names before that");
         return s;
     }
 
@@ -250,7 +250,6 @@ private:
         std::vector<std::string> names;
         suffixed_directory beside(dir_, coming_suffix);
         check_later(beside.list(names), "listing it");
-        std::stable_partition(names.begin(), names.end(), [](std::string const& n) { return n != identity_name; });
         for (std::string const& n : names)
             check_later(dir_.rename(n + std::string(coming_suffix), n), "moving " + n + " to its place");
         check_later(dir_.sync(), "syncing the directory");

@@ -189,7 +189,7 @@ template <std::ranges::random_access_range Hosts, class Groups = std::identity>
     std::vector<std::ranges::range_value_t<Hosts> const*> members;
     for (std::size_t host : chosen) {
         if (host >= std::ranges::size(hosts)) throw std::out_of_range("measure_overlap: no host has this index");
-        members.push_back(&hosts[static_cast<std::ranges::range_difference_t<Hosts>>(host)]);
+        members.push_back(&*(std::ranges::begin(hosts) + static_cast<std::ranges::range_difference_t<Hosts>>(host)));
     }
     detail::failure_group_table const table(
         members, [&](auto const* host) -> decltype(auto) { return std::invoke(failure_groups, *host); });

@@ -58,7 +58,8 @@ bool says(std::string const& sentence, std::string_view part) {
 TEST_CASE("every accepted entry is kept, and how many are not known to be chosen is counted") {
     sample_node node = voter();
     for (std::uint64_t at = 1; at <= 9; ++at) REQUIRE_FALSE(node.write({accept(at, 50)}));
-    REQUIRE_FALSE(node.write({paxos::chosen_record{slot{6}, ballot_of(1)}, accept(9, 70, 4), paxos::promise_record{ballot_of(9)}}));
+    REQUIRE_FALSE(node.write({paxos::chosen_record{slot{6}, ballot_of(1)}, accept(9, 70, 4)}));
+    REQUIRE_FALSE(node.write({paxos::promise_record{ballot_of(9)}}));
     auto const before = node.disk->image();
     auto const h = read(node);
     CHECK(node.disk->image() == before);
@@ -141,8 +142,8 @@ TEST_CASE("damage is refused, and when it is accepted, what can be read before i
     CHECK(h.last() == slot{3});
     CHECK(says(h.damage, "T7"));
     node.disk->flip_bit(node.last_segment(), 8 * (ends[0] + 60));
-    CHECK(says(refusal(node, true), "neither an entry nor a whole snapshot of a group, so that there is nothing to make a cluster "
-                                    "of (wal-"));
+    CHECK(says(refusal(node, true), "neither an entry nor a whole snapshot of a group"));
+    CHECK(says(refusal(node, true), "a cluster of (wal-"));
 }
 
 TEST_CASE("behind a gap, entries are worth nothing") {
@@ -192,7 +193,8 @@ TEST_CASE("what has nothing to give is refused with a sentence") {
 
     sample_node alone;
     alone.start();
-    REQUIRE_FALSE(alone.write({paxos::founding_record{step::chosen, {cluster_id{7, 7}, group_of(alone, 1, 0)}}, accept(1, 5)}));
+    REQUIRE_FALSE(alone.write({paxos::founding_record{step::chosen, {cluster_id{7, 7}, group_of(alone, 1, 0)}}}));
+    REQUIRE_FALSE(alone.write({accept(1, 5)}));
     CHECK(says(refusal(alone), "has lost nobody: start it as it is"));
 }
 

@@ -165,6 +165,26 @@ TEST_CASE("the power may go at every operation: the old member is as it was, or 
     CHECK(resumed > 20);
 }
 
+TEST_CASE("what a run left that decided nothing does not get into the next one, which has other ids") {
+    image_map const before = survivor().disk->image();
+    for (std::uint64_t at = 1;; ++at) {
+        CAPTURE(at);
+        sample_node node;
+        node.disk->restore(before);
+        node.disk->lose_power_at = at;
+        node.dir = std::make_unique<faulty_directory>(node.disk);
+        try {
+            storage::new_cluster making(*node.dir, small_segment);
+            (void)making.make(storage::read_heritage(*node.dir, false), {node_id{6, 6}, self.address}, cluster_id{66, 66});
+        } catch (power_loss) {
+        }
+        node.disk->crash(survivors::all, bits_from(at));
+        if (node.disk->exists(storage::new_cluster_name)) break; // Decided.
+        (void)make(node);
+        check_succeeded(node, before);
+    }
+}
+
 TEST_CASE("the power may go a second time while an interrupted run is ended") {
     image_map const before = survivor().disk->image();
     sample_node first;
