@@ -29,7 +29,7 @@ hosts data_centre(std::size_t size) {
     return all;
 }
 
-/// The hardest case: nothing is shared by nobody, so that every host is looked at again for every choice.
+/// The hardest case: all share the room, so that every choice changes every host's rank; and each has a group of its own.
 hosts one_room(std::size_t size) {
     hosts all = data_centre(size);
     for (std::size_t h = 0; h < size; ++h) all[h].back() = "room:0", all[h].push_back("host:" + std::to_string(h));
