@@ -2,10 +2,14 @@
 //
 // Nothing is changed, and no lock is taken: a stopped directory, or a copy of one, reads best. Exit status: 0 the
 // directory is whole, 1 it is damaged, 2 there is nothing to read. A write that a crash cut off is no damage.
+//
+// openreplica-log force-new-cluster is the exception: the last resort when a majority of a group's voters is gone for good.
+// It makes a new cluster of one survivor's directory. Exit status: 0 done, 2 refused.
 #include <openreplica/openreplica.hpp>
 
 #include <getopt.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <stdexcept>
@@ -20,11 +24,21 @@ using nlohmann::json;
 
 constexpr char const* usage =
     "usage: openreplica-log [--verify] [--state] [--json] DIRECTORY\n"
+    "       openreplica-log force-new-cluster DIRECTORY [--address HOST:PORT] [--accept-damage]\n"
+    "                       [--yes-i-have-lost-the-majority] [--json]\n"
     "\n"
     "Prints a data directory: whose it is, its snapshots, and every entry of its log.\n"
     "  -v, --verify  only check it: print the verdict, no entries\n"
     "  -s, --state   print the state in the newest snapshot too\n"
-    "  -j, --json    one JSON object a line\n";
+    "  -j, --json    one JSON object a line\n"
+    "\n"
+    "force-new-cluster, when a majority of the voters is gone for good: makes a new cluster, in which its node is the\n"
+    "only voter, of a stopped directory. The old files are kept beside the new ones.\n"
+    "  --yes-i-have-lost-the-majority  do it; without this, only say what would be kept\n"
+    "  --address HOST:PORT             where the node will be reached, if not where it was\n"
+    "  --accept-damage                 also if acknowledged data may be missing: keep what can be read\n";
+
+constexpr char const* confirmation_word = "--yes-i-have-lost-the-majority";
 
 /// JSON where it is some, text where it is not.
 json readable(std::string_view text) {
@@ -94,28 +108,45 @@ public:
 
 struct options {
     bool verify = false, state = false, json = false;
+    bool force = false, confirmed = false;
+    openreplica::force_new_cluster_options forced{};
     std::string directory;
 };
+
+[[noreturn]] void explain_usage() {
+    std::cerr << usage;
+    std::exit(2);
+}
 
 /// Exits with a sentence when the words make no sense.
 options read_options(int argc, char** argv) {
     options o;
-    constexpr option known[] = {{"verify", no_argument, nullptr, 'v'}, {"state", no_argument, nullptr, 's'},
-                                {"json", no_argument, nullptr, 'j'},   {"help", no_argument, nullptr, 'h'},
+    constexpr option known[] = {{"verify", no_argument, nullptr, 'v'},
+                                {"state", no_argument, nullptr, 's'},
+                                {"json", no_argument, nullptr, 'j'},
+                                {"help", no_argument, nullptr, 'h'},
+                                {"address", required_argument, nullptr, 'a'},
+                                {"accept-damage", no_argument, nullptr, 'd'},
+                                {confirmation_word + 2, no_argument, nullptr, 'y'},
                                 {nullptr, 0, nullptr, 0}};
-    for (int c; (c = getopt_long(argc, argv, "vsjh", known, nullptr)) != -1;) {
-        if (c == 'h') {
-            std::cout << usage;
-            std::exit(0);
+    bool reads = false, forces = false;
+    for (int c; (c = getopt_long(argc, argv, "vsjh", known, nullptr)) != -1;) switch (c) {
+        case 'v': reads = o.verify = true; break;
+        case 's': reads = o.state = true; break;
+        case 'j': o.json = true; break;
+        case 'a': forces = true, o.forced.address = optarg; break;
+        case 'd': forces = o.forced.accept_damage = true; break;
+        case 'y':
+            // getopt takes abbreviations. Nobody loses a group by an abbreviation.
+            forces = true;
+            o.confirmed = std::find(argv, argv + argc, std::string_view(confirmation_word)) != argv + argc;
+            break;
+        case 'h': std::cout << usage; std::exit(0);
+        default: std::exit(2);
         }
-        if (c == '?') std::exit(2);
-        (c == 'v' ? o.verify : c == 's' ? o.state : o.json) = true;
-    }
-    if (optind + 1 != argc) {
-        std::cerr << usage;
-        std::exit(2);
-    }
-    o.directory = argv[optind];
+    o.force = optind < argc && std::string_view(argv[optind]) == "force-new-cluster" && argc - optind != 1;
+    if (argc - optind != (o.force ? 2 : 1) || (o.force ? reads : forces)) explain_usage();
+    o.directory = argv[argc - 1];
     return o;
 }
 
@@ -126,6 +157,7 @@ bool is_torn(storage::directory_contents const& found) {
 
 /// Why the directory is damaged; empty when it is whole.
 std::string verdict(storage::directory_contents const& found) {
+    if (found.is_changing) return "force-new-cluster was interrupted: run it again, it goes on where it stopped";
     if (!found.owner) return "the id file is missing or damaged";
     if (!found.owner->ready) return "the directory was not completely made";
     if (found.log.damage && !is_torn(found)) return found.log.damage->text();
@@ -145,8 +177,20 @@ void print_owner(storage::directory_contents const& found, printer const& print)
         print("snapshot", {{"slot", s.at.value}, {"bytes", s.state.size()}, {"stamp", s.stamp.value}});
 }
 
+int force(options const& o, printer const& print) {
+    using openreplica::confirmation;
+    auto const did = openreplica::force_new_cluster(
+        o.directory, o.confirmed ? confirmation::i_have_lost_the_majority : confirmation::none, o.forced);
+    print("old", {{"cluster", did.old_cluster}, {"node", did.old_node}, {"files", "*" + did.evidence}});
+    print("new", {{"cluster", did.new_cluster}, {"node", did.new_node}, {"endpoint", did.address}, {"epoch", did.epoch}});
+    print("kept", {{"to_slot", did.kept_to}, {"not_known_chosen", did.not_known_chosen}, {"damage", did.damage},
+                   {"resumed", did.resumed}});
+    return 0;
+}
+
 int run(options const& o) {
     printer const print(o.json);
+    if (o.force) return force(o, print);
     storage::posix_directory dir(o.directory, storage::posix_directory::access::read_only);
     auto const found = storage::read_directory(dir);
     if (found.log.failure) throw std::system_error(found.log.failure, found.log.failed_file);

@@ -194,6 +194,3798 @@ public:
 template <>
 struct std::is_error_code_enum<openreplica::errc> : std::true_type {};
 
+// <openreplica/force_new_cluster.hpp>
+// The last resort of an operator whose group has lost its majority for good.
+
+// <openreplica/runtime/random.hpp>
+// Entropy for ids, jitter and ballots' spread: one draw from the system, then arithmetic.
+
+// <openreplica/types/hash.hpp>
+// Checksums and hashes: CRC32C for bytes at rest and on the wire, a 64-bit hash for names and digests.
+
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+#endif
+
+namespace openreplica::inline v0 {
+
+namespace detail {
+
+/// Eight tables for the reflected Castagnoli polynomial, so that eight bytes are folded at a time.
+consteval std::array<std::array<std::uint32_t, 256>, 8> make_crc32c_tables() {
+    std::array<std::array<std::uint32_t, 256>, 8> t{};
+    for (std::uint32_t i = 0; i < 256; ++i) {
+        std::uint32_t c = i;
+        for (int bit = 0; bit < 8; ++bit) c = (c & 1) != 0 ? (c >> 1) ^ 0x82F63B78u : c >> 1;
+        t[0][i] = c;
+    }
+    for (std::uint32_t i = 0; i < 256; ++i)
+        for (std::size_t k = 1; k < 8; ++k) t[k][i] = (t[k - 1][i] >> 8) ^ t[0][t[k - 1][i] & 0xff];
+    return t;
+}
+
+inline constexpr auto crc32c_tables = make_crc32c_tables();
+
+} // namespace detail
+
+namespace detail {
+
+/// Folds `data` into the inverted CRC with table look-ups.
+[[nodiscard]] inline std::uint32_t fold_crc32c_by_table(std::uint32_t crc, std::string_view data) {
+    auto const& t = crc32c_tables;
+    char const* p = data.data();
+    std::size_t n = data.size();
+    for (; n >= 8; n -= 8, p += 8) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, p, 8);
+        word ^= crc;
+        crc = t[7][word & 0xff] ^ t[6][(word >> 8) & 0xff] ^ t[5][(word >> 16) & 0xff] ^ t[4][(word >> 24) & 0xff] ^
+              t[3][(word >> 32) & 0xff] ^ t[2][(word >> 40) & 0xff] ^ t[1][(word >> 48) & 0xff] ^ t[0][word >> 56];
+    }
+    for (; n > 0; --n, ++p) crc = t[0][(crc ^ static_cast<unsigned char>(*p)) & 0xff] ^ (crc >> 8);
+    return crc;
+}
+
+#if defined(__x86_64__)
+/// The same with the processor's instruction.
+[[nodiscard]] __attribute__((target("sse4.2"))) inline std::uint32_t fold_crc32c_by_instruction(std::uint32_t crc,
+                                                                                              std::string_view data) {
+    char const* p = data.data();
+    std::size_t n = data.size();
+    std::uint64_t wide = crc;
+    for (; n >= 8; n -= 8, p += 8) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, p, 8);
+        wide = _mm_crc32_u64(wide, word);
+    }
+    crc = static_cast<std::uint32_t>(wide);
+    for (; n > 0; --n, ++p) crc = _mm_crc32_u8(crc, static_cast<unsigned char>(*p));
+    return crc;
+}
+#endif
+
+} // namespace detail
+
+/// CRC32C (Castagnoli) of `data`, continued from `seed` (the CRC of what came before; 0 at the start).
+[[nodiscard]] inline std::uint32_t crc32c(std::string_view data, std::uint32_t seed = 0) {
+#if defined(__x86_64__)
+    static bool const has_instruction = __builtin_cpu_supports("sse4.2") != 0;
+    if (has_instruction) return ~detail::fold_crc32c_by_instruction(~seed, data);
+#endif
+    return ~detail::fold_crc32c_by_table(~seed, data);
+}
+
+/// Mixes 64 bits so that every input bit reaches every output bit (the finaliser of splitmix64).
+[[nodiscard]] constexpr std::uint64_t mix64(std::uint64_t x) {
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+}
+
+/// A 64-bit hash that is the same on every machine and compiler. Not for adversaries: it names things and finds
+/// differences between honest replicas.
+[[nodiscard]] constexpr std::uint64_t hash64(std::string_view data, std::uint64_t seed = 0) {
+    std::uint64_t h = mix64(seed + 0x9E3779B97F4A7C15u + data.size());
+    std::size_t i = 0;
+    for (; i + 8 <= data.size(); i += 8) {
+        std::uint64_t word = 0;
+        for (std::size_t k = 0; k < 8; ++k)
+            word |= static_cast<std::uint64_t>(static_cast<unsigned char>(data[i + k])) << (8 * k);
+        h = mix64(h ^ word) + 0x9E3779B97F4A7C15u;
+    }
+    std::uint64_t tail = 0;
+    for (std::size_t k = 0; i + k < data.size(); ++k)
+        tail |= static_cast<std::uint64_t>(static_cast<unsigned char>(data[i + k])) << (8 * k);
+    return mix64(h ^ tail);
+}
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0::runtime {
+
+/// 64 random bits at a time, seeded by the operating system. Not for secrets.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: unsafe.
+class random_source {
+    std::uint64_t state_;
+
+public:
+    random_source() {
+        std::random_device device;
+        state_ = (static_cast<std::uint64_t>(device()) << 32) ^ device();
+        state_ = mix64(state_ ^ ((static_cast<std::uint64_t>(device()) << 32) ^ device()));
+    }
+    [[nodiscard]] std::uint64_t operator()() { return mix64(state_ += 0x9E3779B97F4A7C15u); }
+};
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/storage/heritage.hpp>
+// What the directory of a lost group's member has to give to a new cluster, and why it may have nothing.
+
+// <openreplica/paxos/configuration.hpp>
+// Who votes.
+
+// <openreplica/types/bytes.hpp>
+// Bytes that many may hold and nobody changes.
+
+namespace openreplica::inline v0 {
+
+/// A slice of an immutable buffer that is shared, not copied.
+///
+/// One received frame or one encoded batch is one buffer; the entries inside it are slices that keep it alive.
+///
+/// @par Thread safety
+/// Distinct objects: safe, also when they share a buffer. Shared objects: unsafe.
+class shared_bytes {
+    std::shared_ptr<std::string const> buffer_;
+    std::size_t offset_ = 0;
+    std::size_t size_ = 0;
+
+public:
+    shared_bytes() = default;
+    explicit shared_bytes(std::string text)
+        : buffer_(std::make_shared<std::string const>(std::move(text))), size_(buffer_->size()) {}
+    /// The part of `buffer` from `offset`, `size` bytes long; the caller has checked that it lies inside.
+    shared_bytes(std::shared_ptr<std::string const> buffer, std::size_t offset, std::size_t size)
+        : buffer_(std::move(buffer)), offset_(offset), size_(size) {}
+
+    [[nodiscard]] std::string_view view() const {
+        return buffer_ ? std::string_view(buffer_->data() + offset_, size_) : std::string_view{};
+    }
+    [[nodiscard]] std::size_t size() const { return size_; }
+    [[nodiscard]] bool empty() const { return size_ == 0; }
+
+    friend bool operator==(shared_bytes const& a, shared_bytes const& b) { return a.view() == b.view(); }
+};
+
+/// A byte string as an argument or a result of a replicated method: JSON has no bytes, so it travels as base64.
+struct bytes {
+    std::string data;
+    auto operator<=>(bytes const&) const = default;
+};
+
+} // namespace openreplica::inline v0
+
+// <openreplica/types/endpoint.hpp>
+// Where a process listens: a host and a port, as written by a person.
+
+namespace openreplica::inline v0 {
+
+/// A host (IPv4 address, IPv6 address or name) and a TCP port.
+struct endpoint {
+    std::string host;
+    std::uint16_t port = 0;
+
+    auto operator<=>(endpoint const&) const = default;
+    [[nodiscard]] bool empty() const { return host.empty(); }
+};
+
+/// `host:port`, with brackets around an IPv6 address.
+[[nodiscard]] inline std::string to_string(endpoint const& e) {
+    bool const v6 = e.host.find(':') != std::string::npos;
+    return (v6 ? "[" + e.host + "]" : e.host) + ":" + std::to_string(e.port);
+}
+
+/// Reads `host:port` or `[v6]:port`. Nothing when the text is neither: empty host, no port, a port above 65535.
+[[nodiscard]] inline std::optional<endpoint> parse_endpoint(std::string_view text) {
+    std::size_t const colon = text.rfind(':');
+    if (colon == std::string_view::npos) return std::nullopt;
+    std::string_view host = text.substr(0, colon);
+    std::string_view const port = text.substr(colon + 1);
+    if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+        host = host.substr(1, host.size() - 2);
+    else if (host.find(':') != std::string_view::npos)
+        return std::nullopt; // An IPv6 address without brackets: where the port begins is a guess.
+    endpoint e{std::string(host), 0};
+    auto const [end, failure] = std::from_chars(port.data(), port.data() + port.size(), e.port);
+    if (host.empty() || port.empty() || failure != std::errc{} || end != port.data() + port.size()) return std::nullopt;
+    return e;
+}
+
+} // namespace openreplica::inline v0
+
+// <openreplica/types/ids.hpp>
+// The names that travel between processes and into the log.
+
+// <openreplica/types/strong.hpp>
+// Strong integers: a slot is not an epoch, and neither is a number.
+
+namespace openreplica::inline v0 {
+
+/// An integer that does not mix with other integers.
+///
+/// Comparison, `next()`, `prev()`, adding a count and the distance of two are all that an id or a position needs.
+/// The raw number is reached by `.value` where bytes are written, and nowhere else.
+template <class Tag, std::unsigned_integral Rep = std::uint64_t>
+struct strong {
+    using rep = Rep;
+    Rep value{};
+
+    constexpr strong() = default;
+    constexpr explicit strong(Rep v) : value(v) {}
+
+    constexpr auto operator<=>(strong const&) const = default;
+
+    [[nodiscard]] constexpr strong next() const { return strong{static_cast<Rep>(value + 1)}; }
+    /// The position before this one. Zero has none: it stays zero.
+    [[nodiscard]] constexpr strong prev() const { return value == 0 ? strong{} : strong{static_cast<Rep>(value - 1)}; }
+    [[nodiscard]] constexpr strong plus(Rep n) const { return strong{static_cast<Rep>(value + n)}; }
+    /// How many steps lead from `from` to this one; zero when it lies behind.
+    [[nodiscard]] constexpr Rep since(strong from) const {
+        return value > from.value ? static_cast<Rep>(value - from.value) : Rep{};
+    }
+};
+
+} // namespace openreplica::inline v0
+
+template <class Tag, class Rep>
+struct std::hash<openreplica::strong<Tag, Rep>> {
+    std::size_t operator()(openreplica::strong<Tag, Rep> s) const noexcept { return std::hash<Rep>{}(s.value); }
+};
+
+namespace openreplica::inline v0 {
+
+/// A position in the replicated log. The first entry has slot 1; slot 0 means "nothing yet".
+using slot = strong<struct slot_tag>;
+/// The number of a configuration: the first one has epoch 1; 0 means "no configuration known".
+using epoch = strong<struct epoch_tag, std::uint32_t>;
+/// A session is named by the slot of its opening entry, so that a late copy of that entry cannot revive it.
+using session_id = strong<struct session_tag>;
+/// The number of a call within its session, from 1.
+using sequence = strong<struct sequence_tag>;
+/// A replicated object is named by a 64-bit hash of its name.
+using object_id = strong<struct object_tag>;
+/// A position in a node's own write-ahead log; 0 means "nothing".
+using lsn = strong<struct lsn_tag>;
+/// Log time in microseconds: elapsed leader time, agreed through the entries' stamps.
+using log_time = strong<struct log_time_tag>;
+
+/// 128 random bits.
+template <class Tag>
+struct unique_id {
+    std::uint64_t high = 0;
+    std::uint64_t low = 0;
+
+    constexpr auto operator<=>(unique_id const&) const = default;
+    [[nodiscard]] constexpr bool empty() const { return high == 0 && low == 0; }
+};
+
+/// A node is named by a number born with its data directory (diskless: with its process) and never reused.
+using node_id = unique_id<struct node_tag>;
+/// A group is named by a number born when it was founded. It tells two groups of one name apart.
+using cluster_id = unique_id<struct cluster_tag>;
+
+/// 32 hexadecimal digits.
+template <class Tag>
+[[nodiscard]] inline std::string to_string(unique_id<Tag> const& id) {
+    constexpr char digits[] = "0123456789abcdef";
+    std::string text(32, '0');
+    for (std::size_t i = 0; i < 16; ++i) {
+        text[15 - i] = digits[(id.high >> (4 * i)) & 15];
+        text[31 - i] = digits[(id.low >> (4 * i)) & 15];
+    }
+    return text;
+}
+
+/// The first eight hexadecimal digits: enough for a person to tell nodes apart in a log line.
+template <class Tag>
+[[nodiscard]] inline std::string short_name(unique_id<Tag> const& id) {
+    return to_string(id).substr(0, 8);
+}
+
+} // namespace openreplica::inline v0
+
+template <class Tag>
+struct std::hash<openreplica::unique_id<Tag>> {
+    // The bits are random, so any half of them is a hash; tests use small ids, so both halves count.
+    std::size_t operator()(openreplica::unique_id<Tag> const& id) const noexcept {
+        return static_cast<std::size_t>(id.high * 0x9E3779B97F4A7C15u ^ id.low);
+    }
+};
+
+// <openreplica/types/wire.hpp>
+// Little-endian integers in byte strings: what frames, envelopes and files are made of.
+
+// <openreplica/types/ballot.hpp>
+// Ballots: who may propose.
+
+namespace openreplica::inline v0 {
+
+/// A ballot has one owner, and one ballot covers the whole log.
+///
+/// Ballots are totally ordered: by round, then by priority, then by the owner's id. The default one is below all
+/// others and belongs to nobody.
+struct ballot {
+    std::uint64_t round = 0;
+    std::uint32_t priority = 0;
+    node_id owner;
+
+    constexpr auto operator<=>(ballot const&) const = default;
+    [[nodiscard]] constexpr bool empty() const { return round == 0; }
+};
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0 {
+
+/// Appends values to a byte string, little-endian, without padding.
+class wire_writer {
+    std::string& out_;
+
+public:
+    explicit wire_writer(std::string& out) : out_(out) {}
+
+    template <std::unsigned_integral U>
+    void put(U v) {
+        char raw[sizeof(U)];
+        for (std::size_t i = 0; i < sizeof(U); ++i) raw[i] = static_cast<char>((v >> (8 * i)) & 0xff);
+        out_.append(raw, sizeof(U));
+    }
+    template <class Tag, class Rep>
+    void put(strong<Tag, Rep> v) {
+        put(v.value);
+    }
+    template <class Tag>
+    void put(unique_id<Tag> const& id) {
+        put(id.high);
+        put(id.low);
+    }
+    void put(ballot const& b) {
+        put(b.round);
+        put(b.priority);
+        put(b.owner);
+    }
+    void put(bool v) { put(static_cast<std::uint8_t>(v ? 1 : 0)); }
+    /// A 32-bit length, then the bytes.
+    void put_string(std::string_view s) {
+        put(static_cast<std::uint32_t>(s.size()));
+        out_.append(s);
+    }
+    void put_raw(std::string_view s) { out_.append(s); }
+    [[nodiscard]] std::size_t size() const { return out_.size(); }
+};
+
+/// Takes values from a byte string that a stranger may have made: it never reads past the end.
+///
+/// After the first read that did not fit, `ok()` is false and every further read gives zero.
+class wire_reader {
+    std::string_view in_;
+    std::size_t at_ = 0;
+    bool ok_ = true;
+
+public:
+    explicit wire_reader(std::string_view in) : in_(in) {}
+
+    [[nodiscard]] bool ok() const { return ok_; }
+    /// True when every byte was read and every read fitted: trailing bytes are an error, never ignored.
+    [[nodiscard]] bool complete() const { return ok_ && at_ == in_.size(); }
+    [[nodiscard]] std::size_t offset() const { return at_; }
+    [[nodiscard]] std::size_t remaining() const { return in_.size() - at_; }
+    /// Marks the input as malformed for a reason that only the caller can see.
+    void fail() { ok_ = false; }
+
+    template <std::unsigned_integral U>
+    [[nodiscard]] U get() {
+        if (!take(sizeof(U))) return 0;
+        U v = 0;
+        for (std::size_t i = 0; i < sizeof(U); ++i)
+            v = static_cast<U>(v | static_cast<U>(static_cast<U>(static_cast<unsigned char>(in_[at_ - sizeof(U) + i]))
+                                                  << (8 * i)));
+        return v;
+    }
+    template <class Strong>
+        requires requires { typename Strong::rep; }
+    [[nodiscard]] Strong get() {
+        return Strong{get<typename Strong::rep>()};
+    }
+    template <class Id>
+        requires std::same_as<Id, node_id> || std::same_as<Id, cluster_id>
+    [[nodiscard]] Id get() {
+        auto high = get<std::uint64_t>();
+        return Id{high, get<std::uint64_t>()};
+    }
+    [[nodiscard]] ballot get_ballot() {
+        ballot b;
+        b.round = get<std::uint64_t>();
+        b.priority = get<std::uint32_t>();
+        b.owner = get<node_id>();
+        return b;
+    }
+    [[nodiscard]] bool get_bool() {
+        auto v = get<std::uint8_t>();
+        if (v > 1) ok_ = false;
+        return v == 1;
+    }
+    /// A 32-bit length, then that many bytes, as a view into the input.
+    [[nodiscard]] std::string_view get_string() {
+        auto n = get<std::uint32_t>();
+        return get_raw(n);
+    }
+    [[nodiscard]] std::string_view get_raw(std::size_t n) {
+        if (!take(n)) return {};
+        return in_.substr(at_ - n, n);
+    }
+
+private:
+    bool take(std::size_t n) {
+        if (!ok_ || in_.size() - at_ < n) {
+            ok_ = false;
+            return false;
+        }
+        at_ += n;
+        return true;
+    }
+};
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0::paxos {
+
+/// A node and where it listens.
+struct member {
+    node_id id;
+    endpoint address;
+
+    auto operator<=>(member const&) const = default;
+};
+
+/// The voters that govern the slots of one epoch. A configuration comes from founding or from a chosen entry, never
+/// from DNS or an options file.
+struct configuration {
+    epoch number;
+    std::vector<member> voters;      ///< sorted by id, no id twice
+    std::vector<node_id> removed{};  ///< ids that have had a vote and lost it, sorted: none ever votes again
+
+    bool operator==(configuration const&) const = default;
+
+    [[nodiscard]] bool has_voter(node_id id) const {
+        return std::any_of(voters.begin(), voters.end(), [&](member const& m) { return m.id == id; });
+    }
+    [[nodiscard]] bool has_removed(node_id id) const { return std::binary_search(removed.begin(), removed.end(), id); }
+    /// The number of voters that every decision needs.
+    [[nodiscard]] std::size_t quorum() const { return voters.size() / 2 + 1; }
+};
+
+/// More voters than this are refused as malformed.
+inline constexpr std::size_t max_voters = 31;
+
+/// More removed ids than this are refused as malformed.
+inline constexpr std::size_t max_removed = 32768;
+
+/// The configuration that follows `c` with these voters.
+[[nodiscard]] inline configuration succeeding(configuration const& c, std::vector<member> voters) {
+    std::sort(voters.begin(), voters.end());
+    configuration next{epoch{c.number.value + 1}, std::move(voters), c.removed};
+    for (member const& m : c.voters)
+        if (!next.has_voter(m.id)) next.removed.push_back(m.id);
+    std::sort(next.removed.begin(), next.removed.end());
+    return next;
+}
+
+inline void encode(wire_writer& w, configuration const& c) {
+    w.put(c.number);
+    w.put(static_cast<std::uint8_t>(c.voters.size()));
+    for (member const& m : c.voters) {
+        w.put(m.id);
+        w.put_string(m.address.host);
+        w.put(m.address.port);
+    }
+    w.put(static_cast<std::uint32_t>(c.removed.size()));
+    for (node_id id : c.removed) w.put(id);
+}
+
+/// Reads a configuration; marks the reader as failed when it is malformed: too many ids, unsorted, a voter that was removed,
+/// a host name longer than DNS allows.
+[[nodiscard]] inline configuration decode_configuration(wire_reader& r) {
+    configuration c;
+    c.number = r.get<epoch>();
+    auto const count = r.get<std::uint8_t>();
+    if (count > max_voters) r.fail();
+    for (std::size_t i = 0; i < count && r.ok(); ++i) {
+        member m;
+        m.id = r.get<node_id>();
+        auto const host = r.get_string();
+        if (host.size() > 255 || (!c.voters.empty() && !(c.voters.back().id < m.id))) r.fail();
+        m.address.host = std::string(host.substr(0, 255));
+        m.address.port = r.get<std::uint16_t>();
+        c.voters.push_back(std::move(m));
+    }
+    auto const removed = r.get<std::uint32_t>();
+    if (removed > max_removed) r.fail();
+    for (std::uint32_t i = 0; i < removed && r.ok(); ++i) {
+        auto const id = r.get<node_id>();
+        if ((!c.removed.empty() && !(c.removed.back() < id)) || c.has_voter(id)) r.fail();
+        c.removed.push_back(id);
+    }
+    return c;
+}
+
+/// A configuration as the body of a log entry.
+[[nodiscard]] inline shared_bytes body_of(configuration const& c) {
+    std::string out;
+    wire_writer w(out);
+    encode(w, c);
+    return shared_bytes(std::move(out));
+}
+/// Nothing when the body is no configuration with voters.
+[[nodiscard]] inline std::optional<configuration> decode_configuration(std::string_view body) {
+    wire_reader r(body);
+    configuration c = decode_configuration(r);
+    if (!r.complete() || c.voters.empty()) return std::nullopt;
+    return c;
+}
+
+} // namespace openreplica::inline v0::paxos
+
+// <openreplica/paxos/record.hpp>
+// What must survive a crash.
+
+// <openreplica/paxos/founding_message.hpp>
+// What nodes say to one another before they belong to a group.
+
+namespace openreplica::inline v0::paxos {
+
+/// A first configuration on offer: a new cluster and all its members.
+struct first_configuration {
+    cluster_id cluster;
+    configuration members;
+    bool operator==(first_configuration const&) const = default;
+};
+
+/// What a node without a group tells every address it knows, again and again.
+struct discover {
+    member self;
+    std::uint32_t founders = 0;  ///< how many members the group starts with; 0: the sender only joins
+    std::vector<member> heard;   ///< the empty nodes of the same group name and founders that answered the sender
+    cluster_id bound;            ///< the first configuration that the sender has accepted; empty if none
+    bool operator==(discover const&) const = default;
+};
+
+/// The smallest id asks a member to accept a first configuration. Each member accepts one.
+struct propose_first {
+    first_configuration offer;
+    bool operator==(propose_first const&) const = default;
+};
+
+/// The member has durably accepted the offer.
+struct first_accepted {
+    cluster_id cluster;
+    bool operator==(first_accepted const&) const = default;
+};
+
+/// All members have accepted: the group exists.
+struct first_chosen {
+    first_configuration chosen;
+    bool operator==(first_chosen const&) const = default;
+};
+
+/// A member asks another to give up a first configuration that was not completed.
+struct abandon_first {
+    cluster_id cluster;
+    bool operator==(abandon_first const&) const = default;
+};
+
+/// The member has durably given it up: it will refuse every message of that cluster for ever.
+struct first_abandoned {
+    cluster_id cluster;
+    bool operator==(first_abandoned const&) const = default;
+};
+
+/// The answer of a node that belongs to a group to a `discover`: join instead.
+struct welcome {
+    cluster_id cluster;
+    configuration governing;       ///< the sender's current configuration
+    bool established = false;      ///< the cluster's first no-op is chosen; until then nobody joins
+    configuration first{};         ///< what the group was founded with: the log begins under it
+    bool operator==(welcome const&) const = default;
+};
+
+using founding_message = std::variant<discover, propose_first, first_accepted, first_chosen, abandon_first,
+                                      first_abandoned, welcome>;
+
+} // namespace openreplica::inline v0::paxos
+
+// <openreplica/paxos/value.hpp>
+// What a slot can hold.
+
+namespace openreplica::inline v0::paxos {
+
+enum class value_kind : std::uint8_t {
+    no_op = 0,         ///< fills a slot; changes nothing
+    command = 1,       ///< an encoded `envelope`
+    configuration = 2, ///< an encoded `configuration`: the stop-sign that ends an epoch
+};
+
+/// A proposed value. The protocol never looks into the body of a command.
+struct value {
+    value_kind kind = value_kind::no_op;
+    log_time stamp;    ///< the proposing leader's log clock; part of the value, so it survives re-proposal
+    shared_bytes body; ///< empty for a no-op
+
+    bool operator==(value const&) const = default;
+    /// What the value costs in windows and batches: its bytes and a fixed overhead.
+    [[nodiscard]] std::size_t weight() const { return body.size() + 32; }
+};
+
+/// A value that an acceptor holds, with the ballot under which it accepted it.
+struct entry {
+    slot at;
+    ballot accepted;
+    value what;
+
+    bool operator==(entry const&) const = default;
+};
+
+} // namespace openreplica::inline v0::paxos
+
+namespace openreplica::inline v0::paxos {
+
+/// "I promised this ballot."
+struct promise_record {
+    ballot promised;
+    bool operator==(promise_record const&) const = default;
+};
+
+/// "I accepted this entry": raises the promise to the entry's ballot as well.
+struct accept_record {
+    entry what;
+    bool operator==(accept_record const&) const = default;
+};
+
+/// "Every slot up to this one is chosen, and its entry was accepted here under this ballot." A hint, written now and then:
+/// losing it loses no promise. A node that starts again believes it only if its entry of that slot proves it.
+struct chosen_record {
+    slot chosen;
+    ballot under; ///< of the entry at `chosen`, or behind the snapshot that holds it
+    bool operator==(chosen_record const&) const = default;
+};
+
+/// "I accepted this first configuration", "it was chosen", "I refuse it for ever", or "so many refused that it is dead:
+/// I belong to nothing again".
+struct founding_record {
+    enum class step : std::uint8_t { accepted = 1, chosen = 2, abandoned = 3, ended = 4 };
+    step what = step::accepted;
+    first_configuration first;
+    bool operator==(founding_record const&) const = default;
+};
+
+/// One record of the write-ahead log. Promises and accepts share one ordered stream.
+using record = std::variant<promise_record, accept_record, chosen_record, founding_record>;
+
+/// The replicated state after slot `at`, with what a node must know to go on from there.
+struct snapshot {
+    slot at;
+    ballot behind;            ///< the highest ballot of a slot that it holds (rule R)
+    log_time stamp;           ///< the log clock at `at`
+    configuration governing;  ///< of slot `at + 1`
+    shared_bytes state;       ///< JSON text; opaque here
+    bool operator==(snapshot const&) const = default;
+};
+
+/// What a node remembers when it starts again.
+struct durable_state {
+    first_configuration group; ///< accepted last, unless it ended; empty cluster: belongs to no group
+    bool group_chosen = false; ///< the first configuration is known to be chosen
+    std::vector<cluster_id> abandoned; ///< refused for ever; may hold `group` while that has not ended
+    ballot promised;
+    slot chosen;                ///< of the latest hint
+    ballot chosen_under;        ///< the ballot that the hint names
+    snapshot base;              ///< slot 0: none was kept
+    std::vector<entry> entries; ///< contiguous from `base.at + 1`
+};
+
+} // namespace openreplica::inline v0::paxos
+
+// <openreplica/storage/files.hpp>
+// What a storage needs of an operating system's files; tests put a disk that fails behind it.
+
+namespace openreplica::inline v0::storage {
+
+/// One open file.
+///
+/// @par Errors
+/// Every operation returns the error of the operating system, or a zero code. After a failed `sync` nothing that was
+/// written since the last successful one may be trusted, not even if a later `sync` succeeds.
+///
+/// @par Thread safety
+/// Unsafe.
+class file {
+public:
+    virtual ~file() = default;
+
+    /// Writes all parts, one behind the other, from byte `at` on. A short write is finished or reported as an error.
+    [[nodiscard]] virtual std::error_code write(std::uint64_t at, std::vector<std::string_view> const& parts) = 0;
+    /// Appends up to `n` bytes from byte `at` on to `out`; fewer only at the end of the file.
+    [[nodiscard]] virtual std::error_code read(std::uint64_t at, std::size_t n, std::string& out) = 0;
+    /// Makes data and size survive a loss of power.
+    [[nodiscard]] virtual std::error_code sync() = 0;
+    [[nodiscard]] virtual std::error_code size(std::uint64_t& out) = 0;
+};
+
+/// One directory that belongs to one node.
+///
+/// @par Order
+/// Names are as volatile as data: a created, renamed or removed file is only certain after `sync`.
+class directory {
+public:
+    virtual ~directory() = default;
+
+    enum class mode { existing, fresh }; ///< `fresh` creates the file, or empties the one that is there
+
+    [[nodiscard]] virtual std::pair<std::unique_ptr<file>, std::error_code> open(std::string const& name, mode m) = 0;
+    [[nodiscard]] virtual std::error_code list(std::vector<std::string>& names) = 0;
+    /// Replaces `to` if it exists.
+    [[nodiscard]] virtual std::error_code rename(std::string const& from, std::string const& to) = 0;
+    [[nodiscard]] virtual std::error_code remove(std::string const& name) = 0;
+    [[nodiscard]] virtual std::error_code sync() = 0;
+    /// For sentences: where it is.
+    [[nodiscard]] virtual std::string where() const = 0;
+};
+
+/// Reads a whole file. A file that does not exist is an error like any other.
+[[nodiscard]] inline std::error_code read_all(directory& dir, std::string const& name, std::string& out) {
+    auto [f, failure] = dir.open(name, directory::mode::existing);
+    std::uint64_t size = 0;
+    if (!failure) failure = f->size(size);
+    out.clear();
+    if (!failure) failure = f->read(0, static_cast<std::size_t>(size), out);
+    return failure;
+}
+
+/// What `write_all` puts behind the name of a file that it has not finished.
+inline constexpr std::string_view aside_suffix = ".tmp";
+
+/// Writes a whole file so that a crash leaves either none or all of it: aside, synced, renamed, directory synced.
+[[nodiscard]] inline std::error_code write_all(directory& dir, std::string const& name,
+                                               std::vector<std::string_view> const& parts) {
+    std::string const aside = name + std::string(aside_suffix);
+    auto [f, failure] = dir.open(aside, directory::mode::fresh);
+    if (!failure) failure = f->write(0, parts);
+    if (!failure) failure = f->sync();
+    f.reset();
+    if (!failure) failure = dir.rename(aside, name);
+    if (!failure) failure = dir.sync();
+    return failure;
+}
+
+} // namespace openreplica::inline v0::storage
+
+// <openreplica/storage/recovery.hpp>
+// Opens a data directory: who the node is, what it remembers, and whether it may still vote.
+//
+// The order: lock (the directory's owner did), identity, meta, newest valid snapshot, log. What is truncated is kept
+// aside first, everything that was recovered is written to disk again and read back, and only then does the node speak.
+
+// <openreplica/storage/identity.hpp>
+// Whose directory this is, and what a node must find again in it.
+
+// <openreplica/storage/segment.hpp>
+// The bytes of a segment of the write-ahead log: its header, and the frame around each record.
+//
+//   segment   magic 8 | version 4 | header size 4 | node 16 | number 8 | … zeros … | crc 4          64 bytes
+//   record    length 4 | type 1 | zero 3 | lsn 8 | chain 8 | durable hint 8 | payload crc 4 | header crc 4   40 bytes
+//             payload, padded with zeros to a multiple of 8
+//
+// A header has a checksum of its own, so that a length is trusted before it is used. The chain value is a hash of the
+// previous record's header: a record that was written elsewhere, or earlier, does not fit. The durable hint is the
+// highest position that was known to be on disk when the record was written: what lies at or below it was perhaps
+// acknowledged, and is never truncated.
+
+// <openreplica/storage/record_codec.hpp>
+// The records of the protocol as bytes of the write-ahead log.
+
+namespace openreplica::inline v0::storage {
+
+/// What the log remembers besides its entries. Every segment begins with one, so that older segments can go.
+struct checkpoint {
+    ballot promised;
+    slot chosen;         ///< of the latest hint
+    ballot chosen_under; ///< the ballot that it names
+    paxos::first_configuration group;
+    bool group_chosen = false;
+    std::vector<cluster_id> abandoned;
+    bool operator==(checkpoint const&) const = default;
+
+    /// Takes in what a record changes here.
+    void apply(paxos::record const& r) {
+        std::visit([this](auto const& body) { on(body); }, r);
+    }
+
+private:
+    void on(paxos::promise_record const& r) { promised = std::max(promised, r.promised); }
+    void on(paxos::accept_record const& r) { promised = std::max(promised, r.what.accepted); }
+    void on(paxos::chosen_record const& r) {
+        if (r.chosen <= chosen) return;
+        chosen = r.chosen;
+        chosen_under = r.under;
+    }
+    void on(paxos::founding_record const& r) {
+        using step = paxos::founding_record::step;
+        switch (r.what) {
+        case step::accepted:
+        case step::chosen:
+            group = r.first;
+            group_chosen = r.what == step::chosen;
+            break;
+        case step::abandoned: abandoned.push_back(r.first.cluster); break;
+        case step::ended:
+            if (group.cluster != r.first.cluster) break;
+            group = {};
+            group_chosen = false;
+            break;
+        }
+    }
+};
+
+/// Everything that a WAL can hold.
+using wal_record = std::variant<paxos::promise_record, paxos::accept_record, paxos::chosen_record,
+                                paxos::founding_record, checkpoint>;
+
+/// The type byte of each, in the order of the variant. Every letter has several bits set, so that no flip of one bit
+/// makes a header begin with zeros, which is what a sector that never reached the disk looks like.
+inline constexpr std::string_view wal_record_types = "PACFS";
+
+/// The last byte of every payload, for the same reason.
+inline constexpr char payload_end = '\x5a';
+
+namespace detail {
+
+inline void put(wire_writer& w, paxos::promise_record const& r) { w.put(r.promised); }
+/// Everything but the body, which comes last.
+inline void put_head(wire_writer& w, paxos::accept_record const& r) {
+    w.put(r.what.at);
+    w.put(r.what.accepted);
+    w.put(static_cast<std::uint8_t>(r.what.what.kind));
+    w.put(r.what.what.stamp);
+    w.put(static_cast<std::uint32_t>(r.what.what.body.size()));
+}
+inline void put(wire_writer& w, paxos::accept_record const& r) {
+    put_head(w, r);
+    w.put_raw(r.what.what.body.view());
+}
+inline void put(wire_writer& w, paxos::chosen_record const& r) {
+    w.put(r.chosen);
+    w.put(r.under);
+}
+inline void put(wire_writer& w, paxos::founding_record const& r) {
+    w.put(static_cast<std::uint8_t>(r.what));
+    w.put(r.first.cluster);
+    encode(w, r.first.members);
+}
+inline void put(wire_writer& w, checkpoint const& r) {
+    w.put(r.promised);
+    w.put(r.chosen);
+    w.put(r.chosen_under);
+    w.put(r.group.cluster);
+    encode(w, r.group.members);
+    w.put(r.group_chosen);
+    w.put(static_cast<std::uint32_t>(r.abandoned.size()));
+    for (cluster_id c : r.abandoned) w.put(c);
+}
+
+inline wal_record get_promise(wire_reader& r) { return paxos::promise_record{r.get_ballot()}; }
+inline wal_record get_accept(wire_reader& r, std::shared_ptr<std::string const> const& buffer, std::size_t offset) {
+    paxos::accept_record a;
+    a.what.at = r.get<slot>();
+    a.what.accepted = r.get_ballot();
+    auto const kind = r.get<std::uint8_t>();
+    if (kind > static_cast<std::uint8_t>(paxos::value_kind::configuration)) r.fail();
+    a.what.what.kind = static_cast<paxos::value_kind>(kind);
+    a.what.what.stamp = r.get<log_time>();
+    std::size_t const size = r.get_string().size();
+    // A slice of the segment that was read: a gigabyte of log is not copied entry by entry.
+    if (r.ok() && size > 0) a.what.what.body = shared_bytes(buffer, offset + r.offset() - size, size);
+    return a;
+}
+inline wal_record get_chosen(wire_reader& r) {
+    paxos::chosen_record c;
+    c.chosen = r.get<slot>();
+    c.under = r.get_ballot();
+    return c;
+}
+inline wal_record get_founding(wire_reader& r) {
+    paxos::founding_record f;
+    auto const step = r.get<std::uint8_t>();
+    if (step < 1 || step > 4) r.fail();
+    f.what = static_cast<paxos::founding_record::step>(step);
+    f.first.cluster = r.get<cluster_id>();
+    f.first.members = paxos::decode_configuration(r);
+    return f;
+}
+inline wal_record get_checkpoint(wire_reader& r) {
+    checkpoint c;
+    c.promised = r.get_ballot();
+    c.chosen = r.get<slot>();
+    c.chosen_under = r.get_ballot();
+    c.group.cluster = r.get<cluster_id>();
+    c.group.members = paxos::decode_configuration(r);
+    c.group_chosen = r.get_bool();
+    auto const n = r.get<std::uint32_t>();
+    for (std::uint32_t i = 0; i < n && r.ok(); ++i) c.abandoned.push_back(r.get<cluster_id>());
+    return c;
+}
+
+} // namespace detail
+
+/// Appends the payload of a record to `out`.
+template <class Record>
+void encode_payload(Record const& r, std::string& out) {
+    wire_writer w(out);
+    detail::put(w, r);
+    out += payload_end;
+}
+
+/// Reads the payload of a record of the given type; nothing when it is none that this version knows.
+[[nodiscard]] inline std::optional<wal_record> decode_payload(char type, std::shared_ptr<std::string const> const& buffer,
+                                                              std::size_t offset, std::size_t size) {
+    if (size == 0 || (*buffer)[offset + size - 1] != payload_end) return std::nullopt;
+    wire_reader r(std::string_view(*buffer).substr(offset, size - 1));
+    std::optional<wal_record> out;
+    switch (type) {
+    case 'P': out = detail::get_promise(r); break;
+    case 'A': out = detail::get_accept(r, buffer, offset); break;
+    case 'C': out = detail::get_chosen(r); break;
+    case 'F': out = detail::get_founding(r); break;
+    case 'S': out = detail::get_checkpoint(r); break;
+    default: return std::nullopt;
+    }
+    if (!r.complete()) return std::nullopt;
+    return out;
+}
+
+} // namespace openreplica::inline v0::storage
+
+namespace openreplica::inline v0::storage {
+
+inline constexpr std::string_view segment_magic = "ORSEGMNT";
+inline constexpr std::uint32_t segment_version = 1;
+inline constexpr std::size_t segment_header_size = 64;
+inline constexpr std::size_t record_header_size = 40;
+/// What a disk writes at once.
+inline constexpr std::size_t sector_size = 512;
+/// A longer record is refused before it is written, and a longer length is damage.
+inline constexpr std::uint32_t max_record_bytes = 1u << 30;
+
+/// `wal-0000000000000001`: sorted by name is sorted by number.
+[[nodiscard]] inline std::string segment_name(std::uint64_t number) {
+    char text[32];
+    std::snprintf(text, sizeof text, "wal-%016llu", static_cast<unsigned long long>(number));
+    return text;
+}
+/// The number in a file's name after `prefix`, when the rest of the name is sixteen digits.
+[[nodiscard]] inline std::optional<std::uint64_t> numbered(std::string_view name, std::string_view prefix) {
+    if (!name.starts_with(prefix) || name.size() != prefix.size() + 16) return std::nullopt;
+    std::uint64_t n = 0;
+    for (char c : name.substr(prefix.size())) {
+        if (c < '0' || c > '9') return std::nullopt;
+        n = n * 10 + static_cast<std::uint64_t>(c - '0');
+    }
+    return n;
+}
+
+struct segment_header {
+    node_id node;
+    std::uint64_t number = 0;
+    bool operator==(segment_header const&) const = default;
+};
+
+[[nodiscard]] inline std::string encode(segment_header const& h) {
+    std::string out;
+    wire_writer w(out);
+    w.put_raw(segment_magic);
+    w.put(segment_version);
+    w.put(static_cast<std::uint32_t>(segment_header_size));
+    w.put(h.node);
+    w.put(h.number);
+    out.resize(segment_header_size - 4, '\0');
+    w.put(crc32c(out));
+    return out;
+}
+
+/// Nothing when the bytes are no segment header of a version that this program knows.
+[[nodiscard]] inline std::optional<segment_header> decode_segment_header(std::string_view in) {
+    if (in.size() < segment_header_size) return std::nullopt;
+    wire_reader r(in.substr(0, segment_header_size));
+    bool const known = r.get_raw(segment_magic.size()) == segment_magic && r.get<std::uint32_t>() == segment_version &&
+                       r.get<std::uint32_t>() == segment_header_size;
+    segment_header h;
+    h.node = r.get<node_id>();
+    h.number = r.get<std::uint64_t>();
+    wire_reader tail(in.substr(segment_header_size - 4, 4));
+    if (!known || tail.get<std::uint32_t>() != crc32c(in.substr(0, segment_header_size - 4))) return std::nullopt;
+    return h;
+}
+
+struct record_header {
+    std::uint32_t length = 0; ///< of the payload, bytes
+    char type = 0;
+    lsn at;
+    std::uint64_t chain = 0; ///< of the record before
+    lsn durable_hint;
+    std::uint32_t payload_crc = 0;
+    bool operator==(record_header const&) const = default;
+
+    /// How many bytes the whole record takes.
+    [[nodiscard]] std::size_t span() const { return record_header_size + (std::size_t{length} + 7) / 8 * 8; }
+};
+
+inline void encode(record_header const& h, std::string& out) {
+    std::size_t const begin = out.size();
+    wire_writer w(out);
+    w.put(h.length);
+    w.put(static_cast<std::uint8_t>(h.type));
+    out.append(3, '\0');
+    w.put(h.at);
+    w.put(h.chain);
+    w.put(h.durable_hint);
+    w.put(h.payload_crc);
+    w.put(crc32c(std::string_view(out).substr(begin)));
+}
+
+/// Nothing when the header's own checksum does not hold.
+[[nodiscard]] inline std::optional<record_header> decode_record_header(std::string_view in) {
+    if (in.size() < record_header_size) return std::nullopt;
+    wire_reader r(in.substr(0, record_header_size));
+    record_header h;
+    h.length = r.get<std::uint32_t>();
+    h.type = static_cast<char>(r.get<std::uint8_t>());
+    bool const zeros = r.get_raw(3) == std::string_view("\0\0\0", 3);
+    h.at = r.get<lsn>();
+    h.chain = r.get<std::uint64_t>();
+    h.durable_hint = r.get<lsn>();
+    h.payload_crc = r.get<std::uint32_t>();
+    auto const crc = r.get<std::uint32_t>();
+    if (crc != crc32c(in.substr(0, record_header_size - 4)) || !zeros || h.length > max_record_bytes) return std::nullopt;
+    return h;
+}
+
+/// The chain value that the record behind the one with this encoded header must carry.
+[[nodiscard]] inline std::uint64_t chain_after(std::string_view encoded_header) {
+    return hash64(encoded_header.substr(0, record_header_size));
+}
+/// The chain value of a log's very first record.
+[[nodiscard]] inline std::uint64_t chain_seed(node_id node) { return mix64(node.high ^ mix64(node.low)); }
+
+} // namespace openreplica::inline v0::storage
+
+namespace openreplica::inline v0::storage {
+
+/// A fixed block of bytes with its own magic and checksum, one sector long, so that a disk writes all or nothing of it.
+namespace sealed {
+
+[[nodiscard]] inline std::string seal(std::string_view magic, std::string_view body) {
+    std::string out(magic);
+    wire_writer w(out);
+    w.put_string(body);
+    w.put(crc32c(out));
+    out.resize(sector_size, '\0');
+    return out;
+}
+
+/// The body, or nothing when the block is not whole.
+[[nodiscard]] inline std::optional<std::string_view> open(std::string_view magic, std::string_view block) {
+    wire_reader r(block.substr(0, sector_size));
+    if (r.get_raw(magic.size()) != magic) return std::nullopt;
+    std::string_view const body = r.get_string();
+    std::size_t const end = r.offset();
+    auto const crc = r.get<std::uint32_t>();
+    if (!r.ok() || crc != crc32c(block.substr(0, end))) return std::nullopt;
+    return body;
+}
+
+} // namespace sealed
+
+/// The `id` file: who the node is. Written when the directory is made, twice into one file, and never changed while the
+/// id lives.
+struct identity {
+    node_id node;
+    bool ready = false;     ///< false while the directory is being made: whatever else is in it is not this id's
+    bool only_joins = false; ///< it replaced an id whose data were damaged: it never founds a group
+    bool operator==(identity const&) const = default;
+};
+
+inline constexpr std::string_view identity_magic = "ORIDENT1";
+inline constexpr char const* identity_name = "id";
+
+[[nodiscard]] inline std::string encode(identity const& i) {
+    std::string body;
+    wire_writer w(body);
+    w.put(i.node);
+    w.put(i.ready);
+    w.put(i.only_joins);
+    std::string const block = sealed::seal(identity_magic, body);
+    return block + block;
+}
+
+[[nodiscard]] inline std::optional<identity> decode_identity(std::string_view file) {
+    for (std::size_t at : {std::size_t{0}, sector_size}) {
+        auto const body = file.size() < at + sector_size ? std::nullopt : sealed::open(identity_magic, file.substr(at));
+        if (!body) continue;
+        wire_reader r(*body);
+        identity i;
+        i.node = r.get<node_id>();
+        i.ready = r.get_bool();
+        i.only_joins = r.get_bool();
+        if (r.complete() && !i.node.empty()) return i;
+    }
+    return std::nullopt;
+}
+
+/// A `meta` file: what must not be missed if the end of the log, or a snapshot, is gone. Two of them take turns.
+struct meta {
+    std::uint64_t number = 0;    ///< rises with every write: the higher of the two counts
+    node_id node;
+    ballot promised;             ///< the promise is at least this
+    slot snapshot;               ///< a snapshot of this slot was on disk
+    std::uint64_t first_segment = 0; ///< segments below it may be gone
+    lsn durable;                 ///< the log reached this position once
+    std::uint32_t voters = 0;    ///< how many the group had; 0: no group
+    bool operator==(meta const&) const = default;
+};
+
+inline constexpr std::string_view meta_magic = "ORMETA01";
+inline constexpr char const* meta_names[] = {"meta.a", "meta.b"};
+
+[[nodiscard]] inline std::string encode(meta const& m) {
+    std::string body;
+    wire_writer w(body);
+    w.put(m.number);
+    w.put(m.node);
+    w.put(m.promised);
+    w.put(m.snapshot);
+    w.put(m.first_segment);
+    w.put(m.durable);
+    w.put(m.voters);
+    return sealed::seal(meta_magic, body);
+}
+
+[[nodiscard]] inline std::optional<meta> decode_meta(std::string_view file, node_id owner) {
+    auto const body = file.size() < sector_size ? std::nullopt : sealed::open(meta_magic, file);
+    if (!body) return std::nullopt;
+    wire_reader r(*body);
+    meta m;
+    m.number = r.get<std::uint64_t>();
+    m.node = r.get<node_id>();
+    m.promised = r.get_ballot();
+    m.snapshot = r.get<slot>();
+    m.first_segment = r.get<std::uint64_t>();
+    m.durable = r.get<lsn>();
+    m.voters = r.get<std::uint32_t>();
+    if (!r.complete() || m.node != owner) return std::nullopt;
+    return m;
+}
+
+/// The two meta files of a directory.
+class meta_files {
+    directory& dir_;
+    meta last_;
+
+public:
+    explicit meta_files(directory& dir) : dir_(dir) {}
+
+    /// The higher valid one; nothing when both are bad.
+    [[nodiscard]] std::optional<meta> read(node_id owner) {
+        std::optional<meta> best;
+        for (char const* name : meta_names) {
+            std::string content;
+            if (read_all(dir_, name, content)) continue;
+            auto const m = decode_meta(content, owner);
+            if (m && (!best || m->number > best->number)) best = m;
+        }
+        if (best) last_ = *best;
+        return best;
+    }
+
+    /// Writes both, one after the other, so that at every moment one of them is whole; numbers them.
+    [[nodiscard]] std::error_code write(meta m) {
+        m.number = last_.number;
+        for (int i = 0; i < 2; ++i) {
+            ++m.number;
+            std::string const block = encode(m);
+            if (auto failure = write_all(dir_, meta_names[m.number % 2], {block})) return failure;
+        }
+        last_ = m;
+        return {};
+    }
+    [[nodiscard]] meta const& last() const { return last_; }
+};
+
+} // namespace openreplica::inline v0::storage
+
+// <openreplica/storage/snapshot_file.hpp>
+// Snapshots as files.
+//
+//   snapshot-0000000000000042   magic 8 | header length 4 | header … | crc 4          what it is a snapshot of
+//                               { chunk: up to 1 MiB of the state | crc 4 } …
+//                               magic 8 | crc of the whole state 4 | crc of these 12 bytes 4
+
+namespace openreplica::inline v0::storage {
+
+inline constexpr std::string_view snapshot_magic = "ORSNAP01";
+inline constexpr std::string_view snapshot_end_magic = "ORSNAPED";
+inline constexpr std::size_t snapshot_chunk_bytes = 1u << 20;
+/// After so many bytes of a snapshot the disk is made to take them: other writers never wait behind a gigabyte.
+inline constexpr std::size_t snapshot_sync_bytes = 8u << 20;
+inline constexpr char const* snapshot_aside = "snapshot.tmp";
+
+[[nodiscard]] inline std::string snapshot_name(slot at) {
+    return "snapshot-" + segment_name(at.value).substr(4);
+}
+
+namespace detail {
+
+[[nodiscard]] inline std::string encode_snapshot_header(node_id node, paxos::snapshot const& s) {
+    std::string body;
+    wire_writer b(body);
+    b.put(node);
+    b.put(s.at);
+    b.put(s.behind);
+    b.put(s.stamp);
+    encode(b, s.governing);
+    b.put(static_cast<std::uint64_t>(s.state.size()));
+    std::string out(snapshot_magic);
+    wire_writer w(out);
+    w.put_string(body);
+    w.put(crc32c(out));
+    return out;
+}
+
+[[nodiscard]] inline std::string encode_crc(std::uint32_t crc) {
+    std::string out;
+    wire_writer(out).put(crc);
+    return out;
+}
+
+} // namespace detail
+
+/// Reads a whole snapshot file. Nothing when a single bit of it is wrong, or when it belongs to another node.
+[[nodiscard]] inline std::optional<paxos::snapshot> decode_snapshot(node_id node, std::string_view file) {
+    wire_reader r(file);
+    bool const magic = r.get_raw(snapshot_magic.size()) == snapshot_magic;
+    wire_reader h(r.get_string());
+    std::size_t const header_end = r.offset();
+    if (!magic || r.get<std::uint32_t>() != crc32c(file.substr(0, header_end)) || !r.ok()) return std::nullopt;
+    paxos::snapshot s;
+    bool const own = h.get<node_id>() == node;
+    s.at = h.get<slot>();
+    s.behind = h.get_ballot();
+    s.stamp = h.get<log_time>();
+    s.governing = paxos::decode_configuration(h);
+    auto left = h.get<std::uint64_t>();
+    if (!own || !h.complete() || left > r.remaining()) return std::nullopt;
+    std::string state;
+    state.reserve(static_cast<std::size_t>(left));
+    while (left > 0) {
+        std::string_view const chunk = r.get_raw(static_cast<std::size_t>(std::min<std::uint64_t>(left, snapshot_chunk_bytes)));
+        if (r.get<std::uint32_t>() != crc32c(chunk) || !r.ok()) return std::nullopt;
+        state += chunk;
+        left -= chunk.size();
+    }
+    std::string_view const end = file.substr(r.offset());
+    bool const closed = r.get_raw(snapshot_end_magic.size()) == snapshot_end_magic &&
+                        r.get<std::uint32_t>() == crc32c(state) && r.get<std::uint32_t>() == crc32c(end.substr(0, 12));
+    if (!closed || !r.complete()) return std::nullopt;
+    s.state = shared_bytes(std::move(state));
+    return s;
+}
+
+/// Writes a snapshot so that a crash leaves all of it or none: aside, synced, read back, renamed, directory synced.
+[[nodiscard]] inline std::error_code write_snapshot(directory& dir, node_id node, paxos::snapshot const& s) {
+    std::string_view const state = s.state.view();
+    auto [f, failure] = dir.open(snapshot_aside, directory::mode::fresh);
+    std::uint64_t at = 0;
+    std::size_t unsynced = 0;
+    auto const put = [&, &f = f, &failure = failure](std::vector<std::string_view> const& parts) {
+        if (!failure) failure = f->write(at, parts);
+        for (std::string_view p : parts) at += p.size(), unsynced += p.size();
+        if (failure || unsynced < snapshot_sync_bytes) return;
+        failure = f->sync();
+        unsynced = 0;
+    };
+    put({detail::encode_snapshot_header(node, s)});
+    for (std::size_t from = 0; from < state.size() && !failure; from += snapshot_chunk_bytes) {
+        std::string_view const chunk = state.substr(from, snapshot_chunk_bytes);
+        std::string const crc = detail::encode_crc(crc32c(chunk));
+        put({chunk, crc});
+    }
+    std::string end = std::string(snapshot_end_magic) + detail::encode_crc(crc32c(state));
+    end += detail::encode_crc(crc32c(end));
+    put({end});
+    if (!failure) failure = f->sync();
+    f.reset();
+    std::string back;
+    if (!failure) failure = read_all(dir, snapshot_aside, back);
+    if (!failure && decode_snapshot(node, back) != s) failure = std::make_error_code(std::errc::io_error);
+    if (!failure) failure = dir.rename(snapshot_aside, snapshot_name(s.at));
+    if (!failure) failure = dir.sync();
+    if (failure) (void)dir.remove(snapshot_aside);
+    return failure;
+}
+
+} // namespace openreplica::inline v0::storage
+
+// <openreplica/storage/wal_reader.hpp>
+// Reads a write-ahead log from its beginning, and finds out how it ends.
+
+// <openreplica/storage/damage.hpp>
+// A torn tail or corruption? The decision, as a table.
+
+namespace openreplica::inline v0::storage {
+
+/// What a scan of the log saw where the readable records end. "Here" is the first byte that is no valid record.
+struct finding {
+    /// Valid records that lie behind the bad one.
+    enum class later : std::uint8_t {
+        none,
+        same_group, ///< only ones that were written before the bad record was known to be on disk
+        later_group ///< at least one that was written when the bad record was on disk already
+    };
+    bool last_segment = true;  ///< no segment follows
+    bool zeros = false;        ///< nothing but zeros, or nothing at all, from here to the end of the segment
+    bool cut = false;          ///< the file ends inside the record
+    bool header_ok = false;    ///< the record's header is whole
+    bool zero_sector = false;  ///< a sector of the record was never written: it holds only zeros
+    bool foreign = false;      ///< the checksums hold, but it belongs elsewhere: wrong position, chain or owner
+    bool acknowledged = false; ///< the position is known to have been on disk once
+    later behind = later::none;
+};
+
+/// What follows from it.
+enum class verdict : std::uint8_t {
+    clean,   ///< the log ends here, as it was left
+    torn,    ///< a write that was never acknowledged: truncate here and go on
+    damaged, ///< acknowledged data may be missing: this node must not vote under its id any more
+};
+
+/// One row of the table. `any` fits both.
+struct damage_row {
+    enum class is : std::uint8_t { no, yes, any };
+    std::string_view name;
+    std::string_view sentence;
+    is last_segment, zeros, cut, header_ok, zero_sector, foreign, acknowledged, same_group, later_group;
+    verdict then;
+
+    [[nodiscard]] constexpr bool fits(finding const& f) const {
+        auto const one = [](is wanted, bool got) { return wanted == is::any || (wanted == is::yes) == got; };
+        return one(last_segment, f.last_segment) && one(zeros, f.zeros) && one(cut, f.cut) && one(header_ok, f.header_ok) &&
+               one(zero_sector, f.zero_sector) && one(foreign, f.foreign) && one(acknowledged, f.acknowledged) &&
+               one(same_group, f.behind == finding::later::same_group) &&
+               one(later_group, f.behind == finding::later::later_group);
+    }
+};
+
+namespace detail {
+inline constexpr auto N = damage_row::is::no;
+inline constexpr auto Y = damage_row::is::yes;
+inline constexpr auto A = damage_row::is::any;
+} // namespace detail
+
+/// The first row that fits decides. The last one fits everything.
+///
+/// A write that was under way when the power went leaves whole sectors of zeros, because segments are zeroed before
+/// use; decay and misdirected writes do not. What was acknowledged is known from the durable hints of later records.
+inline constexpr damage_row damage_table[] = {
+    // name, sentence, last, zeros, cut, header, zero sector, foreign, acknowledged, same group, later group, verdict
+    {"T11", "the log ends before a position that was on disk once", detail::A, detail::Y, detail::A, detail::A, detail::A,
+     detail::A, detail::Y, detail::A, detail::A, verdict::damaged},
+    {"T1", "zeros to the end of the segment", detail::A, detail::Y, detail::A, detail::A, detail::A, detail::A, detail::N,
+     detail::A, detail::A, verdict::clean},
+    {"T10", "a record that was written elsewhere or at another time", detail::A, detail::N, detail::A, detail::A, detail::A,
+     detail::Y, detail::A, detail::A, detail::A, verdict::damaged},
+    {"T7", "a bad record before records that were written later", detail::A, detail::N, detail::A, detail::A, detail::A,
+     detail::N, detail::A, detail::A, detail::Y, verdict::damaged},
+    {"T6", "a bad record that was on disk once", detail::A, detail::N, detail::A, detail::A, detail::A, detail::N, detail::Y,
+     detail::A, detail::A, verdict::damaged},
+    {"T9", "a bad record in a segment that others follow", detail::N, detail::N, detail::A, detail::A, detail::A, detail::N,
+     detail::N, detail::A, detail::N, verdict::damaged},
+    {"T2", "the file ends inside a record", detail::Y, detail::N, detail::Y, detail::A, detail::A, detail::N, detail::N,
+     detail::N, detail::N, verdict::torn},
+    {"T8", "a sector of a record was never written, others of the same write were", detail::Y, detail::N, detail::A,
+     detail::A, detail::Y, detail::N, detail::N, detail::Y, detail::N, verdict::torn},
+    {"T3", "a sector of a record's header was never written", detail::Y, detail::N, detail::N, detail::N, detail::Y,
+     detail::N, detail::N, detail::N, detail::N, verdict::torn},
+    {"T4", "a sector of a record's payload was never written", detail::Y, detail::N, detail::N, detail::Y, detail::Y,
+     detail::N, detail::N, detail::N, detail::N, verdict::torn},
+    {"T5", "a bad record, every sector of which was written", detail::A, detail::A, detail::A, detail::A, detail::A,
+     detail::A, detail::A, detail::A, detail::A, verdict::damaged},
+};
+
+[[nodiscard]] constexpr damage_row const& judge(finding const& f) {
+    for (damage_row const& row : damage_table)
+        if (row.fits(f)) return row;
+    return damage_table[std::size(damage_table) - 1];
+}
+
+} // namespace openreplica::inline v0::storage
+
+// <openreplica/storage/wal_writer.hpp>
+// Appends to the write-ahead log, one group at a time.
+
+// <openreplica/types/mutation.hpp>
+// Deliberately broken rules, for the test that proves that the simulator would notice.
+
+namespace openreplica::inline v0 {
+
+/// One rule of the protocol each. A build with `OPENREPLICA_MUTATION_TESTING` breaks the active one at run time; every
+/// other build contains no trace of them.
+enum class mutant : std::uint8_t {
+    none,
+    accept_below_promise,      ///< an acceptor takes an accept of a ballot below its promise
+    promise_goes_back,         ///< an acceptor grants a prepare below its promise
+    promise_reports_nothing,   ///< an acceptor hides what it has accepted
+    ack_over_hole,             ///< an acceptor takes and acknowledges an accept that leaves a hole behind it
+    chosen_from_other_ballot,  ///< rule 2: a chosen index chooses entries that were accepted under another ballot
+    vote_counted_twice,        ///< the leader's own vote counts twice
+    own_vote_before_sync,      ///< the leader's own vote counts before its disk has it
+    learner_vote_counted,      ///< an acknowledgement of a node without a vote counts
+    vote_before_durable,       ///< a promise or an acknowledgement leaves before it is durable
+    ask_before_durable,        ///< a candidate asks for promises before its own is durable
+    foreign_promise_counted,   ///< a candidate counts a promise of another ballot
+    partial_promise_counted,   ///< a promise counts when its first part is there
+    propose_below_chosen,      ///< a new leader proposes below its quorum's chosen index
+    skip_reproposal,           ///< a new leader proposes no-ops where values were accepted
+    lowest_ballot_wins,        ///< a new leader takes the value of the lowest ballot
+    read_without_quorum,       ///< a leader answers reads without asking whether it still leads
+    old_heartbeat_confirms,    ///< an answer to a heartbeat sent before a read arrived confirms it
+    read_before_no_op,         ///< a new leader answers reads before an entry of its own ballot is chosen
+    apply_out_of_order,        ///< a replica applies a batch from its end
+    forget_session_result,     ///< a retry does not find the stored outcome and runs again
+    sessions_lost_in_restore,  ///< a snapshot is restored without its sessions
+    ignore_deadline,           ///< a command is executed although its deadline had passed when the log ordered it
+    forward_taken_twice,       ///< the second copy of a forward is decided anew
+    retry_under_new_session,   ///< a call that was sent is sent again under another session
+    failure_means_not_executed, ///< a call whose outcome is unknown is reported as not executed
+    learned_without_promise,   ///< rule R: chosen entries are taken without promising the ballot behind them
+    complaint_takes_back,      ///< a late complaint about a gap rewinds a peer behind what it has acknowledged
+    wal_reports_before_sync,   ///< a group counts as durable when it is written, not when it is synced
+    wal_trusts_failed_sync,    ///< a sync that failed is believed
+    wal_names_without_sync,    ///< a new segment is used before its name is durable
+    wal_truncates_damage,      ///< recovery cuts the log off at any bad record, acknowledged or not
+    wal_skips_checksum,        ///< the checksum of a record's payload is not looked at
+    wal_keeps_torn_tail,       ///< recovery leaves a torn tail where it is
+    damaged_node_keeps_id,     ///< a node that lost what it acknowledged comes back under its id
+    wal_skips_full_group,      ///< a group that found no room counts as written
+    full_for_good,             ///< a disk that was full once is never believed to have room again
+    unkept_snapshot_counts,    ///< a snapshot counts although it could not be written
+    snapshot_ahead_of_state,   ///< a snapshot names a slot that its state does not hold yet
+    older_snapshot_restored,   ///< a snapshot that comes late takes the state back
+    snapshot_part_twice,       ///< a part that comes again is appended again, and nobody compares the checksum
+    recovered_not_applied,     ///< what a node finds chosen in its own log is not applied when it starts
+    merge_past_stop_sign,      ///< rule 1: what an old quorum accepted above a stop-sign is proposed with it
+    proposes_past_stop_sign,   ///< a leader goes on proposing above a stop-sign under the configuration that it ends
+    activates_without_promises, ///< rule 1: a leader proposes above a stop-sign before its voters have promised
+    change_ignores_other_majority, ///< rule 5: while a stop-sign passes, one configuration's majority is enough
+    change_needs_nobody,       ///< rule 5: voters are added that have neither caught up nor promised
+    configuration_not_in_snapshot, ///< a snapshot names the configuration that the group was founded with
+    install_keeps_configuration, ///< a snapshot's configuration is not taken up with it
+    epoch_ignored,             ///< rule 4: an acceptor takes an accept of an epoch that does not govern its slot
+    old_voters_counted,        ///< above a stop-sign the votes of those count whom it removed
+    retires_too_early,         ///< a removed node forgets everything when it sees the stop-sign, not the no-op above it
+    numbers_used_again         ///< under its fresh id a node takes answers to what it asked under the old one
+};
+
+#if defined(OPENREPLICA_MUTATION_TESTING)
+inline mutant active_mutant = mutant::none; // Set once, before the simulation starts, by the test that breaks it.
+#define OPENREPLICA_MUTANT(name) (::openreplica::active_mutant == ::openreplica::mutant::name)
+#else
+#define OPENREPLICA_MUTANT(name) false
+#endif
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0::storage {
+
+/// One segment of the log, as trimming sees it.
+struct segment_info {
+    std::uint64_t number = 0;
+    slot highest; ///< of the entries in it; 0: none
+};
+
+/// Where a log ends, and what it holds: what recovery found, and where the writer goes on.
+struct wal_tail {
+    std::deque<segment_info> segments; ///< oldest first; the last one is written to
+    std::uint64_t offset = 0;          ///< of the next record in the last segment
+    lsn last;                          ///< position of the last record
+    std::uint64_t chain = 0;           ///< what the next record must carry
+    checkpoint state;                  ///< after the last record
+};
+
+/// Where the next segment is prepared; it becomes one by being renamed.
+inline constexpr char const* spare_name = "spare";
+/// The same for a segment that the writer prepares itself, because no spare is ready or the spare is too small.
+inline constexpr char const* urgent_name = "segment.tmp";
+
+/// Makes a file of `bytes` zeros that are on disk, so that writing into it later changes no metadata.
+[[nodiscard]] inline std::error_code prepare_segment(directory& dir, std::string const& name, std::uint64_t bytes) {
+    auto [f, failure] = dir.open(name, directory::mode::fresh);
+    std::string const zeros(std::min<std::uint64_t>(bytes, 1u << 20), '\0');
+    for (std::uint64_t at = 0; at < bytes && !failure; at += zeros.size())
+        failure = f->write(at, {std::string_view(zeros).substr(0, static_cast<std::size_t>(bytes - at))});
+    if (!failure) failure = f->sync();
+    if (failure && f) (void)dir.remove(name); // A disk that is full gets back what this took.
+    return failure;
+}
+
+/// The writing end of the log: records are gathered with `add`, and written and synced together by `commit`.
+///
+/// @par Order
+/// A group lies in one segment, and a segment is left only when everything in it is durable. A new segment begins with a
+/// checkpoint in the same write as the group that needed the room.
+///
+/// @par Errors
+/// `commit` makes the whole group durable or fails. With "no space" for a write the group stays, and `commit` may be
+/// called again. After any other error, and after every failed sync, the writer is poisoned: each further call returns
+/// that error, because nobody knows what the disk holds. A record that is too long to be read again poisons it as well,
+/// before anything of its group is written.
+///
+/// @par Thread safety
+/// Unsafe. The spare may be prepared on another thread while `has_spare()` is false.
+class wal_writer {
+    directory& dir_;
+    node_id node_;
+    std::uint64_t segment_bytes_;
+    wal_tail tail_;
+    std::unique_ptr<file> current_;
+    std::uint64_t capacity_ = 0; ///< size of the current segment
+    lsn durable_;
+    bool has_spare_ = false;
+    std::error_code poison_;
+    std::uint64_t spoiled_ = 0; ///< up to here, bytes of a group that found no room may lie in the current segment
+    std::vector<paxos::record> group_;
+    std::string frames_; ///< scratch: headers and small payloads of a group
+
+public:
+    /// Records with bodies up to this size are copied into one buffer; larger bodies are written from where they are.
+    static constexpr std::size_t copied_bytes = 4096;
+
+    wal_writer(directory& dir, node_id node, std::uint64_t segment_bytes, wal_tail tail)
+        : dir_(dir), node_(node), segment_bytes_(segment_bytes), tail_(std::move(tail)), durable_(tail_.last) {}
+
+    /// Opens the last segment. Call once, before anything else.
+    [[nodiscard]] std::error_code open() {
+        auto [f, failure] = dir_.open(segment_name(tail_.segments.back().number), directory::mode::existing);
+        if (!failure) failure = f->size(capacity_);
+        current_ = std::move(f);
+        return poison_ = failure;
+    }
+
+    void add(paxos::record r) { group_.push_back(std::move(r)); }
+    [[nodiscard]] bool has_group() const { return !group_.empty(); }
+
+    /// Writes the group and makes it durable.
+    [[nodiscard]] std::error_code commit() {
+        if (poison_ || group_.empty()) return poison_;
+        for (paxos::record const& r : group_)
+            if (payload_bound(r) > max_record_bytes) return poison_ = std::make_error_code(std::errc::message_size);
+        std::error_code const failure = tail_.offset + group_size() > capacity_ ? commit_rolling() : commit_here();
+        if (failure) {
+            if (OPENREPLICA_MUTANT(wal_skips_full_group) && is_full(failure)) return skip_group();
+            if (!is_full(failure)) poison_ = failure;
+            return failure;
+        }
+        durable_ = tail_.last;
+        group_.clear();
+        return {};
+    }
+
+    /// The error that ended this writer; zero while it works.
+    [[nodiscard]] std::error_code poisoned() const { return poison_; }
+
+    [[nodiscard]] static bool is_full(std::error_code const& e) {
+        return e == std::errc::no_space_on_device || e == std::error_code(EDQUOT, std::system_category());
+    }
+
+    [[nodiscard]] bool has_spare() const { return has_spare_; }
+    void spare_is_ready() { has_spare_ = true; }
+
+    /// The oldest segments that hold nothing but entries up to `upto`: what may be deleted. They are forgotten here; the
+    /// caller removes the files once its meta file says where the log begins now.
+    [[nodiscard]] std::vector<std::uint64_t> forget(slot upto) {
+        std::vector<std::uint64_t> gone;
+        while (tail_.segments.size() > 1 && tail_.segments.front().highest <= upto) {
+            gone.push_back(tail_.segments.front().number);
+            tail_.segments.pop_front();
+        }
+        return gone;
+    }
+
+    [[nodiscard]] wal_tail const& tail() const { return tail_; }
+    [[nodiscard]] lsn durable() const { return durable_; }
+
+private:
+    [[nodiscard]] static std::size_t payload_bound(paxos::record const& r) {
+        if (auto const* a = std::get_if<paxos::accept_record>(&r)) return a->what.what.body.size() + 64;
+        return std::holds_alternative<paxos::founding_record>(r) ? 16 * 1024 : 64;
+    }
+    [[nodiscard]] std::size_t group_size() const {
+        std::size_t n = 0;
+        for (paxos::record const& r : group_) n += record_header_size + payload_bound(r) + 8;
+        return n;
+    }
+
+    /// A sync that fails once is never believed again, whatever it says of the disk's room.
+    [[nodiscard]] std::error_code sync(file& f) {
+        if (OPENREPLICA_MUTANT(wal_reports_before_sync)) return {};
+        std::error_code const failure = f.sync();
+        return !failure || OPENREPLICA_MUTANT(wal_trusts_failed_sync) ? std::error_code{} : poison(failure);
+    }
+    [[nodiscard]] std::error_code poison(std::error_code why) {
+        return poison_ = is_full(why) ? std::make_error_code(std::errc::io_error) : why;
+    }
+
+    [[nodiscard]] std::error_code commit_here() {
+        wal_tail next = tail_;
+        std::vector<std::string_view> const parts = encode_group(next, false);
+        if (auto failure = current_->write(tail_.offset, parts)) {
+            spoiled_ = std::max(spoiled_, next.offset);
+            return failure;
+        }
+        if (auto failure = sync(*current_)) return failure;
+        spoiled_ = 0; // A group only grows: it covers what an earlier attempt left.
+        take(std::move(next));
+        return {};
+    }
+
+    /// A group that moves on to the next segment must not be found in this one too.
+    [[nodiscard]] std::error_code erase_spoiled() {
+        if (spoiled_ == 0) return {};
+        std::string const zeros(static_cast<std::size_t>(spoiled_ - tail_.offset), '\0');
+        if (auto failure = current_->write(tail_.offset, {zeros})) return failure;
+        if (auto failure = sync(*current_)) return failure;
+        spoiled_ = 0;
+        return {};
+    }
+
+    /// Begins a new segment with the group. The spare becomes a segment by its name, once its contents are on disk: a
+    /// segment that a reader finds has always a whole header and a whole checkpoint.
+    [[nodiscard]] std::error_code commit_rolling() {
+        if (auto failure = erase_spoiled()) return failure;
+        std::uint64_t const overhead = segment_header_size + record_header_size + 32 * 1024 +
+                                       tail_.state.abandoned.size() * sizeof(cluster_id);
+        std::uint64_t const needed = std::max<std::uint64_t>(segment_bytes_, overhead + group_size());
+        bool const spare_fits = has_spare_ && needed == segment_bytes_;
+        char const* const name = spare_fits ? spare_name : urgent_name;
+        if (!spare_fits)
+            if (auto failure = prepare_segment(dir_, urgent_name, needed)) return failure;
+        auto [fresh, failure] = dir_.open(name, directory::mode::existing);
+        wal_tail next = tail_;
+        next.segments.push_back({tail_.segments.back().number + 1, {}});
+        next.offset = 0;
+        if (!failure) failure = fresh->write(0, encode_group(next, true));
+        if (failure) {
+            // It is not all zeros any more, and it takes room.
+            has_spare_ = has_spare_ && !spare_fits;
+            (void)dir_.remove(name);
+            return failure;
+        }
+        failure = sync(*fresh);
+        if (!failure) failure = dir_.rename(name, segment_name(next.segments.back().number));
+        if (!failure && !OPENREPLICA_MUTANT(wal_names_without_sync)) failure = dir_.sync();
+        if (failure) return poison(failure);
+        has_spare_ = has_spare_ && !spare_fits;
+        current_ = std::move(fresh);
+        capacity_ = needed;
+        take(std::move(next));
+        return {};
+    }
+
+    /// Only a mutant gets here: memory is ahead of the disk, and what follows leaves a gap.
+    [[nodiscard]] std::error_code skip_group() {
+        tail_.last = tail_.last.plus(group_.size());
+        durable_ = tail_.last;
+        group_.clear();
+        return {};
+    }
+
+    void take(wal_tail&& next) {
+        tail_ = std::move(next);
+        for (paxos::record const& r : group_) tail_.state.apply(r);
+    }
+
+    /// Encodes the group behind `next`, which moves on to its end. The views point into `frames_` and into the group.
+    [[nodiscard]] std::vector<std::string_view> encode_group(wal_tail& next, bool rolls) {
+        struct cut {
+            std::size_t at;
+            std::string_view body;
+        };
+        frames_.clear();
+        std::vector<cut> cuts;
+        if (rolls) {
+            frames_ += encode(segment_header{node_, next.segments.back().number});
+            encode_record('S', tail_.state, {}, next);
+        }
+        for (paxos::record const& r : group_) {
+            char const type = wal_record_types[r.index()];
+            std::string_view body;
+            if (auto const* a = std::get_if<paxos::accept_record>(&r)) {
+                next.segments.back().highest = std::max(next.segments.back().highest, a->what.at);
+                if (a->what.what.body.size() > copied_bytes) body = a->what.what.body.view();
+            }
+            std::visit([&](auto const& record) { encode_record(type, record, body, next); }, r);
+            if (!body.empty()) cuts.push_back({body_end_, body});
+        }
+        next.offset += frames_.size();
+        std::vector<std::string_view> parts;
+        std::size_t from = 0;
+        for (cut const& c : cuts) {
+            parts.push_back(std::string_view(frames_).substr(from, c.at - from));
+            parts.push_back(c.body);
+            next.offset += c.body.size();
+            from = c.at;
+        }
+        parts.push_back(std::string_view(frames_).substr(from));
+        return parts;
+    }
+
+    /// Appends one framed record to `frames_`, without `body`, which belongs at `body_end_`.
+    template <class Record>
+    void encode_record(char type, Record const& r, std::string_view body, wal_tail& next) {
+        std::size_t const begin = frames_.size();
+        frames_.append(record_header_size, '\0');
+        std::size_t const payload = frames_.size();
+        if (body.empty())
+            encode_payload(r, frames_);
+        else
+            encode_head(r, frames_);
+        body_end_ = frames_.size();
+        if (!body.empty()) frames_ += payload_end;
+        record_header h;
+        h.length = static_cast<std::uint32_t>(frames_.size() - payload + body.size());
+        h.type = type;
+        h.at = next.last.next();
+        h.chain = next.chain;
+        h.durable_hint = durable_;
+        h.payload_crc = crc32c(std::string_view(frames_).substr(payload, body_end_ - payload));
+        if (!body.empty()) {
+            h.payload_crc = crc32c(body, h.payload_crc);
+            h.payload_crc = crc32c(std::string_view(&payload_end, 1), h.payload_crc);
+        }
+        std::string header;
+        encode(h, header);
+        frames_.replace(begin, record_header_size, header);
+        frames_.append(h.span() - record_header_size - h.length, '\0');
+        next.last = h.at;
+        next.chain = chain_after(header);
+    }
+
+    /// A payload without its body and its end.
+    static void encode_head(paxos::accept_record const& r, std::string& out) {
+        wire_writer w(out);
+        detail::put_head(w, r);
+    }
+    template <class Record>
+    static void encode_head(Record const&, std::string&) {}
+
+    std::size_t body_end_ = 0;
+};
+
+} // namespace openreplica::inline v0::storage
+
+namespace openreplica::inline v0::storage {
+
+/// Where and how a log stops being readable.
+struct damage_report {
+    damage_row const* row = nullptr; ///< never null
+    std::string file;
+    std::uint64_t offset = 0;
+    lsn at; ///< the position that should be there
+
+    [[nodiscard]] std::string text() const {
+        return file + ", byte " + std::to_string(offset) + ", record " + std::to_string(at.value) + ": " +
+               std::string(row->sentence) + " (" + std::string(row->name) + ")";
+    }
+};
+
+/// A whole log.
+struct wal_scan {
+    wal_tail tail;                         ///< as of the last valid record
+    lsn hint;                              ///< the highest position that a valid record knew to be on disk
+    std::uint64_t records = 0;
+    std::optional<damage_report> damage;   ///< of a log that does not simply end
+    std::error_code failure;               ///< the files could not be read at all
+    std::string failed_file;
+    std::string last_bytes;                ///< what the last segment holds from `tail.offset` on, if anything but zeros
+};
+
+/// What the meta files know of a log.
+struct log_bounds {
+    lsn durable;                     ///< the log reached this position once
+    std::uint64_t first_segment = 0; ///< what is older is not needed, and may be there in part; 0: nobody knows
+};
+
+/// Called for every valid record, in order.
+using record_visitor = std::function<void(record_header const&, wal_record&&)>;
+
+/// Scans the segments of one directory.
+class wal_reader {
+    directory& dir_;
+    node_id node_;
+    log_bounds known_;
+    record_visitor const& visit_;
+    wal_scan out_;
+    std::shared_ptr<std::string const> bytes_;
+    std::string name_;
+
+public:
+    /// @param visit outlives the reader; may be empty
+    wal_reader(directory& dir, node_id node, log_bounds known, record_visitor const& visit)
+        : dir_(dir), node_(node), known_(known), visit_(visit) {}
+
+    [[nodiscard]] wal_scan scan() {
+        std::vector<std::string> names;
+        std::vector<std::uint64_t> numbers;
+        if (auto failure = dir_.list(names)) {
+            out_.failure = failure;
+            out_.failed_file = "the directory";
+            return std::move(out_);
+        }
+        for (std::string const& n : names)
+            if (auto const number = numbered(n, "wal-"); number && *number >= known_.first_segment)
+                numbers.push_back(*number);
+        std::sort(numbers.begin(), numbers.end());
+        out_.hint = known_.durable;
+        if (known_.first_segment > 0 && (numbers.empty() || numbers.front() > known_.first_segment)) {
+            report("T11", segment_name(known_.first_segment), 0);
+            return std::move(out_);
+        }
+        for (std::size_t i = 0; i < numbers.size() && !out_.damage && !out_.failure; ++i) {
+            bool const last = i + 1 == numbers.size();
+            if (i > 0 && numbers[i] != numbers[i - 1] + 1) {
+                report("T11", segment_name(numbers[i - 1] + 1), 0); // A segment is missing.
+                break;
+            }
+            scan_segment(numbers[i], last);
+        }
+        if (!out_.damage && !out_.failure && out_.tail.last < out_.hint) report("T11", name_, out_.tail.offset);
+        return std::move(out_);
+    }
+
+private:
+    void report(std::string_view row, std::string const& file, std::uint64_t offset) {
+        auto const it = std::find_if(std::begin(damage_table), std::end(damage_table),
+                                     [&](damage_row const& r) { return r.name == row; });
+        out_.damage = damage_report{&*it, file, offset, out_.tail.last.next()};
+    }
+
+    void scan_segment(std::uint64_t number, bool last) {
+        name_ = segment_name(number);
+        std::string content;
+        if (auto failure = read_all(dir_, name_, content)) {
+            out_.failure = failure;
+            out_.failed_file = name_;
+            return;
+        }
+        bytes_ = std::make_shared<std::string const>(std::move(content));
+        auto const header = decode_segment_header(*bytes_);
+        // A segment gets its name when its header is on disk: whatever is wrong with it now is no torn write.
+        if (!header || *header != segment_header{node_, number}) return report(header ? "T10" : "T5", name_, 0);
+        bool const first = out_.tail.segments.empty();
+        out_.tail.segments.push_back({number, {}});
+        std::uint64_t offset = segment_header_size;
+        for (bool begins = true;; begins = false) {
+            auto const h = record_at(offset, first && begins, begins);
+            if (!h) break;
+            offset += h->span();
+        }
+        if (out_.damage) return;
+        out_.tail.offset = offset;
+        judge_end(offset, last);
+    }
+
+    /// Takes the record at `offset` if it is valid and continues the log.
+    std::optional<record_header> record_at(std::uint64_t offset, bool first, bool begins) {
+        auto const h = whole_record(offset);
+        if (!h) return std::nullopt;
+        std::string_view const raw = std::string_view(*bytes_).substr(offset, record_header_size);
+        bool const fits = first || (h->at == out_.tail.last.next() && h->chain == out_.tail.chain);
+        if (!fits || (begins && h->type != 'S')) return std::nullopt;
+        auto record = decode_payload(h->type, bytes_, offset + record_header_size, h->length);
+        if (!record) return std::nullopt;
+        out_.tail.last = h->at;
+        out_.tail.chain = chain_after(raw);
+        out_.hint = std::max(out_.hint, h->durable_hint);
+        ++out_.records;
+        note(*record);
+        if (visit_) visit_(*h, std::move(*record));
+        return h;
+    }
+
+    void note(wal_record const& r) {
+        if (auto const* s = std::get_if<checkpoint>(&r)) {
+            out_.tail.state = *s;
+        } else if (auto const* p = std::get_if<paxos::promise_record>(&r)) {
+            out_.tail.state.apply(*p);
+        } else if (auto const* a = std::get_if<paxos::accept_record>(&r)) {
+            out_.tail.state.apply(*a);
+            slot& highest = out_.tail.segments.back().highest;
+            highest = std::max(highest, a->what.at);
+        } else if (auto const* c = std::get_if<paxos::chosen_record>(&r)) {
+            out_.tail.state.apply(*c);
+        } else {
+            out_.tail.state.apply(std::get<paxos::founding_record>(r));
+        }
+    }
+
+    /// The header of the record at `offset` when all its checksums hold.
+    [[nodiscard]] std::optional<record_header> whole_record(std::uint64_t offset) const {
+        if (offset >= bytes_->size()) return std::nullopt;
+        std::string_view const rest = std::string_view(*bytes_).substr(offset);
+        auto const h = decode_record_header(rest);
+        if (!h || rest.size() < h->span()) return std::nullopt;
+        bool const whole = crc32c(rest.substr(record_header_size, h->length)) == h->payload_crc;
+        if (!whole && !OPENREPLICA_MUTANT(wal_skips_checksum)) return std::nullopt;
+        return h;
+    }
+
+    /// What is at `offset`, where the valid records of this segment end.
+    void judge_end(std::uint64_t offset, bool last) {
+        std::string_view const rest = std::string_view(*bytes_).substr(std::min<std::size_t>(offset, bytes_->size()));
+        finding f;
+        f.last_segment = last;
+        f.zeros = rest.find_first_not_of('\0') == std::string_view::npos;
+        if (!f.zeros) describe(offset, rest, f);
+        f.acknowledged = last && out_.tail.last.next() <= out_.hint;
+        damage_row const& row = judge(f);
+        if (row.then != verdict::clean) out_.damage = damage_report{&row, name_, offset, out_.tail.last.next()};
+        if (last && !f.zeros) out_.last_bytes = rest.substr(0, rest.find_last_not_of('\0') + 1);
+    }
+
+    void describe(std::uint64_t offset, std::string_view rest, finding& f) {
+        auto const header = decode_record_header(rest);
+        f.header_ok = header.has_value();
+        std::size_t const span = header ? header->span() : record_header_size;
+        f.cut = rest.size() < span;
+        f.foreign = whole_record(offset).has_value();
+        // The padding behind a payload is zero by nature, and so may be the sector that only the padding reaches.
+        std::size_t const written = header ? record_header_size + header->length : record_header_size;
+        f.zero_sector = has_zero_sector(offset, std::min<std::size_t>(written, rest.size()));
+        lsn const here = out_.tail.last.next();
+        for (std::size_t at = offset + 8; at + record_header_size <= bytes_->size(); at += 8) {
+            if (!may_begin_record(at)) continue;
+            auto const h = whole_record(at);
+            if (!h || h->at <= here) continue;
+            out_.hint = std::max(out_.hint, h->durable_hint);
+            bool const knew = h->durable_hint >= here;
+            if (knew || f.behind == finding::later::none)
+                f.behind = knew ? finding::later::later_group : finding::later::same_group;
+        }
+    }
+
+    /// A quick look that spares most positions the checksum.
+    [[nodiscard]] bool may_begin_record(std::size_t at) const {
+        char const* const b = bytes_->data() + at;
+        return b[5] == 0 && b[6] == 0 && b[7] == 0 && wal_record_types.find(b[4]) != std::string_view::npos;
+    }
+
+    /// Whether a sector that the range reaches holds only zeros, as far as it lies in the file and behind the range's
+    /// beginning: in the first sector, what lies before it was written earlier.
+    [[nodiscard]] bool has_zero_sector(std::uint64_t offset, std::size_t size) const {
+        for (std::uint64_t s = offset / sector_size * sector_size; s < offset + size; s += sector_size) {
+            std::uint64_t const from = std::max(s, offset);
+            std::string_view const part = std::string_view(*bytes_).substr(from, s + sector_size - from);
+            if (!part.empty() && part.find_first_not_of('\0') == std::string_view::npos) return true;
+        }
+        return false;
+    }
+};
+
+} // namespace openreplica::inline v0::storage
+
+namespace openreplica::inline v0::storage {
+
+/// Files that were set aside carry this behind their name. Evidence of the next damage replaces them.
+inline constexpr std::string_view evidence_suffix = ".broken";
+
+/// While this file is there, the directory is being turned into the first of a new cluster (`new_cluster.hpp`), and is no
+/// node's.
+inline constexpr char const* new_cluster_name = "new-cluster";
+/// Files of that new cluster that do not count yet carry this behind their name.
+inline constexpr std::string_view coming_suffix = ".coming";
+
+/// What a directory holds, before anything in it is touched. Also what a tool prints.
+struct directory_contents {
+    std::optional<identity> owner;
+    bool whole_identity = false; ///< both copies of it are good
+    std::optional<meta> last_meta;
+    std::vector<paxos::snapshot> snapshots; ///< the valid ones, newest first; without their state if so asked
+    std::vector<std::string> bad_snapshots; ///< names
+    wal_scan log;
+    std::vector<paxos::entry> entries;      ///< contiguous, the newest of each slot
+    bool has_gap = false;                   ///< entries are missing behind the newest valid snapshot
+    bool has_data = false;                  ///< there are files of a node
+    bool is_changing = false;               ///< `force_new_cluster` was interrupted: whatever else is here does not count
+
+    /// Why the node must not vote under its id any more; empty when it may. A write that was cut off is no reason.
+    [[nodiscard]] std::string damage() const;
+};
+
+/// A directory that is ready to be written to.
+struct recovered_directory {
+    identity owner;
+    paxos::durable_state state;
+    wal_tail tail;
+    std::vector<slot> snapshots; ///< on disk, newest first
+    std::vector<std::string> warnings; ///< sentences: what was found and done
+};
+
+namespace detail {
+
+/// Collects the entries of a log as its records go by.
+class entry_collector {
+    std::vector<paxos::entry> entries_;
+
+public:
+    void operator()(wal_record&& r) {
+        if (auto* a = std::get_if<paxos::accept_record>(&r)) put(std::move(a->what));
+    }
+    [[nodiscard]] std::vector<paxos::entry> take() { return std::move(entries_); }
+
+private:
+    void put(paxos::entry e) {
+        // Behind a hole, a snapshot was installed that reaches up to here. If it is gone, the hole shows.
+        if (!entries_.empty() && e.at > entries_.back().at.next()) entries_.clear();
+        if (entries_.empty() || e.at == entries_.back().at.next())
+            entries_.push_back(std::move(e));
+        else if (e.at >= entries_.front().at)
+            entries_[static_cast<std::size_t>(e.at.since(entries_.front().at))] = std::move(e);
+    }
+};
+
+[[noreturn]] inline void fail(directory const& dir, std::string const& sentence) {
+    throw error(errc::storage_failed, "data_dir \"" + dir.where() + "\": " + sentence);
+}
+
+inline void check(directory const& dir, std::error_code failure, std::string const& what) {
+    if (failure) fail(dir, what + " failed: " + failure.message() + "; check the disk, then start again");
+}
+
+/// The files that hold a node's data, besides its id. Whatever else is in the directory belongs to somebody else.
+[[nodiscard]] inline bool is_data(std::string_view name) {
+    return numbered(name, "wal-") || numbered(name, "snapshot-") || name == meta_names[0] || name == meta_names[1];
+}
+
+/// Files that a crash left half written are nobody's data.
+[[nodiscard]] inline bool is_leftover(std::string_view name) {
+    if (name.ends_with(coming_suffix)) {
+        name.remove_suffix(coming_suffix.size());
+        if (name == identity_name || is_data(name)) return true;
+    }
+    if (name == spare_name || name == urgent_name || name == snapshot_aside) return true;
+    if (!name.ends_with(aside_suffix)) return false;
+    name.remove_suffix(aside_suffix.size());
+    if (name.ends_with(evidence_suffix)) name.remove_suffix(evidence_suffix.size());
+    return name == identity_name || name == new_cluster_name || is_data(name);
+}
+
+} // namespace detail
+
+inline std::string directory_contents::damage() const {
+    if (OPENREPLICA_MUTANT(wal_truncates_damage)) return {};
+    if (log.damage && log.damage->row->then == verdict::damaged) return log.damage->text();
+    if (log.tail.segments.empty()) return "the log is gone (T11)";
+    if (!last_meta) return "both meta files are damaged, so that nobody knows how far the log reached (T12)";
+    if (!has_gap) return {};
+    return bad_snapshots.empty()
+               ? "entries are missing between the newest snapshot and the log (T11)"
+               : bad_snapshots.front() + " is damaged, and the log does not reach back far enough (T13)";
+}
+
+/// Reads a directory without changing it.
+///
+/// @param visit if set, is called with every record of the log
+/// @throws openreplica::error `storage_failed` when a file cannot be read
+[[nodiscard]] inline directory_contents read_directory(directory& dir, record_visitor const& visit = {}) {
+    directory_contents out;
+    std::vector<std::string> names;
+    detail::check(dir, dir.list(names), "listing it");
+    std::string content;
+    bool has_identity = false;
+    std::vector<std::string> snapshot_names;
+    for (std::string const& n : names) {
+        has_identity = has_identity || n == identity_name;
+        out.is_changing = out.is_changing || n == new_cluster_name;
+        out.has_data = out.has_data || detail::is_data(n) || out.is_changing;
+        if (numbered(n, "snapshot-")) snapshot_names.push_back(n);
+    }
+    if (has_identity) {
+        detail::check(dir, read_all(dir, identity_name, content), "reading its id file");
+        out.owner = decode_identity(content);
+        out.whole_identity = out.owner && content == encode(*out.owner);
+        out.has_data = true;
+    }
+    if (!out.owner) return out;
+    node_id const self = out.owner->node;
+    out.last_meta = meta_files(dir).read(self);
+    std::sort(snapshot_names.rbegin(), snapshot_names.rend());
+    for (std::string const& n : snapshot_names) {
+        auto const failure = read_all(dir, n, content);
+        auto s = failure ? std::nullopt : decode_snapshot(self, content);
+        if (s && snapshot_name(s->at) == n)
+            out.snapshots.push_back(std::move(*s));
+        else
+            out.bad_snapshots.push_back(n);
+    }
+    detail::entry_collector collect;
+    record_visitor const both = [&](record_header const& h, wal_record&& r) {
+        if (visit) visit(h, wal_record(r));
+        collect(std::move(r));
+    };
+    log_bounds known;
+    if (out.last_meta) known = {out.last_meta->durable, out.last_meta->first_segment};
+    out.log = wal_reader(dir, self, known, both).scan();
+    out.entries = collect.take();
+    slot const base = out.snapshots.empty() ? slot{} : out.snapshots.front().at;
+    slot const first = out.entries.empty() ? slot{} : out.entries.front().at;
+    slot const reach = out.entries.empty() ? base : std::max(base, out.entries.back().at);
+    out.has_gap = first > base.next() || (out.last_meta && out.last_meta->snapshot > reach);
+    return out;
+}
+
+/// Opens, repairs or makes a directory.
+class recovery {
+    directory& dir_;
+    std::uint64_t segment_bytes_;
+    std::function<node_id()> fresh_id_;
+    recovered_directory out_;
+    directory_contents found_;
+
+public:
+    recovery(directory& dir, std::uint64_t segment_bytes, std::function<node_id()> fresh_id)
+        : dir_(dir), segment_bytes_(segment_bytes), fresh_id_(std::move(fresh_id)) {}
+
+    /// Running it again after a crash in the middle of it gives the same answer.
+    ///
+    /// @throws openreplica::error `storage_failed` with a sentence when a person must decide
+    [[nodiscard]] recovered_directory open() {
+        found_ = read_directory(dir_);
+        if (!found_.has_data) return make(identity{fresh_id_(), false, false});
+        if (found_.is_changing)
+            detail::fail(dir_, "it was being turned into the first directory of a new cluster when that was interrupted; run "
+                               "force_new_cluster (or openreplica-log force-new-cluster) on it again, which finishes it");
+        if (!found_.owner)
+            detail::fail(dir_, "there are files of a node, but the file that says whose they are is missing or damaged; "
+                               "restore the whole directory from a backup, or move it away to start as a new node");
+        if (found_.log.failure) detail::check(dir_, found_.log.failure, "reading " + found_.log.failed_file);
+        if (!found_.owner->ready) return has_lived() ? set_aside("the id file is an old one") : make(*found_.owner);
+        std::string const damage = found_.damage();
+        return damage.empty() ? go_on() : set_aside(damage);
+    }
+
+    /// Everything in the directory is set aside, and it begins again under a fresh id.
+    [[nodiscard]] recovered_directory start_over(identity const& fresh) {
+        std::string old;
+        if (!read_all(dir_, identity_name, old))
+            detail::check(dir_, write_all(dir_, identity_name + std::string(evidence_suffix), {old}), "keeping the old id");
+        return make(fresh);
+    }
+
+private:
+    // ---- judging
+
+    /// Whether there is more than making a directory leaves behind.
+    [[nodiscard]] bool has_lived() const {
+        return found_.log.records > 1 || found_.log.tail.segments.size() > 1 || !found_.snapshots.empty() ||
+               (found_.last_meta && found_.last_meta->durable > lsn{1});
+    }
+
+    /// A damaged directory: its evidence stays, and the node comes back as another one, which asks the group for
+    /// everything. Alone it has nobody to ask.
+    [[nodiscard]] recovered_directory set_aside(std::string const& damage) {
+        std::size_t voters = std::max<std::size_t>(found_.last_meta ? found_.last_meta->voters : 0,
+                                                   found_.log.tail.state.group.members.voters.size());
+        for (paxos::snapshot const& s : found_.snapshots) voters = std::max(voters, s.governing.voters.size());
+        if (voters < 2)
+            detail::fail(dir_, damage + "; acknowledged data may be missing and no other node is known to have a copy: "
+                                        "restore the directory from a backup, or move it away to start with nothing");
+        out_.warnings.push_back("data_dir \"" + dir_.where() + "\" is damaged: " + damage +
+                                "; acknowledged data may be missing, so this node does not vote under its old id again. "
+                                "Its files are kept as *" + std::string(evidence_suffix) +
+                                ", and it joins its group as a new node");
+        return start_over(identity{OPENREPLICA_MUTANT(damaged_node_keeps_id) ? found_.owner->node : fresh_id_(), false, true});
+    }
+
+    // ---- making a directory
+
+    /// The identity goes first, unready: whatever a crash leaves behind it is then known to be nobody's.
+    [[nodiscard]] recovered_directory make(identity owner) {
+        using detail::check;
+        owner.ready = false;
+        std::string id = encode(owner);
+        check(dir_, write_all(dir_, identity_name, {id}), "writing the id file");
+        std::vector<std::string> names;
+        check(dir_, dir_.list(names), "listing it");
+        for (std::string const& n : names) {
+            // What an earlier attempt at making this very id left must not take the place of evidence.
+            if (detail::is_leftover(n) || (detail::is_data(n) && is_of(owner.node, n)))
+                check(dir_, dir_.remove(n), "removing " + n);
+            else if (detail::is_data(n))
+                check(dir_, dir_.rename(n, n + std::string(evidence_suffix)), "setting " + n + " aside");
+        }
+        out_.owner = owner;
+        out_.tail = {};
+        out_.tail.chain = chain_seed(owner.node);
+        begin_segment(1);
+        write_meta();
+        owner.ready = true;
+        id = encode(owner);
+        check(dir_, write_all(dir_, identity_name, {id}), "writing the id file");
+        out_.owner = owner;
+        return std::move(out_);
+    }
+
+    [[nodiscard]] bool is_of(node_id node, std::string const& name) {
+        std::string content;
+        if (read_all(dir_, name, content)) return false;
+        auto const header = decode_segment_header(content);
+        return numbered(name, "wal-") ? header && header->node == node : decode_meta(content, node).has_value();
+    }
+
+    /// Writes a new segment that holds nothing but a checkpoint, behind everything that was recovered.
+    void begin_segment(std::uint64_t number) {
+        using detail::check;
+        check(dir_, prepare_segment(dir_, spare_name, segment_bytes_), "preparing a segment of the log");
+        auto [f, failure] = dir_.open(spare_name, directory::mode::existing);
+        check(dir_, failure, "opening a segment of the log");
+        std::string payload, head;
+        encode_payload(out_.tail.state, payload);
+        record_header h{static_cast<std::uint32_t>(payload.size()), 'S', out_.tail.last.next(), out_.tail.chain,
+                        out_.tail.last, crc32c(payload)};
+        encode(h, head);
+        std::string const bytes = encode(segment_header{out_.owner.node, number}) + head + payload;
+        check(dir_, f->write(0, {bytes}), "writing the log");
+        check(dir_, f->sync(), "syncing the log");
+        check(dir_, dir_.rename(spare_name, segment_name(number)), "naming a segment of the log");
+        check(dir_, dir_.sync(), "syncing the directory");
+        out_.tail.segments.push_back({number, {}});
+        out_.tail.last = h.at;
+        out_.tail.chain = chain_after(head);
+        out_.tail.offset = segment_header_size + h.span();
+    }
+
+    void write_meta() {
+        meta_files files(dir_);
+        (void)files.read(out_.owner.node);
+        meta m;
+        m.node = out_.owner.node;
+        m.promised = out_.tail.state.promised;
+        m.snapshot = out_.snapshots.empty() ? slot{} : out_.snapshots.front();
+        m.first_segment = out_.tail.segments.front().number;
+        m.durable = out_.tail.last;
+        m.voters = static_cast<std::uint32_t>(out_.tail.state.group.members.voters.size());
+        detail::check(dir_, files.write(m), "writing the meta files");
+    }
+
+    // ---- going on
+
+    [[nodiscard]] recovered_directory go_on() {
+        wal_scan const& log = found_.log;
+        out_.owner = *found_.owner;
+        out_.tail = log.tail;
+        if (log.damage)
+            out_.warnings.push_back("data_dir \"" + dir_.where() + "\": " + log.damage->text() +
+                                    "; it was never acknowledged, so it is cut off");
+        for (std::string const& n : found_.bad_snapshots) {
+            out_.warnings.push_back("data_dir \"" + dir_.where() + "\": " + n +
+                                    " is damaged and set aside; an older one and the log replace it (T13)");
+            detail::check(dir_, dir_.rename(n, n + std::string(evidence_suffix)), "setting " + n + " aside");
+        }
+        if (!found_.whole_identity) {
+            out_.warnings.push_back("data_dir \"" + dir_.where() +
+                                    "\": one copy of the id was damaged; it is written again from the other");
+            detail::check(dir_, write_all(dir_, identity_name, {encode(out_.owner)}), "writing the id file");
+        }
+        rewrite_last_segment();
+        remove_leftovers();
+        out_.state = remembered();
+        for (paxos::snapshot const& s : found_.snapshots) out_.snapshots.push_back(s.at);
+        begin_segment(out_.tail.segments.back().number + 1);
+        write_meta();
+        return std::move(out_);
+    }
+
+    /// The last segment is written anew, without what lies behind its last record: the page cache may show bytes that the
+    /// disk never got, and a sync that failed once says nothing when it succeeds.
+    void rewrite_last_segment() {
+        using detail::check;
+        std::string const name = segment_name(out_.tail.segments.back().number);
+        std::string content, back;
+        check(dir_, read_all(dir_, name, content), "reading " + name);
+        if (found_.log.damage && !found_.log.last_bytes.empty())
+            check(dir_, write_all(dir_, name + std::string(evidence_suffix), {found_.log.last_bytes}), "keeping a torn tail");
+        if (!OPENREPLICA_MUTANT(wal_keeps_torn_tail)) content.resize(static_cast<std::size_t>(out_.tail.offset));
+        check(dir_, write_all(dir_, name, {content}), "writing " + name);
+        check(dir_, read_all(dir_, name, back), "reading " + name);
+        if (back != content) detail::fail(dir_, name + " does not read back as it was written; replace the disk");
+        for (segment_info const& s : out_.tail.segments) {
+            auto [f, failure] = dir_.open(segment_name(s.number), directory::mode::existing);
+            if (!failure) failure = f->sync();
+            check(dir_, failure, "syncing " + segment_name(s.number));
+        }
+        check(dir_, dir_.sync(), "syncing the directory");
+    }
+
+    void remove_leftovers() {
+        std::vector<std::string> names;
+        detail::check(dir_, dir_.list(names), "listing it");
+        for (std::string const& n : names)
+            if (detail::is_leftover(n) || is_trimmed(n)) detail::check(dir_, dir_.remove(n), "removing " + n);
+    }
+
+    /// A segment that a crash kept from being removed.
+    [[nodiscard]] bool is_trimmed(std::string const& name) const {
+        auto const number = numbered(name, "wal-");
+        return number && *number < out_.tail.segments.front().number;
+    }
+
+    [[nodiscard]] paxos::durable_state remembered() {
+        checkpoint const& last = found_.log.tail.state;
+        paxos::durable_state s;
+        s.group = last.group;
+        s.group_chosen = last.group_chosen;
+        s.abandoned = last.abandoned;
+        s.promised = std::max(last.promised, found_.last_meta->promised);
+        if (!found_.snapshots.empty()) s.base = found_.snapshots.front();
+        for (paxos::entry& e : found_.entries)
+            if (e.at > s.base.at) s.entries.push_back(std::move(e));
+        // A hint may be ahead of the snapshot that was being installed when the power went.
+        s.chosen = std::clamp(last.chosen, s.base.at, s.entries.empty() ? s.base.at : s.entries.back().at);
+        return s;
+    }
+};
+
+} // namespace openreplica::inline v0::storage
+
+namespace openreplica::inline v0::storage {
+
+/// The state that a directory holds, as far as anybody can read it.
+///
+/// Every accepted entry counts, known to be chosen or not: nobody who could tell is left. An entry that was never chosen may
+/// become part of the state, as a call with an unknown outcome may; one that was chosen by the others alone is missing.
+struct heritage {
+    node_id node;
+    cluster_id cluster;               ///< empty when the log that names it is gone
+    paxos::configuration governing;   ///< the last one, chosen or not
+    paxos::snapshot base;             ///< slot 0: none
+    std::vector<paxos::entry> entries; ///< contiguous from `base.at + 1`
+    slot known_chosen;                ///< up to here, entries are known to be chosen
+    ballot highest;                   ///< of promises, entries and the snapshot
+    log_time stamp;                   ///< the highest one
+    std::string damage;               ///< why recovery would set the directory aside; empty when it would not
+
+    [[nodiscard]] slot last() const { return entries.empty() ? base.at : entries.back().at; }
+    /// Of the last entry. Of two survivors, the one with the higher ballot knows more of what was chosen, and among equals
+    /// the one with the higher `last()`: a ballot's leader begins with everything that was chosen before.
+    [[nodiscard]] ballot last_ballot() const { return entries.empty() ? base.behind : entries.back().accepted; }
+    /// How many entries are kept of which nobody here knows that they were chosen.
+    [[nodiscard]] std::uint64_t unproven() const { return last().since(known_chosen); }
+    /// The node has lost nobody: it is all the voters that there are.
+    [[nodiscard]] bool is_alone() const { return governing.voters.size() == 1 && governing.has_voter(node); }
+    /// Where the others reached it; nothing when it had no vote.
+    [[nodiscard]] std::optional<endpoint> address() const {
+        for (paxos::member const& m : governing.voters)
+            if (m.id == node) return m.address;
+        return std::nullopt;
+    }
+};
+
+namespace detail {
+
+/// The newest snapshot, and the entries that continue it: behind a gap, an entry is worth nothing.
+inline void inherit_state(heritage& h, directory_contents& found) {
+    if (!found.snapshots.empty()) h.base = std::move(found.snapshots.front());
+    for (paxos::entry& e : found.entries)
+        if (e.at == h.last().next()) h.entries.push_back(std::move(e));
+    h.highest = std::max(found.log.tail.state.promised, h.base.behind);
+    if (found.last_meta) h.highest = std::max(h.highest, found.last_meta->promised);
+    h.stamp = h.base.stamp;
+    for (paxos::entry const& e : h.entries) {
+        h.highest = std::max(h.highest, e.accepted);
+        h.stamp = std::max(h.stamp, e.what.stamp);
+    }
+    // As a node that starts again does: a hint is believed when the entry that it names is here.
+    checkpoint const& told = found.log.tail.state;
+    h.known_chosen = h.base.at;
+    for (paxos::entry const& e : h.entries)
+        if (e.at == told.chosen && e.accepted >= told.chosen_under) h.known_chosen = e.at;
+}
+
+[[nodiscard]] inline paxos::configuration last_configuration(heritage const& h, checkpoint const& told) {
+    paxos::configuration last = told.group.members;
+    if (h.base.governing.number > last.number) last = h.base.governing;
+    for (paxos::entry const& e : h.entries) {
+        if (e.what.kind != paxos::value_kind::configuration) continue;
+        wire_reader r(e.what.body.view());
+        paxos::configuration c = paxos::decode_configuration(r);
+        if (r.complete() && c.number > last.number) last = std::move(c);
+    }
+    return last;
+}
+
+} // namespace detail
+
+/// Reads what `dir` has to give, and changes nothing.
+///
+/// @param accept_damage also from a directory that recovery would set aside: what can be read up to the damage
+/// @throws openreplica::error `storage_failed` with a sentence when it has nothing to give, when a file cannot be read, or
+/// when it is damaged and damage is not accepted
+[[nodiscard]] inline heritage read_heritage(directory& dir, bool accept_damage) {
+    directory_contents found = read_directory(dir);
+    if (!found.has_data)
+        detail::fail(dir, "it holds no data of a node, so that there is nothing to make a cluster of; check the path, or "
+                          "start a new group with an empty directory");
+    if (!found.owner)
+        detail::fail(dir, "the file that says whose data these are is missing or damaged, so that none of them can be "
+                          "checked; restore the whole directory from a backup, or take another member's");
+    detail::check(dir, found.log.failure, "reading " + found.log.failed_file);
+    heritage h;
+    h.node = found.owner->node;
+    h.cluster = found.log.tail.state.group.cluster;
+    h.damage = found.owner->ready ? found.damage() : "its id file says that it was not completely made";
+    detail::inherit_state(h, found);
+    h.governing = detail::last_configuration(h, found.log.tail.state);
+    if (h.last() == slot{})
+        detail::fail(dir, "it holds neither an entry nor a whole snapshot of a group, so that there is nothing to make a "
+                          "cluster of" + (h.damage.empty() ? std::string() : " (" + h.damage + ")") +
+                              "; take another member's directory, or start a new group with an empty one");
+    if (!h.damage.empty() && !accept_damage)
+        detail::fail(dir, "it is damaged: " + h.damage + "; acknowledged data may be missing. Take another member's "
+                          "directory or a backup if there is one; to go on with what can be read, up to slot " +
+                          std::to_string(h.last().value) + ", accept the damage explicitly");
+    if (h.is_alone() && h.damage.empty())
+        detail::fail(dir, "its node is the only voter of its group and has lost nobody: start it as it is");
+    return h;
+}
+
+} // namespace openreplica::inline v0::storage
+
+// <openreplica/storage/new_cluster.hpp>
+// Turns the directory of a lost group's member into the first directory of a new cluster.
+//
+//   1. The new cluster's files are written beside the others, as *.coming, synced and read back.
+//   2. The file `new-cluster` says what is going to happen. From here on no node opens the directory.
+//   3. The old files become *.before-CLUSTER, and `new-cluster` says so.
+//   4. The new files take their names; `new-cluster` goes.
+//
+// Before step 2 a crash leaves the old member as it was, after it a second run goes on where the first one stopped.
+
+// <openreplica/storage/data_directory.hpp>
+// Storage on a disk: a write-ahead log and snapshots in one directory.
+
+// <openreplica/storage/disk_log.hpp>
+// A data directory at work, one step at a time and without threads: the writer, and what makes room for it.
+
+namespace openreplica::inline v0::storage {
+
+/// The log, the snapshots and the meta files of one directory.
+///
+/// @par Threads
+/// The functions under "writer" belong to the thread that writes the log. The others touch only files that the writer
+/// does not, and belong to one other thread. A `removal` carries from one to the other what both must know.
+class disk_log {
+    directory& dir_;
+    node_id node_;
+    std::uint64_t segment_bytes_;
+    wal_writer writer_;
+    meta_files meta_;
+    std::vector<slot> snapshots_; ///< on disk, newest first
+
+public:
+    /// So many snapshots stay, with the log from the oldest of them on: if the newest one decays, the one before it and
+    /// the log replace it.
+    static constexpr std::size_t kept_snapshots = 2;
+
+    disk_log(directory& dir, std::uint64_t segment_bytes, recovered_directory&& found)
+        : dir_(dir), node_(found.owner.node), segment_bytes_(segment_bytes),
+          writer_(dir, node_, segment_bytes, std::move(found.tail)), meta_(dir), snapshots_(std::move(found.snapshots)) {}
+
+    /// Call once, before anything else.
+    [[nodiscard]] std::error_code open() {
+        (void)meta_.read(node_);
+        return writer_.open();
+    }
+
+    // ---- writer
+
+    [[nodiscard]] wal_writer& writer() { return writer_; }
+    [[nodiscard]] wal_writer const& writer() const { return writer_; }
+
+    /// What the directory may lose, and what the meta files must say before it does.
+    struct removal {
+        meta says;
+        std::vector<std::uint64_t> segments;
+    };
+    /// Whether a group of records changes what the meta files say of the group: they are written behind it.
+    [[nodiscard]] static bool has_founding(std::span<paxos::record const> group) {
+        return std::any_of(group.begin(), group.end(), [](paxos::record const& r) {
+            return std::holds_alternative<paxos::founding_record>(r);
+        });
+    }
+    /// @param reach the log is not needed up to this slot
+    [[nodiscard]] removal plan_removal(slot reach) {
+        removal r;
+        r.segments = writer_.forget(reach);
+        wal_tail const& tail = writer_.tail();
+        r.says.node = node_;
+        r.says.promised = tail.state.promised;
+        r.says.first_segment = tail.segments.front().number;
+        r.says.durable = writer_.durable();
+        r.says.voters = static_cast<std::uint32_t>(tail.state.group.members.voters.size());
+        return r;
+    }
+
+    // ---- beside the writer
+
+    [[nodiscard]] std::error_code prepare_spare() { return prepare_segment(dir_, spare_name, segment_bytes_); }
+
+    /// Writes a snapshot file. An older one than the newest on disk is not needed, and not written.
+    [[nodiscard]] std::error_code write(paxos::snapshot const& s) {
+        if (!snapshots_.empty() && s.at <= snapshots_.front()) return {};
+        if (auto failure = write_snapshot(dir_, node_, s)) return failure;
+        snapshots_.insert(snapshots_.begin(), s.at);
+        return {};
+    }
+    [[nodiscard]] slot newest_snapshot() const { return snapshots_.empty() ? slot{} : snapshots_.front(); }
+    /// The log is needed from behind this slot on.
+    [[nodiscard]] slot log_reach() const {
+        return snapshots_.size() < kept_snapshots ? slot{} : snapshots_[kept_snapshots - 1];
+    }
+
+    /// Removes files, once the meta files say so. A file that cannot be removed is only in the way.
+    [[nodiscard]] std::error_code carry_out(removal r) {
+        r.says.snapshot = newest_snapshot();
+        if (auto failure = meta_.write(r.says)) return failure;
+        for (std::uint64_t number : r.segments) (void)dir_.remove(segment_name(number));
+        for (; snapshots_.size() > kept_snapshots; snapshots_.pop_back()) (void)dir_.remove(snapshot_name(snapshots_.back()));
+        return dir_.sync();
+    }
+};
+
+} // namespace openreplica::inline v0::storage
+
+// <openreplica/storage/storage.hpp>
+// What keeps a node's promises and accepted values: memory, or a directory on a disk.
+
+// <openreplica/paxos/message.hpp>
+// What the members of a group say to one another about the log.
+
+namespace openreplica::inline v0::paxos {
+
+/// Phase 1 request: promise my ballot, and tell what you have accepted.
+struct prepare {
+    ballot number;
+    slot chosen;   ///< the candidate's chosen index
+    epoch current; ///< the epoch that governs the candidate's first unchosen slot
+    slot after{};  ///< what the receiver reported up to here has arrived: it goes on behind
+    bool operator==(prepare const&) const = default;
+};
+
+/// Phase 1 reply, in chunks; it counts when the last one is there.
+///
+/// It reports what the acceptor accepted above *its own* chosen index. Slots up to `chosen` are reported as chosen,
+/// never as empty. One answer has a limited number of chunks; the candidate asks for the rest.
+struct promise {
+    ballot number; ///< the ballot that is promised
+    slot chosen;   ///< the acceptor's chosen index
+    epoch current;
+    std::uint32_t chunk = 0; ///< 0, 1, 2, … within the answer to one `prepare`
+    bool last = true;
+    std::vector<entry> entries; ///< ascending slots
+    bool operator==(promise const&) const = default;
+};
+
+/// The answer to a `prepare` or an `accept` of a ballot below the promised one.
+struct reject {
+    ballot number;   ///< the refused ballot
+    ballot promised; ///< the ballot that stands in its way
+    bool operator==(reject const&) const = default;
+};
+
+/// Phase 2 request for the slots `first`, `first + 1`, …
+struct accept {
+    ballot number;
+    epoch current;
+    slot first;
+    std::vector<value> values;
+    slot chosen; ///< the leader's chosen index
+    bool operator==(accept const&) const = default;
+};
+
+/// Phase 2 reply: every slot up to `upto` is durable here, accepted under `number` or already chosen.
+struct accepted {
+    ballot number;
+    slot upto;
+    bool gap = false; ///< something above `upto` arrived that could not be taken: send again from `upto + 1`
+    bool operator==(accepted const&) const = default;
+};
+
+/// The chosen index, when no `accept` is on its way to carry it.
+struct chosen_index {
+    ballot number;
+    slot chosen;
+    bool operator==(chosen_index const&) const = default;
+};
+
+/// Asks any peer for chosen entries from `from` on.
+struct learn {
+    slot from;
+    bool operator==(learn const&) const = default;
+};
+
+/// Chosen entries `first`, `first + 1`, … Empty with `log_start > first`: they are gone, ask for a snapshot.
+struct learned {
+    ballot behind; ///< the highest ballot under which these entries were accepted (rule R)
+    slot first;
+    std::vector<value> values;
+    slot chosen;    ///< the sender's chosen index
+    slot log_start; ///< the lowest slot that the sender still has
+    bool operator==(learned const&) const = default;
+};
+
+/// Sent to every peer at every heartbeat interval, and at once when reads wait for a confirmation.
+struct heartbeat {
+    std::uint64_t number = 0; ///< rises with every heartbeat of this sender
+    ballot leading;           ///< the ballot that the sender leads; empty when it does not lead
+    slot chosen;
+    bool operator==(heartbeat const&) const = default;
+};
+
+/// How well a node's disk does, as its storage judges it.
+enum class disk_state : std::uint8_t { ok = 0, slow = 1, full = 2, failed = 3 };
+
+/// The answer, at once, never waiting for a disk.
+struct heartbeat_reply {
+    std::uint64_t number = 0; ///< of the heartbeat that is answered
+    ballot promised;          ///< the highest ballot that the sender has promised
+    bool leading = false;     ///< the sender leads `promised`
+    bool happy = false;       ///< the sender's leader is fine, as far as it can see
+    slot chosen;              ///< its chosen index
+    slot held;                ///< how far it holds the promised ballot's accepts; for resending, never a vote
+    disk_state disk = disk_state::ok;
+    epoch current{};          ///< of the sender's next slot
+    std::uint32_t silent = 0; ///< bit i: the sender has not heard the voter with index i of that epoch for a while
+    bool operator==(heartbeat_reply const&) const = default;
+};
+
+/// Asks the leader for a read point; the answer covers every read that waited at the sender.
+struct read_request {
+    std::uint64_t number = 0;
+    bool operator==(read_request const&) const = default;
+};
+
+/// A read point: at some moment after the request arrived, its sender led and had chosen up to `index`.
+struct read_reply {
+    std::uint64_t number = 0;
+    slot index;
+    bool operator==(read_reply const&) const = default;
+};
+
+/// Commands of the sender's callers on their way to the leader.
+struct forward {
+    std::uint64_t number = 0; ///< rises with every forward of this sender
+    std::uint8_t hops = 0;    ///< how often it was relayed; at most one
+    std::vector<shared_bytes> commands;
+    bool operator==(forward const&) const = default;
+};
+
+/// Says that commands of a forward were not taken: none of them was proposed because of it.
+struct forward_refused {
+    std::uint64_t number = 0;
+    std::vector<std::uint32_t> which; ///< positions in the forward; empty: all of them
+    std::uint8_t reason = 0;          ///< the number of an `errc`; `not_executed`: the receiver does not lead
+    std::string text;                 ///< what happened and what to do; may be empty
+    bool operator==(forward_refused const&) const = default;
+};
+
+/// Asks for the bytes of a snapshot from `offset` on; `at` zero means the sender's newest.
+struct snapshot_request {
+    slot at;
+    std::uint64_t offset = 0;
+    bool operator==(snapshot_request const&) const = default;
+};
+
+/// A part of a snapshot.
+struct snapshot_chunk {
+    slot at;                   ///< the last slot that the snapshot holds
+    ballot behind;             ///< the highest ballot of a slot that it holds (rule R)
+    log_time stamp;            ///< the log clock at `at`
+    configuration governing;   ///< of slot `at + 1`
+    std::uint64_t offset = 0;
+    std::uint64_t total = 0;   ///< size of the whole, bytes
+    std::uint32_t checksum = 0; ///< CRC32C of the whole
+    shared_bytes data;
+    bool operator==(snapshot_chunk const&) const = default;
+};
+
+/// The leader asks a voter to take over: it campaigns at once, although the leader is well.
+struct hand_over {
+    ballot number; ///< the leader's
+    bool operator==(hand_over const&) const = default;
+};
+
+/// The leader names the voters that there may soon be: they should have connections to one another by then.
+struct meet {
+    std::vector<member> voters;
+    bool operator==(meet const&) const = default;
+};
+
+/// What shall become of the voters, in the words of whoever asks: nodes by their id (32 hexadecimal digits) or `host:port`.
+struct voter_change {
+    std::vector<std::string> add{};
+    std::vector<std::string> remove{};
+    bool exactly = false; ///< `add` names all voters there shall be
+    bool operator==(voter_change const&) const = default;
+};
+
+/// Asks the leader to change the voters. The same number is the same request again.
+struct change_request {
+    std::uint64_t number = 0;
+    voter_change what;
+    bool operator==(change_request const&) const = default;
+};
+
+/// Asks the leader to hand over to a voter. The same number is the same request again.
+struct transfer_request {
+    std::uint64_t number = 0;
+    std::string to; ///< empty: to whom the leader thinks best
+    bool operator==(transfer_request const&) const = default;
+};
+
+/// The answer to a change or a transfer. It is not sent before the matter is decided.
+struct change_reply {
+    std::uint64_t number = 0;
+    std::uint8_t code = 0; ///< the number of an `errc`; 0: done
+    std::string text;      ///< what happened and what to do
+    epoch current{};       ///< of the sender: a change is in it, or in an earlier one
+    bool operator==(change_reply const&) const = default;
+};
+
+/// Everything that members say once they belong to a group. The order of the alternatives is the wire's type number.
+using message = std::variant<prepare, promise, reject, accept, accepted, chosen_index, learn, learned, heartbeat,
+                             heartbeat_reply, read_request, read_reply, forward, forward_refused, snapshot_request,
+                             snapshot_chunk, hand_over, change_request, transfer_request, change_reply, meet>;
+
+/// The name of a message's kind, for logs and traces.
+[[nodiscard]] inline std::string_view name_of(message const& m) {
+    constexpr std::string_view names[] = {"prepare",       "promise",      "reject",       "accept",
+                                          "accepted",      "chosen_index", "learn",        "learned",
+                                          "heartbeat",     "heartbeat_reply", "read_request", "read_reply",
+                                          "forward",       "forward_refused", "snapshot_request", "snapshot_chunk",
+                                          "hand_over",     "change_request",  "transfer_request", "change_reply",
+                                          "meet"};
+    return names[m.index()];
+}
+
+} // namespace openreplica::inline v0::paxos
+
+namespace openreplica::inline v0::storage {
+
+/// How a storage is. `slow`: a write has been under way for longer than an election should take. `full`: no room for
+/// another segment; what is under way still fits, nothing new should begin. `failed`: a write failed, and nothing more
+/// becomes durable until the process starts again.
+using health = paxos::disk_state;
+
+/// A picture of a storage, for `status()`.
+struct storage_status {
+    std::string directory;                ///< empty: diskless
+    health state = health::ok;
+    std::string problem;                  ///< what is wrong and what to do; empty when nothing is
+    std::uint64_t log_bytes = 0;          ///< what the segments of the log take at most
+    std::chrono::microseconds last_sync{};    ///< how long the latest group took to write and sync
+    std::chrono::microseconds slowest_sync{}; ///< of all groups since the start
+    slot snapshot;                        ///< the newest one on disk
+};
+
+/// One ordered stream of records, and snapshots beside it.
+///
+/// @par Order
+/// Records become durable in the order in which they were appended, never with a hole. `append` returns at once;
+/// `durable(upto)` is reported when every record up to that position would survive a crash of the process (and, with a
+/// data directory, of the machine).
+///
+/// @par Threads
+/// The members are called by one thread. The reports may come from another one, or from within the call.
+class storage {
+public:
+    struct events {
+        std::function<void(lsn)> durable; ///< everything up to here is durable
+        std::function<void(slot, bool)> kept; ///< the snapshot of this slot is durable and whole (true), or could not be kept
+        std::function<void()> changed;    ///< `state()` may have another answer
+    };
+
+    virtual ~storage() = default;
+
+    /// Appends records; the last one gets position `last`. Positions are consecutive.
+    virtual void append(std::span<paxos::record const> records, lsn last) = 0;
+
+    /// Keeps a snapshot beside the records, in its own time: `kept` is reported when it could replace every entry up to
+    /// `s.at`. Of two that wait, the newer one is kept.
+    virtual void keep(paxos::snapshot const& s) = 0;
+
+    /// Everything that was durable when the storage was opened. Call once.
+    [[nodiscard]] virtual paxos::durable_state recover() = 0;
+
+    /// The node goes on under a fresh id: nothing that was kept belongs to it.
+    ///
+    /// @param only_joins it has belonged to a group, and never founds another, not after a restart either
+    virtual void start_over(node_id fresh, bool only_joins) = 0;
+
+    [[nodiscard]] virtual health state() const = 0;
+};
+
+} // namespace openreplica::inline v0::storage
+
+namespace openreplica::inline v0::storage {
+
+struct data_directory_options {
+    std::uint64_t segment_bytes = 32u << 20;
+    std::chrono::microseconds slow_after{450000}; ///< a write that takes longer makes the storage `slow`
+    std::chrono::milliseconds probe_every{1000};  ///< how often a full disk is tried again
+    /// Records that wait for a disk with room weigh at most this much; then the storage gives up.
+    std::uint64_t max_waiting_bytes = 256u << 20;
+};
+
+/// A node's durable memory.
+///
+/// @par Threads
+/// `append` and `keep` hand their work over and return. One thread writes the log: everything that arrived while it wrote
+/// is the next group, written at once and synced once; no timer waits for more. Another thread does what may take longer:
+/// it prepares the next segment, writes snapshots, and removes what they replace. Neither touches the caller's state;
+/// reports come from them.
+///
+/// @par Errors
+/// A failed write or sync poisons the storage for good: nobody knows what the disk holds, and a sync that succeeds later
+/// proves nothing. A full disk does not: what is under way still fits into the spare segment, and the storage is `full`
+/// until another one could be made.
+class data_directory final : public storage {
+public:
+    /// Opens, repairs or makes the directory, which this object then owns. Nothing is written later than `recover`.
+    ///
+    /// @throws openreplica::error `storage_failed` with a sentence when it cannot be used, or when a person must decide
+    data_directory(std::unique_ptr<directory> dir, data_directory_options options, std::function<node_id()> fresh_id,
+                   events e)
+        : dir_(std::move(dir)), where_(dir_->where()), options_(options), events_(std::move(e)) {
+        take(recovery(*dir_, options_.segment_bytes, std::move(fresh_id)).open());
+    }
+    ~data_directory() override { stop(); }
+
+    [[nodiscard]] node_id self() const { return owner_.node; }
+    /// This id replaced one whose data were damaged: its node never founds a group.
+    [[nodiscard]] bool only_joins() const { return owner_.only_joins; }
+    /// What was found and done at the start, a sentence each.
+    [[nodiscard]] std::vector<std::string> const& warnings() const { return warnings_; }
+
+    [[nodiscard]] paxos::durable_state recover() override {
+        start();
+        return std::move(state_);
+    }
+
+    void append(std::span<paxos::record const> records, lsn last) override {
+        std::lock_guard const lock(mutex_);
+        waiting_last_ = last;
+        if (health_.load() == health::failed) return; // Nothing becomes durable any more.
+        for (paxos::record const& r : records) {
+            if (auto const* a = std::get_if<paxos::accept_record>(&r)) waiting_bytes_ += a->what.what.weight();
+            waiting_.push_back(r);
+        }
+        if (!writing_) writer_wakes_.notify_one();
+    }
+
+    void keep(paxos::snapshot const& s) override {
+        std::lock_guard const lock(mutex_);
+        to_keep_ = s;
+        chores_wake_.notify_one();
+    }
+
+    void start_over(node_id fresh, bool only_joins) override {
+        stop();
+        lsn const moot = waiting_last_;
+        waiting_.clear();
+        waiting_bytes_ = 0;
+        trim_to_.reset();
+        removals_.clear();
+        to_keep_.reset();
+        try {
+            take(recovery(*dir_, options_.segment_bytes, {}).start_over(identity{fresh, false, only_joins || owner_.only_joins}));
+        } catch (error const& e) { // It can be repaired: when it is opened the next time, one id or the other is whole.
+            return fail(e.what());
+        }
+        start();
+        events_.durable(moot);
+    }
+
+    [[nodiscard]] health state() const override {
+        health const h = health_.load();
+        if (h == health::failed) return h;
+        auto const since = writing_since_.load();
+        bool const slow = since != 0 && now_us() - since > options_.slow_after.count();
+        return slow ? health::slow : h;
+    }
+
+    [[nodiscard]] storage_status status() const {
+        std::lock_guard const lock(mutex_);
+        storage_status s = status_;
+        s.directory = where_;
+        s.state = state();
+        if (s.problem.empty()) s.problem = snapshot_problem_;
+        if (s.state == health::slow)
+            s.problem = "a write to data_dir \"" + s.directory + "\" has been under way for " +
+                        std::to_string((now_us() - writing_since_.load()) / 1000) + " ms: the disk is slow or hangs";
+        return s;
+    }
+
+    /// Ends both threads and lets go of the directory. Nothing that was appended and is not durable yet becomes so.
+    void close() {
+        stop();
+        std::lock_guard const lock(mutex_);
+        log_.reset();
+        dir_.reset();
+    }
+
+private:
+    void stop() {
+        {
+            std::lock_guard const lock(mutex_);
+            stopping_ = true;
+            writer_wakes_.notify_one();
+            chores_wake_.notify_one();
+        }
+        if (writer_.joinable()) writer_.join();
+        if (chores_.joinable()) chores_.join();
+    }
+
+    [[nodiscard]] static std::int64_t now_us() {
+        return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
+            .count();
+    }
+
+    void take(recovered_directory&& found) {
+        owner_ = found.owner;
+        warnings_ = std::move(found.warnings);
+        state_ = std::move(found.state);
+        log_.emplace(*dir_, options_.segment_bytes, std::move(found));
+        if (auto failure = log_->open()) detail::check(*dir_, failure, "opening the log");
+        std::lock_guard const lock(mutex_);
+        status_.snapshot = log_->newest_snapshot();
+    }
+
+    void start() {
+        stopping_ = has_spare_ = spare_is_new_ = spare_failed_ = false;
+        writer_ = std::thread([this] { run_writer(); });
+        chores_ = std::thread([this] { run_chores(); });
+    }
+
+    // ---- the writer's thread
+
+    void run_writer() {
+        std::vector<paxos::record> group;
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            writer_wakes_.wait(lock, [this] { return stopping_ || !waiting_.empty() || trim_to_ || spare_is_new_; });
+            if (stopping_) return;
+            take_spare();
+            plan_trim();
+            if (waiting_.empty()) continue;
+            group.swap(waiting_);
+            group_bytes_ = std::exchange(waiting_bytes_, 0);
+            lsn const last = waiting_last_;
+            writing_ = true;
+            lock.unlock();
+            bool const durable = write(group);
+            lock.lock();
+            writing_ = false;
+            if (!durable) return;
+            lock.unlock();
+            events_.durable(last);
+            lock.lock();
+        }
+    }
+
+    /// Writes one group, waiting for room if there is none. False: the storage is poisoned or stops.
+    [[nodiscard]] bool write(std::vector<paxos::record>& group) {
+        bool const founds = disk_log::has_founding(group);
+        wal_writer& w = log_->writer();
+        for (paxos::record& r : group) w.add(std::move(r));
+        group.clear();
+        for (;;) {
+            std::int64_t const begun = now_us();
+            writing_since_ = begun;
+            std::error_code const failure = w.commit();
+            writing_since_ = 0;
+            note_spare();
+            if (!failure) {
+                wrote(std::chrono::microseconds(now_us() - begun), founds);
+                if (w.has_spare()) set_good(); // Otherwise whoever makes the spare says so.
+                return true;
+            }
+            if (!wal_writer::is_full(failure)) {
+                fail("writing to data_dir \"" + where_ + "\" failed: " + failure.message());
+                return false;
+            }
+            if (!wait_for_room()) return false;
+        }
+    }
+
+    void wrote(std::chrono::microseconds took, bool founds) {
+        std::lock_guard const lock(mutex_);
+        status_.last_sync = took;
+        status_.slowest_sync = std::max(status_.slowest_sync, took);
+        status_.log_bytes = log_->writer().tail().segments.size() * options_.segment_bytes;
+        if (!founds) return;
+        removals_.push_back(log_->plan_removal(slot{})); // The meta files know of the group from now on.
+        chores_wake_.notify_one();
+    }
+
+    /// Lets the other thread make a spare when the one that was there is used up.
+    void note_spare() {
+        std::lock_guard const lock(mutex_);
+        if (!has_spare_ || spare_is_new_ || log_->writer().has_spare()) return;
+        has_spare_ = false;
+        chores_wake_.notify_one();
+    }
+
+    /// Under the lock, by the writer's thread, between two groups.
+    void plan_trim() {
+        if (!trim_to_) return;
+        removals_.push_back(log_->plan_removal(*std::exchange(trim_to_, std::nullopt)));
+        chores_wake_.notify_one();
+    }
+
+    [[nodiscard]] bool wait_for_room() {
+        set_full();
+        std::unique_lock lock(mutex_);
+        if (waiting_bytes_ + group_bytes_ > options_.max_waiting_bytes) {
+            lock.unlock();
+            fail("data_dir \"" + where_ + "\" is full, and " + std::to_string(options_.max_waiting_bytes >> 20) +
+                 " MiB wait to be written");
+            return false;
+        }
+        writer_wakes_.wait_for(lock, options_.probe_every, [this] { return stopping_ || spare_is_new_ || trim_to_; });
+        take_spare();
+        plan_trim(); // What it removes may be the room that is missing.
+        return !stopping_;
+    }
+
+    void take_spare() {
+        if (!std::exchange(spare_is_new_, false)) return;
+        log_->writer().spare_is_ready();
+    }
+
+    void set_full() {
+        health expected = health::ok;
+        if (!health_.compare_exchange_strong(expected, health::full)) return;
+        {
+            std::lock_guard const lock(mutex_);
+            status_.problem = "data_dir \"" + where_ +
+                              "\" is full: updates are refused until there is room for another segment of " +
+                              std::to_string(options_.segment_bytes >> 10) + " KiB; it resumes by itself";
+        }
+        events_.changed();
+    }
+    void set_good() {
+        health expected = health::full;
+        if (!health_.compare_exchange_strong(expected, health::ok)) return;
+        {
+            std::lock_guard const lock(mutex_);
+            status_.problem.clear();
+        }
+        events_.changed();
+    }
+    void fail(std::string const& what) {
+        {
+            std::lock_guard const lock(mutex_);
+            status_.problem = what + "; this node no longer votes: check the disk, then restart the process";
+        }
+        health_ = health::failed;
+        events_.changed();
+    }
+
+    // ---- the thread for what may take long
+
+    void run_chores() {
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            auto const due = [this] {
+                return stopping_ || to_keep_ || !removals_.empty() || (!has_spare_ && !spare_failed_);
+            };
+            if (spare_failed_)
+                chores_wake_.wait_for(lock, options_.probe_every, due);
+            else
+                chores_wake_.wait(lock, due);
+            if (stopping_) return;
+            bool const spare = !has_spare_;
+            auto const snapshot = std::exchange(to_keep_, std::nullopt);
+            auto const removals = std::exchange(removals_, {});
+            lock.unlock();
+            for (auto const& r : removals) (void)log_->carry_out(r); // First, because it makes room.
+            if (spare) make_spare();
+            if (snapshot) keep_now(*snapshot);
+            lock.lock();
+        }
+    }
+
+    void make_spare() {
+        std::error_code const failure = log_->prepare_spare();
+        {
+            std::lock_guard const lock(mutex_);
+            spare_failed_ = static_cast<bool>(failure);
+            has_spare_ = spare_is_new_ = !failure;
+            writer_wakes_.notify_one();
+        }
+        // Another failure than a full disk is the writer's to find, if it needs the spare.
+        if (wal_writer::is_full(failure)) set_full();
+        if (!failure) set_good();
+    }
+
+    void keep_now(paxos::snapshot const& s) {
+        std::error_code const failure = log_->write(s);
+        {
+            std::lock_guard const lock(mutex_);
+            snapshot_problem_.clear();
+            if (failure)
+                snapshot_problem_ = "a snapshot could not be written to data_dir \"" + where_ +
+                                    "\": " + failure.message() + "; the log grows until one can";
+            else
+                trim_to_ = log_->log_reach();
+            status_.snapshot = log_->newest_snapshot();
+            writer_wakes_.notify_one();
+        }
+        events_.kept(s.at, !failure);
+    }
+
+    std::unique_ptr<directory> dir_;
+    std::string where_; ///< for sentences
+    data_directory_options options_;
+    events events_;
+    identity owner_;
+    std::vector<std::string> warnings_;
+    paxos::durable_state state_;
+    std::optional<disk_log> log_;
+
+    mutable std::mutex mutex_;
+    std::condition_variable writer_wakes_, chores_wake_;
+    std::vector<paxos::record> waiting_;
+    lsn waiting_last_;
+    std::uint64_t waiting_bytes_ = 0;
+    std::uint64_t group_bytes_ = 0; ///< of the group that is being written
+    bool writing_ = false;
+    bool stopping_ = false;
+    bool has_spare_ = false;    ///< there is one; only while there is none may the chores' thread make it
+    bool spare_failed_ = false; ///< it could not: try again after a while
+    bool spare_is_new_ = false; ///< it did, and the writer does not know yet
+    std::optional<paxos::snapshot> to_keep_;
+    std::optional<slot> trim_to_;
+    std::vector<disk_log::removal> removals_;
+    storage_status status_;
+    std::string snapshot_problem_; ///< why the latest snapshot is not on disk; empty: it is
+
+    std::atomic<health> health_{health::ok};
+    std::atomic<std::int64_t> writing_since_{0};
+    std::thread writer_, chores_;
+};
+
+} // namespace openreplica::inline v0::storage
+
+// <openreplica/storage/suffixed_directory.hpp>
+// A directory within a directory: the files whose names carry a suffix, seen without it.
+
+namespace openreplica::inline v0::storage {
+
+/// Lets whatever writes a directory write another one beside the files that are there: not one of them is seen or touched,
+/// as long as none carries the suffix. Renaming the files makes it the real one.
+///
+/// @par Thread safety
+/// As the directory below.
+class suffixed_directory final : public directory {
+    directory& below_;
+    std::string suffix_;
+
+    [[nodiscard]] std::string name_of(std::string const& name) const { return name + suffix_; }
+
+public:
+    /// @param below outlives this object
+    suffixed_directory(directory& below, std::string_view suffix) : below_(below), suffix_(suffix) {}
+
+    [[nodiscard]] std::pair<std::unique_ptr<file>, std::error_code> open(std::string const& name, mode m) override {
+        return below_.open(name_of(name), m);
+    }
+    [[nodiscard]] std::error_code list(std::vector<std::string>& names) override {
+        std::vector<std::string> all;
+        std::error_code const failure = below_.list(all);
+        names.clear();
+        for (std::string const& n : all)
+            if (n.ends_with(suffix_)) names.push_back(n.substr(0, n.size() - suffix_.size()));
+        return failure;
+    }
+    [[nodiscard]] std::error_code rename(std::string const& from, std::string const& to) override {
+        return below_.rename(name_of(from), name_of(to));
+    }
+    [[nodiscard]] std::error_code remove(std::string const& name) override { return below_.remove(name_of(name)); }
+    [[nodiscard]] std::error_code sync() override { return below_.sync(); }
+    [[nodiscard]] std::string where() const override { return below_.where(); }
+};
+
+} // namespace openreplica::inline v0::storage
+
+namespace openreplica::inline v0::storage {
+
+/// What the file `new-cluster` holds: what becomes of the directory, and how far that is.
+struct succession {
+    enum class step : std::uint8_t { setting_aside = 1, moving_in = 2 };
+    step next = step::setting_aside;
+    node_id old_node, new_node;
+    cluster_id old_cluster, new_cluster;
+    endpoint address;           ///< of the new node
+    epoch number;               ///< of the configuration in which it is alone
+    slot kept;                  ///< the last slot that was taken over
+    std::uint64_t unproven = 0; ///< so many of the last entries are not known to be chosen
+    std::string damage;         ///< the damage that was accepted, or its beginning
+
+    bool operator==(succession const&) const = default;
+    /// What the old files carry behind their names.
+    [[nodiscard]] std::string evidence() const { return ".before-" + short_name(new_cluster); }
+};
+
+inline constexpr std::string_view succession_magic = "ORNEWCL1";
+/// All of a `succession` fits into a sector.
+inline constexpr std::size_t max_damage_text = 128;
+
+[[nodiscard]] inline std::string encode(succession const& s) {
+    std::string body;
+    wire_writer w(body);
+    w.put(static_cast<std::uint8_t>(s.next));
+    w.put(s.old_node);
+    w.put(s.new_node);
+    w.put(s.old_cluster);
+    w.put(s.new_cluster);
+    w.put_string(s.address.host);
+    w.put(s.address.port);
+    w.put(s.number);
+    w.put(s.kept);
+    w.put(s.unproven);
+    w.put_string(std::string_view(s.damage).substr(0, max_damage_text));
+    return sealed::seal(succession_magic, body);
+}
+
+[[nodiscard]] inline std::optional<succession> decode_succession(std::string_view file) {
+    auto const body = file.size() < sector_size ? std::nullopt : sealed::open(succession_magic, file);
+    if (!body) return std::nullopt;
+    wire_reader r(*body);
+    succession s;
+    auto const next = r.get<std::uint8_t>();
+    s.next = static_cast<succession::step>(next);
+    s.old_node = r.get<node_id>();
+    s.new_node = r.get<node_id>();
+    s.old_cluster = r.get<cluster_id>();
+    s.new_cluster = r.get<cluster_id>();
+    s.address.host = r.get_string();
+    s.address.port = r.get<std::uint16_t>();
+    s.number = r.get<epoch>();
+    s.kept = r.get<slot>();
+    s.unproven = r.get<std::uint64_t>();
+    s.damage = r.get_string();
+    if (!r.complete() || next < 1 || next > 2) return std::nullopt;
+    return s;
+}
+
+/// Makes the first directory of a new cluster, in the place of the old one.
+///
+/// @par What is written
+/// A fresh node id and cluster id. The newest whole snapshot and every entry behind it, as they are, with their ballots. The
+/// group's first configuration (epoch 1) names the new node alone. Behind the last entry, a configuration entry with the old
+/// epoch + 1 names it alone too, accepted under a ballot of its own above all that were seen, and a record says that
+/// everything up to there is chosen: the last configuration governs, whatever the snapshot and the entries before say.
+///
+/// @par Errors
+/// `openreplica::error` `storage_failed`, with a sentence that says whether to run it again.
+///
+/// @par Thread safety
+/// Unsafe; the caller holds the directory's lock.
+class new_cluster {
+    directory& dir_;
+    std::uint64_t segment_bytes_;
+
+public:
+    explicit new_cluster(directory& dir, std::uint64_t segment_bytes = data_directory_options{}.segment_bytes)
+        : dir_(dir), segment_bytes_(segment_bytes) {}
+
+    /// A run that did not end; nothing when there is none.
+    [[nodiscard]] std::optional<succession> interrupted() {
+        std::vector<std::string> names;
+        detail::check(dir_, dir_.list(names), "listing it");
+        if (std::find(names.begin(), names.end(), new_cluster_name) == names.end()) return std::nullopt;
+        std::string content;
+        detail::check(dir_, read_all(dir_, new_cluster_name, content), "reading what an interrupted run left");
+        auto const s = decode_succession(content);
+        if (!s)
+            detail::fail(dir_, "force_new_cluster was interrupted, and its file new-cluster is damaged; restore the "
+                               "directory from a backup, or move its *.before-* files elsewhere under the names before that");
+        return s;
+    }
+
+    /// Makes the new cluster. The node is alone in it, under the id and at the address of `self`.
+    succession make(heritage const& from, paxos::member self, cluster_id cluster) {
+        succession s;
+        s.old_node = from.node;
+        s.new_node = self.id;
+        s.old_cluster = from.cluster;
+        s.new_cluster = cluster;
+        s.address = self.address;
+        s.number = epoch{from.governing.number.value + 1};
+        s.kept = from.last();
+        s.unproven = from.unproven();
+        s.damage = from.damage.substr(0, max_damage_text);
+        remove_coming();
+        try {
+            write_beside(from, self, s);
+        } catch (error const&) {
+            remove_coming(); // A full disk gets its room back.
+            throw;
+        }
+        decide(s);
+        return finish(s);
+    }
+
+    /// Carries out the rest of what was decided; once more does no harm.
+    succession finish(succession s) {
+        if (s.next == succession::step::setting_aside) {
+            set_aside(s);
+            s.next = succession::step::moving_in;
+            decide(s);
+        }
+        move_in();
+        return s;
+    }
+
+private:
+    void check(std::error_code failure, std::string const& what) const { detail::check(dir_, failure, what); }
+    /// From the decision on, the way out is forward.
+    void check_later(std::error_code failure, std::string const& what) const {
+        if (failure)
+            detail::fail(dir_, what + " failed: " + failure.message() +
+                                   "; check the disk, then run force_new_cluster again: it goes on where it stopped");
+    }
+
+    // ---- beside the old files
+
+    void remove_coming() {
+        suffixed_directory beside(dir_, coming_suffix);
+        std::vector<std::string> names;
+        check(beside.list(names), "listing it");
+        for (std::string const& n : names) check(beside.remove(n), "removing " + n + std::string(coming_suffix));
+    }
+
+    void write_beside(heritage const& from, paxos::member const& self, succession const& s) {
+        suffixed_directory beside(dir_, coming_suffix);
+        {
+            disk_log log(beside, segment_bytes_,
+                         recovery(beside, segment_bytes_, [&self] { return self.id; }).open());
+            check(log.open(), "opening the new log");
+            if (from.base.at > slot{}) check(log.write(from.base), "writing the snapshot again");
+            write_log(log, from, self, s);
+            check(log.carry_out(log.plan_removal(slot{})), "writing the meta files");
+        }
+        directory_contents const back = read_directory(beside);
+        checkpoint const& told = back.log.tail.state;
+        bool const whole = back.whole_identity && back.damage().empty() && !back.log.damage && told.group_chosen &&
+                           back.entries.size() == from.entries.size() + 1 &&
+                           std::equal(from.entries.begin(), from.entries.end(), back.entries.begin()) &&
+                           told.chosen == back.entries.back().at &&
+                           (from.base.at == slot{} || (back.snapshots.size() == 1 && back.snapshots.front() == from.base));
+        if (!whole) detail::fail(dir_, "the new cluster's files do not read back as they were written; replace the disk");
+    }
+
+    void write_log(disk_log& log, heritage const& from, paxos::member const& self, succession const& s) {
+        constexpr std::size_t group_bytes = 1u << 20;
+        wal_writer& w = log.writer();
+        ballot const own{from.highest.round + 1, 0, self.id};
+        paxos::first_configuration const first{s.new_cluster, {epoch{1}, {self}}};
+        w.add(paxos::founding_record{paxos::founding_record::step::chosen, first});
+        std::size_t weight = 0;
+        for (paxos::entry const& e : from.entries) {
+            w.add(paxos::accept_record{e});
+            weight += e.what.weight();
+            if (weight >= group_bytes) check(w.commit(), "writing the new log");
+            if (weight >= group_bytes) weight = 0;
+        }
+        slot const end = from.last().next();
+        paxos::value const alone{paxos::value_kind::configuration, from.stamp, body_of(succeeding(from.governing, s, self))};
+        w.add(paxos::accept_record{{end, own, alone}});
+        w.add(paxos::chosen_record{end, own});
+        check(w.commit(), "writing the new log");
+    }
+
+    [[nodiscard]] static paxos::configuration succeeding(paxos::configuration c, succession const& s,
+                                                         paxos::member const& self) {
+        c.number = s.number;
+        c.voters = {self};
+        return c;
+    }
+    [[nodiscard]] static shared_bytes body_of(paxos::configuration const& c) {
+        std::string body;
+        wire_writer w(body);
+        encode(w, c);
+        return shared_bytes(std::move(body));
+    }
+
+    // ---- in their place
+
+    void decide(succession const& s) {
+        check_later(write_all(dir_, new_cluster_name, {encode(s)}), "writing down what happens");
+    }
+
+    /// Whatever has the name of a node's file is the old node's.
+    void set_aside(succession const& s) {
+        std::vector<std::string> names;
+        check_later(dir_.list(names), "listing it");
+        for (std::string const& n : names)
+            if (detail::is_data(n)) check_later(dir_.rename(n, n + s.evidence()), "setting " + n + " aside");
+        // The id stays in its place until another one replaces it: the directory is never without.
+        std::string id;
+        check_later(read_all(dir_, identity_name, id), "reading the id file");
+        check_later(write_all(dir_, identity_name + s.evidence(), {id}), "setting the id aside");
+        check_later(dir_.sync(), "syncing the directory");
+    }
+
+    /// Whatever is coming comes.
+    void move_in() {
+        std::vector<std::string> names;
+        suffixed_directory beside(dir_, coming_suffix);
+        check_later(beside.list(names), "listing it");
+        for (std::string const& n : names)
+            check_later(dir_.rename(n + std::string(coming_suffix), n), "moving " + n + " to its place");
+        check_later(dir_.sync(), "syncing the directory");
+        check_later(dir_.remove(new_cluster_name), "ending");
+        (void)dir_.sync(); // If the file comes back after a loss of power, all that a further run does is to remove it.
+    }
+};
+
+} // namespace openreplica::inline v0::storage
+
+// <openreplica/storage/posix_directory.hpp>
+// Files of a POSIX system.
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+namespace openreplica::inline v0::storage {
+
+namespace detail {
+
+[[nodiscard]] inline std::error_code last_error() { return {errno, std::system_category()}; }
+
+/// Owns a file descriptor.
+class descriptor {
+    int fd_;
+
+public:
+    explicit descriptor(int fd) : fd_(fd) {}
+    descriptor(descriptor&& o) noexcept : fd_(std::exchange(o.fd_, -1)) {}
+    descriptor& operator=(descriptor&& o) noexcept {
+        std::swap(fd_, o.fd_);
+        return *this;
+    }
+    ~descriptor() {
+        if (fd_ >= 0) ::close(fd_);
+    }
+    [[nodiscard]] int get() const { return fd_; }
+    [[nodiscard]] bool is_open() const { return fd_ >= 0; }
+};
+
+/// Repeats a system call that a signal interrupted.
+template <class Call>
+auto uninterrupted(Call call) {
+    decltype(call()) r;
+    do r = call();
+    while (r < 0 && errno == EINTR);
+    return r;
+}
+
+} // namespace detail
+
+class posix_file final : public file {
+    detail::descriptor fd_;
+
+public:
+    explicit posix_file(detail::descriptor fd) : fd_(std::move(fd)) {}
+
+    [[nodiscard]] std::error_code write(std::uint64_t at, std::vector<std::string_view> const& parts) override {
+        std::vector<iovec> rest;
+        rest.reserve(parts.size());
+        for (std::string_view p : parts)
+            if (!p.empty()) rest.push_back({const_cast<char*>(p.data()), p.size()});
+        std::size_t first = 0;
+        while (first < rest.size()) {
+            auto const count = static_cast<int>(std::min<std::size_t>(rest.size() - first, IOV_MAX));
+            auto const n = detail::uninterrupted(
+                [&] { return ::pwritev(fd_.get(), &rest[first], count, static_cast<off_t>(at)); });
+            if (n < 0) return detail::last_error();
+            if (n == 0) return std::make_error_code(std::errc::no_space_on_device);
+            at += static_cast<std::uint64_t>(n);
+            auto taken = static_cast<std::size_t>(n);
+            for (; first < rest.size() && taken >= rest[first].iov_len; ++first) taken -= rest[first].iov_len;
+            if (taken > 0) {
+                rest[first].iov_base = static_cast<char*>(rest[first].iov_base) + taken;
+                rest[first].iov_len -= taken;
+            }
+        }
+        return {};
+    }
+
+    [[nodiscard]] std::error_code read(std::uint64_t at, std::size_t n, std::string& out) override {
+        std::size_t const old = out.size();
+        out.resize(old + n);
+        std::size_t have = 0;
+        while (have < n) {
+            auto const got = detail::uninterrupted([&] {
+                return ::pread(fd_.get(), out.data() + old + have, n - have, static_cast<off_t>(at + have));
+            });
+            if (got < 0) return detail::last_error();
+            if (got == 0) break;
+            have += static_cast<std::size_t>(got);
+        }
+        out.resize(old + have);
+        return {};
+    }
+
+    [[nodiscard]] std::error_code sync() override {
+        return detail::uninterrupted([&] { return ::fdatasync(fd_.get()); }) < 0 ? detail::last_error() : std::error_code{};
+    }
+
+    [[nodiscard]] std::error_code size(std::uint64_t& out) override {
+        struct stat s {};
+        if (::fstat(fd_.get(), &s) < 0) return detail::last_error();
+        out = static_cast<std::uint64_t>(s.st_size);
+        return {};
+    }
+};
+
+/// A directory on a local file system, locked for as long as this object lives.
+class posix_directory final : public directory {
+    std::string path_;
+    detail::descriptor dir_;
+    detail::descriptor lock_;
+
+public:
+    enum class access { exclusive, read_only };
+
+    /// Makes the directory if it does not exist (with its parents' names made durable by the parent's sync).
+    ///
+    /// @throws openreplica::error `storage_failed` when it cannot be opened or, with exclusive access, when another
+    /// node holds it.
+    explicit posix_directory(std::string path, access a = access::exclusive)
+        : path_(std::move(path)), dir_(-1), lock_(-1) {
+        if (a == access::exclusive && ::mkdir(path_.c_str(), 0700) < 0 && errno != EEXIST) fail("cannot be created");
+        dir_ = detail::descriptor(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (!dir_.is_open()) fail("cannot be opened");
+        if (a == access::read_only) return;
+        lock_ = detail::descriptor(::openat(dir_.get(), "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+        if (!lock_.is_open()) fail("cannot be written to");
+        if (detail::uninterrupted([&] { return ::flock(lock_.get(), LOCK_EX | LOCK_NB); }) < 0) {
+            if (errno != EWOULDBLOCK) fail("cannot be locked");
+            throw error(errc::storage_failed, "data_dir \"" + path_ + "\" is in use by another node: two nodes never "
+                                              "share a directory; stop the other one, or give this one a directory of its "
+                                              "own");
+        }
+        sync_parent();
+    }
+
+    [[nodiscard]] std::pair<std::unique_ptr<file>, std::error_code> open(std::string const& name, mode m) override {
+        int const create = m == mode::fresh ? O_CREAT | O_TRUNC : 0;
+        int const way = lock_.is_open() ? O_RDWR : O_RDONLY;
+        detail::descriptor fd(
+            detail::uninterrupted([&] { return ::openat(dir_.get(), name.c_str(), way | O_CLOEXEC | create, 0600); }));
+        if (!fd.is_open()) return {std::unique_ptr<file>{}, detail::last_error()};
+        return {std::make_unique<posix_file>(std::move(fd)), std::error_code{}};
+    }
+
+    [[nodiscard]] std::error_code list(std::vector<std::string>& names) override {
+        names.clear();
+        struct closer {
+            void operator()(DIR* d) const { ::closedir(d); }
+        };
+        std::unique_ptr<DIR, closer> const d(::opendir(path_.c_str()));
+        if (!d) return detail::last_error();
+        errno = 0;
+        while (dirent const* entry = ::readdir(d.get())) {
+            std::string name = entry->d_name;
+            if (name != "." && name != ".." && name != "lock") names.push_back(std::move(name));
+        }
+        if (errno != 0) return detail::last_error();
+        std::sort(names.begin(), names.end());
+        return {};
+    }
+
+    [[nodiscard]] std::error_code rename(std::string const& from, std::string const& to) override {
+        return ::renameat(dir_.get(), from.c_str(), dir_.get(), to.c_str()) < 0 ? detail::last_error() : std::error_code{};
+    }
+    [[nodiscard]] std::error_code remove(std::string const& name) override {
+        return ::unlinkat(dir_.get(), name.c_str(), 0) < 0 ? detail::last_error() : std::error_code{};
+    }
+    [[nodiscard]] std::error_code sync() override {
+        return detail::uninterrupted([&] { return ::fsync(dir_.get()); }) < 0 ? detail::last_error() : std::error_code{};
+    }
+    [[nodiscard]] std::string where() const override { return path_; }
+
+private:
+    [[noreturn]] void fail(std::string const& what) const {
+        throw error(errc::storage_failed, "data_dir \"" + path_ + "\" " + what + ": " + detail::last_error().message() +
+                                          "; check that the path exists and that this process may write there");
+    }
+    /// A directory that was just made is certain once its own name is.
+    void sync_parent() const {
+        auto const slash = path_.find_last_of('/', path_.find_last_not_of('/'));
+        std::string const parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path_.substr(0, slash);
+        detail::descriptor const up(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (up.is_open()) (void)detail::uninterrupted([&] { return ::fsync(up.get()); });
+    }
+};
+
+} // namespace openreplica::inline v0::storage
+
+namespace openreplica::inline v0 {
+
+/// What whoever calls `force_new_cluster` must say.
+enum class confirmation : std::uint8_t {
+    none,
+    /// A majority of the voters is gone for good, and none of them will ever be started again.
+    i_have_lost_the_majority,
+};
+
+struct force_new_cluster_options {
+    /// `host:port` where the node will be reached. Empty: where the others reached it; a node that had no vote must name it.
+    std::string address{};
+    /// Also from a directory that is damaged so that a node would set it aside. What is kept is the newest whole snapshot
+    /// and the entries behind it up to the damage: acknowledged calls may be missing.
+    bool accept_damage = false;
+};
+
+/// What `force_new_cluster` did. Ids have 32 hexadecimal digits.
+struct forced_cluster {
+    std::string old_cluster; ///< empty: the log that named it is gone
+    std::string new_cluster;
+    std::string old_node, new_node;
+    std::string address;               ///< `host:port` of the only voter
+    std::uint32_t epoch = 0;           ///< number of its configuration: the old one's + 1
+    std::uint64_t kept_to = 0;         ///< the last slot whose entry, or effect in a snapshot, was taken over
+    std::uint64_t not_known_chosen = 0; ///< so many of the last entries were accepted here and may never have been chosen
+    std::string damage;                ///< the damage that was accepted; empty: the directory was whole
+    std::string evidence;              ///< what the old files carry behind their names now
+    bool resumed = false;              ///< an earlier run was interrupted; this one ended what that had decided
+};
+
+namespace detail {
+
+/// Looks without leaving anything behind: not even a lock in what is no node's directory.
+inline void check_holds_node(std::string const& data_dir) {
+    storage::posix_directory look(data_dir, storage::posix_directory::access::read_only);
+    std::vector<std::string> names;
+    storage::detail::check(look, look.list(names), "listing it");
+    if (names.empty())
+        storage::detail::fail(look, "it is empty: there is nothing to make a cluster of; check the path, or start a new "
+                                    "group with it as it is");
+    for (std::string const& n : names)
+        if (n == storage::identity_name || n == storage::new_cluster_name || storage::detail::is_data(n)) return;
+    storage::detail::fail(look, "there are files in it, but none of a node; check the path");
+}
+
+[[nodiscard]] inline endpoint address_for(storage::heritage const& from, std::string const& wanted,
+                                          std::string const& data_dir) {
+    if (wanted.empty()) {
+        if (auto const own = from.address()) return *own;
+        throw error(errc::bad_option, "the node in \"" + data_dir + "\" had no vote, so that nothing there says where it is "
+                                      "reached; name its address (host:port)");
+    }
+    auto const parsed = parse_endpoint(wanted);
+    if (!parsed || parsed->port == 0 || parsed->host.size() > 255)
+        throw error(errc::bad_option, "the address \"" + wanted + "\" is not a host and a port, such as 192.0.2.1:7000");
+    return *parsed;
+}
+
+[[nodiscard]] inline std::string unconfirmed(storage::heritage const& from, std::string const& data_dir) {
+    return "force_new_cluster would make a new cluster of what \"" + data_dir + "\" holds of cluster " +
+           (from.cluster.empty() ? "(unknown)" : to_string(from.cluster)) + ": all up to slot " +
+           std::to_string(from.last().value) + ", of which the last " + std::to_string(from.unproven()) +
+           " entries are not known to be chosen (the last one has round " + std::to_string(from.last_ballot().round) +
+           "). Whatever only other members have is lost. Nothing was changed. Confirm that a majority of the voters is "
+           "gone for good and will never be started again";
+}
+
+[[nodiscard]] inline forced_cluster report(storage::succession const& s, bool resumed) {
+    forced_cluster out;
+    if (!s.old_cluster.empty()) out.old_cluster = to_string(s.old_cluster);
+    out.new_cluster = to_string(s.new_cluster);
+    out.old_node = to_string(s.old_node);
+    out.new_node = to_string(s.new_node);
+    out.address = to_string(s.address);
+    out.epoch = s.number.value;
+    out.kept_to = s.kept.value;
+    out.not_known_chosen = s.unproven;
+    out.damage = s.damage;
+    out.evidence = s.evidence();
+    out.resumed = resumed;
+    return out;
+}
+
+} // namespace detail
+
+/// Makes a new cluster of one surviving directory, whose node is the only voter: when a majority of a group's voters is gone
+/// for good, and only then. The group is lost; this saves what one member knows of it.
+///
+/// The node keeps all its objects and sessions, so that a retried call still runs once, and comes back under a new id in a
+/// cluster with a new id. Start it with the options it had; others join it as they join any group, with empty directories.
+///
+/// @par What may be lost, and what may appear
+/// Every entry that this directory holds is kept. Acknowledged calls that only other members hold are lost. Of several
+/// survivors take the one whose last entry has the highest round, and among equals the one with the highest slot: without
+/// confirmation, the sentence says both. Calls whose outcome nobody knew, because they were accepted here and never chosen,
+/// become part of the state.
+///
+/// @par The old members
+/// They have another cluster id: the new cluster's members and they refuse each other at the handshake, for good. But they
+/// are not dead: if a majority of them starts again after all, it goes on as the old group, beside the new one. Wipe their
+/// directories, and take their addresses out of seeds and DNS, lest newcomers find them.
+///
+/// @par Errors
+/// Throws `error`, and changes nothing that a node would see, unless the sentence says otherwise: `bad_option` without
+/// confirmation (the sentence says what would be kept) or with a bad address; `storage_failed` when the directory is empty,
+/// no node's, in use by a running node, damaged (`force_new_cluster_options::accept_damage`), without anything to keep, or
+/// that of a group's only voter, who needs nobody; and when the disk fails.
+///
+/// @par Crashes
+/// The old files are moved aside, not deleted (`forced_cluster::evidence`). A crash leaves either the old member as it was,
+/// or a directory that nodes refuse to open until this is called again; that ends what was begun, with the ids decided
+/// then. It needs as much room as the snapshot and the log take.
+///
+/// @par Thread safety
+/// Safe; the directory is locked meanwhile.
+inline forced_cluster force_new_cluster(std::string const& data_dir, confirmation confirmed,
+                                        force_new_cluster_options const& options = {}) {
+    detail::check_holds_node(data_dir);
+    storage::posix_directory dir(data_dir);
+    storage::new_cluster making(dir);
+    bool const sure = confirmed == confirmation::i_have_lost_the_majority;
+    if (auto const begun = making.interrupted()) {
+        if (!sure)
+            throw error(errc::bad_option, "force_new_cluster was interrupted on \"" + data_dir + "\" after it had been "
+                                          "confirmed; confirm it again to let it end");
+        return detail::report(making.finish(*begun), true);
+    }
+    storage::heritage const from = storage::read_heritage(dir, options.accept_damage);
+    endpoint const address = detail::address_for(from, options.address, data_dir);
+    if (!sure) throw error(errc::bad_option, detail::unconfirmed(from, data_dir));
+    runtime::random_source random;
+    node_id const node{random(), random()};
+    return detail::report(making.make(from, {node, address}, cluster_id{random(), random()}), false);
+}
+
+} // namespace openreplica::inline v0
+
 // <openreplica/node.hpp>
 // This process's seat in the group.
 
@@ -787,47 +4579,6 @@ decltype(auto) run_method(Object& target, Context& ctx, A&&... a) {
 // <openreplica/types/json_codec.hpp>
 // How a value of a C++ type becomes JSON text and back.
 
-// <openreplica/types/bytes.hpp>
-// Bytes that many may hold and nobody changes.
-
-namespace openreplica::inline v0 {
-
-/// A slice of an immutable buffer that is shared, not copied.
-///
-/// One received frame or one encoded batch is one buffer; the entries inside it are slices that keep it alive.
-///
-/// @par Thread safety
-/// Distinct objects: safe, also when they share a buffer. Shared objects: unsafe.
-class shared_bytes {
-    std::shared_ptr<std::string const> buffer_;
-    std::size_t offset_ = 0;
-    std::size_t size_ = 0;
-
-public:
-    shared_bytes() = default;
-    explicit shared_bytes(std::string text)
-        : buffer_(std::make_shared<std::string const>(std::move(text))), size_(buffer_->size()) {}
-    /// The part of `buffer` from `offset`, `size` bytes long; the caller has checked that it lies inside.
-    shared_bytes(std::shared_ptr<std::string const> buffer, std::size_t offset, std::size_t size)
-        : buffer_(std::move(buffer)), offset_(offset), size_(size) {}
-
-    [[nodiscard]] std::string_view view() const {
-        return buffer_ ? std::string_view(buffer_->data() + offset_, size_) : std::string_view{};
-    }
-    [[nodiscard]] std::size_t size() const { return size_; }
-    [[nodiscard]] bool empty() const { return size_ == 0; }
-
-    friend bool operator==(shared_bytes const& a, shared_bytes const& b) { return a.view() == b.view(); }
-};
-
-/// A byte string as an argument or a result of a replicated method: JSON has no bytes, so it travels as base64.
-struct bytes {
-    std::string data;
-    auto operator<=>(bytes const&) const = default;
-};
-
-} // namespace openreplica::inline v0
-
 // <openreplica/types/json_reader.hpp>
 // A pull reader over JSON text that a stranger may have written.
 
@@ -1244,42 +4995,6 @@ inline std::string_view json_reader::skip_value() {
 
 // <openreplica/types/json_tree.hpp>
 // The general JSON value, for types that only nlohmann's conversions know: read and written by our own rules.
-
-// <openreplica/types/strong.hpp>
-// Strong integers: a slot is not an epoch, and neither is a number.
-
-namespace openreplica::inline v0 {
-
-/// An integer that does not mix with other integers.
-///
-/// Comparison, `next()`, `prev()`, adding a count and the distance of two are all that an id or a position needs.
-/// The raw number is reached by `.value` where bytes are written, and nowhere else.
-template <class Tag, std::unsigned_integral Rep = std::uint64_t>
-struct strong {
-    using rep = Rep;
-    Rep value{};
-
-    constexpr strong() = default;
-    constexpr explicit strong(Rep v) : value(v) {}
-
-    constexpr auto operator<=>(strong const&) const = default;
-
-    [[nodiscard]] constexpr strong next() const { return strong{static_cast<Rep>(value + 1)}; }
-    /// The position before this one. Zero has none: it stays zero.
-    [[nodiscard]] constexpr strong prev() const { return value == 0 ? strong{} : strong{static_cast<Rep>(value - 1)}; }
-    [[nodiscard]] constexpr strong plus(Rep n) const { return strong{static_cast<Rep>(value + n)}; }
-    /// How many steps lead from `from` to this one; zero when it lies behind.
-    [[nodiscard]] constexpr Rep since(strong from) const {
-        return value > from.value ? static_cast<Rep>(value - from.value) : Rep{};
-    }
-};
-
-} // namespace openreplica::inline v0
-
-template <class Tag, class Rep>
-struct std::hash<openreplica::strong<Tag, Rep>> {
-    std::size_t operator()(openreplica::strong<Tag, Rep> s) const noexcept { return std::hash<Rep>{}(s.value); }
-};
 
 #include <nlohmann/json.hpp>
 
@@ -2098,170 +5813,6 @@ template <class T>
 // <openreplica/object/context.hpp>
 // What a method may know about its call. Everything in it comes from the log.
 
-// <openreplica/types/hash.hpp>
-// Checksums and hashes: CRC32C for bytes at rest and on the wire, a 64-bit hash for names and digests.
-
-#if defined(__x86_64__)
-#include <nmmintrin.h>
-#endif
-
-namespace openreplica::inline v0 {
-
-namespace detail {
-
-/// Eight tables for the reflected Castagnoli polynomial, so that eight bytes are folded at a time.
-consteval std::array<std::array<std::uint32_t, 256>, 8> make_crc32c_tables() {
-    std::array<std::array<std::uint32_t, 256>, 8> t{};
-    for (std::uint32_t i = 0; i < 256; ++i) {
-        std::uint32_t c = i;
-        for (int bit = 0; bit < 8; ++bit) c = (c & 1) != 0 ? (c >> 1) ^ 0x82F63B78u : c >> 1;
-        t[0][i] = c;
-    }
-    for (std::uint32_t i = 0; i < 256; ++i)
-        for (std::size_t k = 1; k < 8; ++k) t[k][i] = (t[k - 1][i] >> 8) ^ t[0][t[k - 1][i] & 0xff];
-    return t;
-}
-
-inline constexpr auto crc32c_tables = make_crc32c_tables();
-
-} // namespace detail
-
-namespace detail {
-
-/// Folds `data` into the inverted CRC with table look-ups.
-[[nodiscard]] inline std::uint32_t fold_crc32c_by_table(std::uint32_t crc, std::string_view data) {
-    auto const& t = crc32c_tables;
-    char const* p = data.data();
-    std::size_t n = data.size();
-    for (; n >= 8; n -= 8, p += 8) {
-        std::uint64_t word = 0;
-        std::memcpy(&word, p, 8);
-        word ^= crc;
-        crc = t[7][word & 0xff] ^ t[6][(word >> 8) & 0xff] ^ t[5][(word >> 16) & 0xff] ^ t[4][(word >> 24) & 0xff] ^
-              t[3][(word >> 32) & 0xff] ^ t[2][(word >> 40) & 0xff] ^ t[1][(word >> 48) & 0xff] ^ t[0][word >> 56];
-    }
-    for (; n > 0; --n, ++p) crc = t[0][(crc ^ static_cast<unsigned char>(*p)) & 0xff] ^ (crc >> 8);
-    return crc;
-}
-
-#if defined(__x86_64__)
-/// The same with the processor's instruction.
-[[nodiscard]] __attribute__((target("sse4.2"))) inline std::uint32_t fold_crc32c_by_instruction(std::uint32_t crc,
-                                                                                              std::string_view data) {
-    char const* p = data.data();
-    std::size_t n = data.size();
-    std::uint64_t wide = crc;
-    for (; n >= 8; n -= 8, p += 8) {
-        std::uint64_t word = 0;
-        std::memcpy(&word, p, 8);
-        wide = _mm_crc32_u64(wide, word);
-    }
-    crc = static_cast<std::uint32_t>(wide);
-    for (; n > 0; --n, ++p) crc = _mm_crc32_u8(crc, static_cast<unsigned char>(*p));
-    return crc;
-}
-#endif
-
-} // namespace detail
-
-/// CRC32C (Castagnoli) of `data`, continued from `seed` (the CRC of what came before; 0 at the start).
-[[nodiscard]] inline std::uint32_t crc32c(std::string_view data, std::uint32_t seed = 0) {
-#if defined(__x86_64__)
-    static bool const has_instruction = __builtin_cpu_supports("sse4.2") != 0;
-    if (has_instruction) return ~detail::fold_crc32c_by_instruction(~seed, data);
-#endif
-    return ~detail::fold_crc32c_by_table(~seed, data);
-}
-
-/// Mixes 64 bits so that every input bit reaches every output bit (the finaliser of splitmix64).
-[[nodiscard]] constexpr std::uint64_t mix64(std::uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    return x ^ (x >> 31);
-}
-
-/// A 64-bit hash that is the same on every machine and compiler. Not for adversaries: it names things and finds
-/// differences between honest replicas.
-[[nodiscard]] constexpr std::uint64_t hash64(std::string_view data, std::uint64_t seed = 0) {
-    std::uint64_t h = mix64(seed + 0x9E3779B97F4A7C15u + data.size());
-    std::size_t i = 0;
-    for (; i + 8 <= data.size(); i += 8) {
-        std::uint64_t word = 0;
-        for (std::size_t k = 0; k < 8; ++k)
-            word |= static_cast<std::uint64_t>(static_cast<unsigned char>(data[i + k])) << (8 * k);
-        h = mix64(h ^ word) + 0x9E3779B97F4A7C15u;
-    }
-    std::uint64_t tail = 0;
-    for (std::size_t k = 0; i + k < data.size(); ++k)
-        tail |= static_cast<std::uint64_t>(static_cast<unsigned char>(data[i + k])) << (8 * k);
-    return mix64(h ^ tail);
-}
-
-} // namespace openreplica::inline v0
-
-// <openreplica/types/ids.hpp>
-// The names that travel between processes and into the log.
-
-namespace openreplica::inline v0 {
-
-/// A position in the replicated log. The first entry has slot 1; slot 0 means "nothing yet".
-using slot = strong<struct slot_tag>;
-/// The number of a configuration: the first one has epoch 1; 0 means "no configuration known".
-using epoch = strong<struct epoch_tag, std::uint32_t>;
-/// A session is named by the slot of its opening entry, so that a late copy of that entry cannot revive it.
-using session_id = strong<struct session_tag>;
-/// The number of a call within its session, from 1.
-using sequence = strong<struct sequence_tag>;
-/// A replicated object is named by a 64-bit hash of its name.
-using object_id = strong<struct object_tag>;
-/// A position in a node's own write-ahead log; 0 means "nothing".
-using lsn = strong<struct lsn_tag>;
-/// Log time in microseconds: elapsed leader time, agreed through the entries' stamps.
-using log_time = strong<struct log_time_tag>;
-
-/// 128 random bits.
-template <class Tag>
-struct unique_id {
-    std::uint64_t high = 0;
-    std::uint64_t low = 0;
-
-    constexpr auto operator<=>(unique_id const&) const = default;
-    [[nodiscard]] constexpr bool empty() const { return high == 0 && low == 0; }
-};
-
-/// A node is named by a number born with its data directory (diskless: with its process) and never reused.
-using node_id = unique_id<struct node_tag>;
-/// A group is named by a number born when it was founded. It tells two groups of one name apart.
-using cluster_id = unique_id<struct cluster_tag>;
-
-/// 32 hexadecimal digits.
-template <class Tag>
-[[nodiscard]] inline std::string to_string(unique_id<Tag> const& id) {
-    constexpr char digits[] = "0123456789abcdef";
-    std::string text(32, '0');
-    for (std::size_t i = 0; i < 16; ++i) {
-        text[15 - i] = digits[(id.high >> (4 * i)) & 15];
-        text[31 - i] = digits[(id.low >> (4 * i)) & 15];
-    }
-    return text;
-}
-
-/// The first eight hexadecimal digits: enough for a person to tell nodes apart in a log line.
-template <class Tag>
-[[nodiscard]] inline std::string short_name(unique_id<Tag> const& id) {
-    return to_string(id).substr(0, 8);
-}
-
-} // namespace openreplica::inline v0
-
-template <class Tag>
-struct std::hash<openreplica::unique_id<Tag>> {
-    // The bits are random, so any half of them is a hash; tests use small ids, so both halves count.
-    std::size_t operator()(openreplica::unique_id<Tag> const& id) const noexcept {
-        return static_cast<std::size_t>(id.high * 0x9E3779B97F4A7C15u ^ id.low);
-    }
-};
-
 namespace openreplica::inline v0 {
 
 /// Marks time points of the log's clock: the time that leaders have led, in microseconds. It has no `now()`; ask the
@@ -2744,142 +6295,6 @@ template <class R>
 // <openreplica/types/envelope.hpp>
 // The binary frame around a JSON command in the log. Its layout is frozen: logs of older versions are read by newer.
 
-// <openreplica/types/wire.hpp>
-// Little-endian integers in byte strings: what frames, envelopes and files are made of.
-
-// <openreplica/types/ballot.hpp>
-// Ballots: who may propose.
-
-namespace openreplica::inline v0 {
-
-/// A ballot has one owner, and one ballot covers the whole log.
-///
-/// Ballots are totally ordered: by round, then by priority, then by the owner's id. The default one is below all
-/// others and belongs to nobody.
-struct ballot {
-    std::uint64_t round = 0;
-    std::uint32_t priority = 0;
-    node_id owner;
-
-    constexpr auto operator<=>(ballot const&) const = default;
-    [[nodiscard]] constexpr bool empty() const { return round == 0; }
-};
-
-} // namespace openreplica::inline v0
-
-namespace openreplica::inline v0 {
-
-/// Appends values to a byte string, little-endian, without padding.
-class wire_writer {
-    std::string& out_;
-
-public:
-    explicit wire_writer(std::string& out) : out_(out) {}
-
-    template <std::unsigned_integral U>
-    void put(U v) {
-        char raw[sizeof(U)];
-        for (std::size_t i = 0; i < sizeof(U); ++i) raw[i] = static_cast<char>((v >> (8 * i)) & 0xff);
-        out_.append(raw, sizeof(U));
-    }
-    template <class Tag, class Rep>
-    void put(strong<Tag, Rep> v) {
-        put(v.value);
-    }
-    template <class Tag>
-    void put(unique_id<Tag> const& id) {
-        put(id.high);
-        put(id.low);
-    }
-    void put(ballot const& b) {
-        put(b.round);
-        put(b.priority);
-        put(b.owner);
-    }
-    void put(bool v) { put(static_cast<std::uint8_t>(v ? 1 : 0)); }
-    /// A 32-bit length, then the bytes.
-    void put_string(std::string_view s) {
-        put(static_cast<std::uint32_t>(s.size()));
-        out_.append(s);
-    }
-    void put_raw(std::string_view s) { out_.append(s); }
-    [[nodiscard]] std::size_t size() const { return out_.size(); }
-};
-
-/// Takes values from a byte string that a stranger may have made: it never reads past the end.
-///
-/// After the first read that did not fit, `ok()` is false and every further read gives zero.
-class wire_reader {
-    std::string_view in_;
-    std::size_t at_ = 0;
-    bool ok_ = true;
-
-public:
-    explicit wire_reader(std::string_view in) : in_(in) {}
-
-    [[nodiscard]] bool ok() const { return ok_; }
-    /// True when every byte was read and every read fitted: trailing bytes are an error, never ignored.
-    [[nodiscard]] bool complete() const { return ok_ && at_ == in_.size(); }
-    [[nodiscard]] std::size_t offset() const { return at_; }
-    [[nodiscard]] std::size_t remaining() const { return in_.size() - at_; }
-    /// Marks the input as malformed for a reason that only the caller can see.
-    void fail() { ok_ = false; }
-
-    template <std::unsigned_integral U>
-    [[nodiscard]] U get() {
-        if (!take(sizeof(U))) return 0;
-        U v = 0;
-        for (std::size_t i = 0; i < sizeof(U); ++i)
-            v = static_cast<U>(v | static_cast<U>(static_cast<U>(static_cast<unsigned char>(in_[at_ - sizeof(U) + i]))
-                                                  << (8 * i)));
-        return v;
-    }
-    template <class Strong>
-        requires requires { typename Strong::rep; }
-    [[nodiscard]] Strong get() {
-        return Strong{get<typename Strong::rep>()};
-    }
-    template <class Id>
-        requires std::same_as<Id, node_id> || std::same_as<Id, cluster_id>
-    [[nodiscard]] Id get() {
-        auto high = get<std::uint64_t>();
-        return Id{high, get<std::uint64_t>()};
-    }
-    [[nodiscard]] ballot get_ballot() {
-        ballot b;
-        b.round = get<std::uint64_t>();
-        b.priority = get<std::uint32_t>();
-        b.owner = get<node_id>();
-        return b;
-    }
-    [[nodiscard]] bool get_bool() {
-        auto v = get<std::uint8_t>();
-        if (v > 1) ok_ = false;
-        return v == 1;
-    }
-    /// A 32-bit length, then that many bytes, as a view into the input.
-    [[nodiscard]] std::string_view get_string() {
-        auto n = get<std::uint32_t>();
-        return get_raw(n);
-    }
-    [[nodiscard]] std::string_view get_raw(std::size_t n) {
-        if (!take(n)) return {};
-        return in_.substr(at_ - n, n);
-    }
-
-private:
-    bool take(std::size_t n) {
-        if (!ok_ || in_.size() - at_ < n) {
-            ok_ = false;
-            return false;
-        }
-        at_ += n;
-        return true;
-    }
-};
-
-} // namespace openreplica::inline v0
-
 namespace openreplica::inline v0 {
 
 /// What a command asks of the replicated state.
@@ -2947,78 +6362,6 @@ inline constexpr std::uint8_t envelope_format = 1;
     e.kind = static_cast<command_kind>(kind);
     return e;
 }
-
-} // namespace openreplica::inline v0
-
-// <openreplica/types/mutation.hpp>
-// Deliberately broken rules, for the test that proves that the simulator would notice.
-
-namespace openreplica::inline v0 {
-
-/// One rule of the protocol each. A build with `OPENREPLICA_MUTATION_TESTING` breaks the active one at run time; every
-/// other build contains no trace of them.
-enum class mutant : std::uint8_t {
-    none,
-    accept_below_promise,      ///< an acceptor takes an accept of a ballot below its promise
-    promise_goes_back,         ///< an acceptor grants a prepare below its promise
-    promise_reports_nothing,   ///< an acceptor hides what it has accepted
-    ack_over_hole,             ///< an acceptor takes and acknowledges an accept that leaves a hole behind it
-    chosen_from_other_ballot,  ///< rule 2: a chosen index chooses entries that were accepted under another ballot
-    vote_counted_twice,        ///< the leader's own vote counts twice
-    own_vote_before_sync,      ///< the leader's own vote counts before its disk has it
-    learner_vote_counted,      ///< an acknowledgement of a node without a vote counts
-    vote_before_durable,       ///< a promise or an acknowledgement leaves before it is durable
-    ask_before_durable,        ///< a candidate asks for promises before its own is durable
-    foreign_promise_counted,   ///< a candidate counts a promise of another ballot
-    partial_promise_counted,   ///< a promise counts when its first part is there
-    propose_below_chosen,      ///< a new leader proposes below its quorum's chosen index
-    skip_reproposal,           ///< a new leader proposes no-ops where values were accepted
-    lowest_ballot_wins,        ///< a new leader takes the value of the lowest ballot
-    read_without_quorum,       ///< a leader answers reads without asking whether it still leads
-    old_heartbeat_confirms,    ///< an answer to a heartbeat sent before a read arrived confirms it
-    read_before_no_op,         ///< a new leader answers reads before an entry of its own ballot is chosen
-    apply_out_of_order,        ///< a replica applies a batch from its end
-    forget_session_result,     ///< a retry does not find the stored outcome and runs again
-    sessions_lost_in_restore,  ///< a snapshot is restored without its sessions
-    ignore_deadline,           ///< a command is executed although its deadline had passed when the log ordered it
-    forward_taken_twice,       ///< the second copy of a forward is decided anew
-    retry_under_new_session,   ///< a call that was sent is sent again under another session
-    failure_means_not_executed, ///< a call whose outcome is unknown is reported as not executed
-    learned_without_promise,   ///< rule R: chosen entries are taken without promising the ballot behind them
-    complaint_takes_back,      ///< a late complaint about a gap rewinds a peer behind what it has acknowledged
-    wal_reports_before_sync,   ///< a group counts as durable when it is written, not when it is synced
-    wal_trusts_failed_sync,    ///< a sync that failed is believed
-    wal_names_without_sync,    ///< a new segment is used before its name is durable
-    wal_truncates_damage,      ///< recovery cuts the log off at any bad record, acknowledged or not
-    wal_skips_checksum,        ///< the checksum of a record's payload is not looked at
-    wal_keeps_torn_tail,       ///< recovery leaves a torn tail where it is
-    damaged_node_keeps_id,     ///< a node that lost what it acknowledged comes back under its id
-    wal_skips_full_group,      ///< a group that found no room counts as written
-    full_for_good,             ///< a disk that was full once is never believed to have room again
-    unkept_snapshot_counts,    ///< a snapshot counts although it could not be written
-    snapshot_ahead_of_state,   ///< a snapshot names a slot that its state does not hold yet
-    older_snapshot_restored,   ///< a snapshot that comes late takes the state back
-    snapshot_part_twice,       ///< a part that comes again is appended again, and nobody compares the checksum
-    recovered_not_applied,     ///< what a node finds chosen in its own log is not applied when it starts
-    merge_past_stop_sign,      ///< rule 1: what an old quorum accepted above a stop-sign is proposed with it
-    proposes_past_stop_sign,   ///< a leader goes on proposing above a stop-sign under the configuration that it ends
-    activates_without_promises, ///< rule 1: a leader proposes above a stop-sign before its voters have promised
-    change_ignores_other_majority, ///< rule 5: while a stop-sign passes, one configuration's majority is enough
-    change_needs_nobody,       ///< rule 5: voters are added that have neither caught up nor promised
-    configuration_not_in_snapshot, ///< a snapshot names the configuration that the group was founded with
-    install_keeps_configuration, ///< a snapshot's configuration is not taken up with it
-    epoch_ignored,             ///< rule 4: an acceptor takes an accept of an epoch that does not govern its slot
-    old_voters_counted,        ///< above a stop-sign the votes of those count whom it removed
-    retires_too_early,         ///< a removed node forgets everything when it sees the stop-sign, not the no-op above it
-    numbers_used_again         ///< under its fresh id a node takes answers to what it asked under the old one
-};
-
-#if defined(OPENREPLICA_MUTATION_TESTING)
-inline mutant active_mutant = mutant::none; // Set once, before the simulation starts, by the test that breaks it.
-#define OPENREPLICA_MUTANT(name) (::openreplica::active_mutant == ::openreplica::mutant::name)
-#else
-#define OPENREPLICA_MUTANT(name) false
-#endif
 
 } // namespace openreplica::inline v0
 
@@ -3995,390 +7338,6 @@ inline bool object_space::restore(std::string_view text) {
 
 // <openreplica/runtime/gateway.hpp>
 // What a handle to a replicated object needs of the process's node (or, later, of a client).
-
-// <openreplica/paxos/message.hpp>
-// What the members of a group say to one another about the log.
-
-// <openreplica/paxos/configuration.hpp>
-// Who votes.
-
-// <openreplica/types/endpoint.hpp>
-// Where a process listens: a host and a port, as written by a person.
-
-namespace openreplica::inline v0 {
-
-/// A host (IPv4 address, IPv6 address or name) and a TCP port.
-struct endpoint {
-    std::string host;
-    std::uint16_t port = 0;
-
-    auto operator<=>(endpoint const&) const = default;
-    [[nodiscard]] bool empty() const { return host.empty(); }
-};
-
-/// `host:port`, with brackets around an IPv6 address.
-[[nodiscard]] inline std::string to_string(endpoint const& e) {
-    bool const v6 = e.host.find(':') != std::string::npos;
-    return (v6 ? "[" + e.host + "]" : e.host) + ":" + std::to_string(e.port);
-}
-
-/// Reads `host:port` or `[v6]:port`. Nothing when the text is neither: empty host, no port, a port above 65535.
-[[nodiscard]] inline std::optional<endpoint> parse_endpoint(std::string_view text) {
-    std::size_t const colon = text.rfind(':');
-    if (colon == std::string_view::npos) return std::nullopt;
-    std::string_view host = text.substr(0, colon);
-    std::string_view const port = text.substr(colon + 1);
-    if (host.size() > 2 && host.front() == '[' && host.back() == ']')
-        host = host.substr(1, host.size() - 2);
-    else if (host.find(':') != std::string_view::npos)
-        return std::nullopt; // An IPv6 address without brackets: where the port begins is a guess.
-    endpoint e{std::string(host), 0};
-    auto const [end, failure] = std::from_chars(port.data(), port.data() + port.size(), e.port);
-    if (host.empty() || port.empty() || failure != std::errc{} || end != port.data() + port.size()) return std::nullopt;
-    return e;
-}
-
-} // namespace openreplica::inline v0
-
-namespace openreplica::inline v0::paxos {
-
-/// A node and where it listens.
-struct member {
-    node_id id;
-    endpoint address;
-
-    auto operator<=>(member const&) const = default;
-};
-
-/// The voters that govern the slots of one epoch. A configuration comes from founding or from a chosen entry, never
-/// from DNS or an options file.
-struct configuration {
-    epoch number;
-    std::vector<member> voters;      ///< sorted by id, no id twice
-    std::vector<node_id> removed{};  ///< ids that have had a vote and lost it, sorted: none ever votes again
-
-    bool operator==(configuration const&) const = default;
-
-    [[nodiscard]] bool has_voter(node_id id) const {
-        return std::any_of(voters.begin(), voters.end(), [&](member const& m) { return m.id == id; });
-    }
-    [[nodiscard]] bool has_removed(node_id id) const { return std::binary_search(removed.begin(), removed.end(), id); }
-    /// The number of voters that every decision needs.
-    [[nodiscard]] std::size_t quorum() const { return voters.size() / 2 + 1; }
-};
-
-/// More voters than this are refused as malformed.
-inline constexpr std::size_t max_voters = 31;
-
-/// More removed ids than this are refused as malformed.
-inline constexpr std::size_t max_removed = 32768;
-
-/// The configuration that follows `c` with these voters.
-[[nodiscard]] inline configuration succeeding(configuration const& c, std::vector<member> voters) {
-    std::sort(voters.begin(), voters.end());
-    configuration next{epoch{c.number.value + 1}, std::move(voters), c.removed};
-    for (member const& m : c.voters)
-        if (!next.has_voter(m.id)) next.removed.push_back(m.id);
-    std::sort(next.removed.begin(), next.removed.end());
-    return next;
-}
-
-inline void encode(wire_writer& w, configuration const& c) {
-    w.put(c.number);
-    w.put(static_cast<std::uint8_t>(c.voters.size()));
-    for (member const& m : c.voters) {
-        w.put(m.id);
-        w.put_string(m.address.host);
-        w.put(m.address.port);
-    }
-    w.put(static_cast<std::uint32_t>(c.removed.size()));
-    for (node_id id : c.removed) w.put(id);
-}
-
-/// Reads a configuration; marks the reader as failed when it is malformed: too many ids, unsorted, a voter that was removed,
-/// a host name longer than DNS allows.
-[[nodiscard]] inline configuration decode_configuration(wire_reader& r) {
-    configuration c;
-    c.number = r.get<epoch>();
-    auto const count = r.get<std::uint8_t>();
-    if (count > max_voters) r.fail();
-    for (std::size_t i = 0; i < count && r.ok(); ++i) {
-        member m;
-        m.id = r.get<node_id>();
-        auto const host = r.get_string();
-        if (host.size() > 255 || (!c.voters.empty() && !(c.voters.back().id < m.id))) r.fail();
-        m.address.host = std::string(host.substr(0, 255));
-        m.address.port = r.get<std::uint16_t>();
-        c.voters.push_back(std::move(m));
-    }
-    auto const removed = r.get<std::uint32_t>();
-    if (removed > max_removed) r.fail();
-    for (std::uint32_t i = 0; i < removed && r.ok(); ++i) {
-        auto const id = r.get<node_id>();
-        if ((!c.removed.empty() && !(c.removed.back() < id)) || c.has_voter(id)) r.fail();
-        c.removed.push_back(id);
-    }
-    return c;
-}
-
-/// A configuration as the body of a log entry.
-[[nodiscard]] inline shared_bytes body_of(configuration const& c) {
-    std::string out;
-    wire_writer w(out);
-    encode(w, c);
-    return shared_bytes(std::move(out));
-}
-/// Nothing when the body is no configuration with voters.
-[[nodiscard]] inline std::optional<configuration> decode_configuration(std::string_view body) {
-    wire_reader r(body);
-    configuration c = decode_configuration(r);
-    if (!r.complete() || c.voters.empty()) return std::nullopt;
-    return c;
-}
-
-} // namespace openreplica::inline v0::paxos
-
-// <openreplica/paxos/value.hpp>
-// What a slot can hold.
-
-namespace openreplica::inline v0::paxos {
-
-enum class value_kind : std::uint8_t {
-    no_op = 0,         ///< fills a slot; changes nothing
-    command = 1,       ///< an encoded `envelope`
-    configuration = 2, ///< an encoded `configuration`: the stop-sign that ends an epoch
-};
-
-/// A proposed value. The protocol never looks into the body of a command.
-struct value {
-    value_kind kind = value_kind::no_op;
-    log_time stamp;    ///< the proposing leader's log clock; part of the value, so it survives re-proposal
-    shared_bytes body; ///< empty for a no-op
-
-    bool operator==(value const&) const = default;
-    /// What the value costs in windows and batches: its bytes and a fixed overhead.
-    [[nodiscard]] std::size_t weight() const { return body.size() + 32; }
-};
-
-/// A value that an acceptor holds, with the ballot under which it accepted it.
-struct entry {
-    slot at;
-    ballot accepted;
-    value what;
-
-    bool operator==(entry const&) const = default;
-};
-
-} // namespace openreplica::inline v0::paxos
-
-namespace openreplica::inline v0::paxos {
-
-/// Phase 1 request: promise my ballot, and tell what you have accepted.
-struct prepare {
-    ballot number;
-    slot chosen;   ///< the candidate's chosen index
-    epoch current; ///< the epoch that governs the candidate's first unchosen slot
-    slot after{};  ///< what the receiver reported up to here has arrived: it goes on behind
-    bool operator==(prepare const&) const = default;
-};
-
-/// Phase 1 reply, in chunks; it counts when the last one is there.
-///
-/// It reports what the acceptor accepted above *its own* chosen index. Slots up to `chosen` are reported as chosen,
-/// never as empty. One answer has a limited number of chunks; the candidate asks for the rest.
-struct promise {
-    ballot number; ///< the ballot that is promised
-    slot chosen;   ///< the acceptor's chosen index
-    epoch current;
-    std::uint32_t chunk = 0; ///< 0, 1, 2, … within the answer to one `prepare`
-    bool last = true;
-    std::vector<entry> entries; ///< ascending slots
-    bool operator==(promise const&) const = default;
-};
-
-/// The answer to a `prepare` or an `accept` of a ballot below the promised one.
-struct reject {
-    ballot number;   ///< the refused ballot
-    ballot promised; ///< the ballot that stands in its way
-    bool operator==(reject const&) const = default;
-};
-
-/// Phase 2 request for the slots `first`, `first + 1`, …
-struct accept {
-    ballot number;
-    epoch current;
-    slot first;
-    std::vector<value> values;
-    slot chosen; ///< the leader's chosen index
-    bool operator==(accept const&) const = default;
-};
-
-/// Phase 2 reply: every slot up to `upto` is durable here, accepted under `number` or already chosen.
-struct accepted {
-    ballot number;
-    slot upto;
-    bool gap = false; ///< something above `upto` arrived that could not be taken: send again from `upto + 1`
-    bool operator==(accepted const&) const = default;
-};
-
-/// The chosen index, when no `accept` is on its way to carry it.
-struct chosen_index {
-    ballot number;
-    slot chosen;
-    bool operator==(chosen_index const&) const = default;
-};
-
-/// Asks any peer for chosen entries from `from` on.
-struct learn {
-    slot from;
-    bool operator==(learn const&) const = default;
-};
-
-/// Chosen entries `first`, `first + 1`, … Empty with `log_start > first`: they are gone, ask for a snapshot.
-struct learned {
-    ballot behind; ///< the highest ballot under which these entries were accepted (rule R)
-    slot first;
-    std::vector<value> values;
-    slot chosen;    ///< the sender's chosen index
-    slot log_start; ///< the lowest slot that the sender still has
-    bool operator==(learned const&) const = default;
-};
-
-/// Sent to every peer at every heartbeat interval, and at once when reads wait for a confirmation.
-struct heartbeat {
-    std::uint64_t number = 0; ///< rises with every heartbeat of this sender
-    ballot leading;           ///< the ballot that the sender leads; empty when it does not lead
-    slot chosen;
-    bool operator==(heartbeat const&) const = default;
-};
-
-/// How well a node's disk does, as its storage judges it.
-enum class disk_state : std::uint8_t { ok = 0, slow = 1, full = 2, failed = 3 };
-
-/// The answer, at once, never waiting for a disk.
-struct heartbeat_reply {
-    std::uint64_t number = 0; ///< of the heartbeat that is answered
-    ballot promised;          ///< the highest ballot that the sender has promised
-    bool leading = false;     ///< the sender leads `promised`
-    bool happy = false;       ///< the sender's leader is fine, as far as it can see
-    slot chosen;              ///< its chosen index
-    slot held;                ///< how far it holds the promised ballot's accepts; for resending, never a vote
-    disk_state disk = disk_state::ok;
-    epoch current{};          ///< of the sender's next slot
-    std::uint32_t silent = 0; ///< bit i: the sender has not heard the voter with index i of that epoch for a while
-    bool operator==(heartbeat_reply const&) const = default;
-};
-
-/// Asks the leader for a read point; the answer covers every read that waited at the sender.
-struct read_request {
-    std::uint64_t number = 0;
-    bool operator==(read_request const&) const = default;
-};
-
-/// A read point: at some moment after the request arrived, its sender led and had chosen up to `index`.
-struct read_reply {
-    std::uint64_t number = 0;
-    slot index;
-    bool operator==(read_reply const&) const = default;
-};
-
-/// Commands of the sender's callers on their way to the leader.
-struct forward {
-    std::uint64_t number = 0; ///< rises with every forward of this sender
-    std::uint8_t hops = 0;    ///< how often it was relayed; at most one
-    std::vector<shared_bytes> commands;
-    bool operator==(forward const&) const = default;
-};
-
-/// Says that commands of a forward were not taken: none of them was proposed because of it.
-struct forward_refused {
-    std::uint64_t number = 0;
-    std::vector<std::uint32_t> which; ///< positions in the forward; empty: all of them
-    std::uint8_t reason = 0;          ///< the number of an `errc`; `not_executed`: the receiver does not lead
-    std::string text;                 ///< what happened and what to do; may be empty
-    bool operator==(forward_refused const&) const = default;
-};
-
-/// Asks for the bytes of a snapshot from `offset` on; `at` zero means the sender's newest.
-struct snapshot_request {
-    slot at;
-    std::uint64_t offset = 0;
-    bool operator==(snapshot_request const&) const = default;
-};
-
-/// A part of a snapshot.
-struct snapshot_chunk {
-    slot at;                   ///< the last slot that the snapshot holds
-    ballot behind;             ///< the highest ballot of a slot that it holds (rule R)
-    log_time stamp;            ///< the log clock at `at`
-    configuration governing;   ///< of slot `at + 1`
-    std::uint64_t offset = 0;
-    std::uint64_t total = 0;   ///< size of the whole, bytes
-    std::uint32_t checksum = 0; ///< CRC32C of the whole
-    shared_bytes data;
-    bool operator==(snapshot_chunk const&) const = default;
-};
-
-/// The leader asks a voter to take over: it campaigns at once, although the leader is well.
-struct hand_over {
-    ballot number; ///< the leader's
-    bool operator==(hand_over const&) const = default;
-};
-
-/// The leader names the voters that there may soon be: they should have connections to one another by then.
-struct meet {
-    std::vector<member> voters;
-    bool operator==(meet const&) const = default;
-};
-
-/// What shall become of the voters, in the words of whoever asks: nodes by their id (32 hexadecimal digits) or `host:port`.
-struct voter_change {
-    std::vector<std::string> add{};
-    std::vector<std::string> remove{};
-    bool exactly = false; ///< `add` names all voters there shall be
-    bool operator==(voter_change const&) const = default;
-};
-
-/// Asks the leader to change the voters. The same number is the same request again.
-struct change_request {
-    std::uint64_t number = 0;
-    voter_change what;
-    bool operator==(change_request const&) const = default;
-};
-
-/// Asks the leader to hand over to a voter. The same number is the same request again.
-struct transfer_request {
-    std::uint64_t number = 0;
-    std::string to; ///< empty: to whom the leader thinks best
-    bool operator==(transfer_request const&) const = default;
-};
-
-/// The answer to a change or a transfer. It is not sent before the matter is decided.
-struct change_reply {
-    std::uint64_t number = 0;
-    std::uint8_t code = 0; ///< the number of an `errc`; 0: done
-    std::string text;      ///< what happened and what to do
-    epoch current{};       ///< of the sender: a change is in it, or in an earlier one
-    bool operator==(change_reply const&) const = default;
-};
-
-/// Everything that members say once they belong to a group. The order of the alternatives is the wire's type number.
-using message = std::variant<prepare, promise, reject, accept, accepted, chosen_index, learn, learned, heartbeat,
-                             heartbeat_reply, read_request, read_reply, forward, forward_refused, snapshot_request,
-                             snapshot_chunk, hand_over, change_request, transfer_request, change_reply, meet>;
-
-/// The name of a message's kind, for logs and traces.
-[[nodiscard]] inline std::string_view name_of(message const& m) {
-    constexpr std::string_view names[] = {"prepare",       "promise",      "reject",       "accept",
-                                          "accepted",      "chosen_index", "learn",        "learned",
-                                          "heartbeat",     "heartbeat_reply", "read_request", "read_reply",
-                                          "forward",       "forward_refused", "snapshot_request", "snapshot_chunk",
-                                          "hand_over",     "change_request",  "transfer_request", "change_reply",
-                                          "meet"};
-    return names[m.index()];
-}
-
-} // namespace openreplica::inline v0::paxos
 
 // <openreplica/runtime/waiter.hpp>
 // A caller that blocks, and may lend a hand meanwhile.
@@ -7087,132 +10046,6 @@ private:
 
 // <openreplica/runtime/applier.hpp>
 // Applies chosen entries and runs completions: everything that runs user code.
-
-// <openreplica/paxos/record.hpp>
-// What must survive a crash.
-
-// <openreplica/paxos/founding_message.hpp>
-// What nodes say to one another before they belong to a group.
-
-namespace openreplica::inline v0::paxos {
-
-/// A first configuration on offer: a new cluster and all its members.
-struct first_configuration {
-    cluster_id cluster;
-    configuration members;
-    bool operator==(first_configuration const&) const = default;
-};
-
-/// What a node without a group tells every address it knows, again and again.
-struct discover {
-    member self;
-    std::uint32_t founders = 0;  ///< how many members the group starts with; 0: the sender only joins
-    std::vector<member> heard;   ///< the empty nodes of the same group name and founders that answered the sender
-    cluster_id bound;            ///< the first configuration that the sender has accepted; empty if none
-    bool operator==(discover const&) const = default;
-};
-
-/// The smallest id asks a member to accept a first configuration. Each member accepts one.
-struct propose_first {
-    first_configuration offer;
-    bool operator==(propose_first const&) const = default;
-};
-
-/// The member has durably accepted the offer.
-struct first_accepted {
-    cluster_id cluster;
-    bool operator==(first_accepted const&) const = default;
-};
-
-/// All members have accepted: the group exists.
-struct first_chosen {
-    first_configuration chosen;
-    bool operator==(first_chosen const&) const = default;
-};
-
-/// A member asks another to give up a first configuration that was not completed.
-struct abandon_first {
-    cluster_id cluster;
-    bool operator==(abandon_first const&) const = default;
-};
-
-/// The member has durably given it up: it will refuse every message of that cluster for ever.
-struct first_abandoned {
-    cluster_id cluster;
-    bool operator==(first_abandoned const&) const = default;
-};
-
-/// The answer of a node that belongs to a group to a `discover`: join instead.
-struct welcome {
-    cluster_id cluster;
-    configuration governing;       ///< the sender's current configuration
-    bool established = false;      ///< the cluster's first no-op is chosen; until then nobody joins
-    configuration first{};         ///< what the group was founded with: the log begins under it
-    bool operator==(welcome const&) const = default;
-};
-
-using founding_message = std::variant<discover, propose_first, first_accepted, first_chosen, abandon_first,
-                                      first_abandoned, welcome>;
-
-} // namespace openreplica::inline v0::paxos
-
-namespace openreplica::inline v0::paxos {
-
-/// "I promised this ballot."
-struct promise_record {
-    ballot promised;
-    bool operator==(promise_record const&) const = default;
-};
-
-/// "I accepted this entry": raises the promise to the entry's ballot as well.
-struct accept_record {
-    entry what;
-    bool operator==(accept_record const&) const = default;
-};
-
-/// "Every slot up to this one is chosen, and its entry was accepted here under this ballot." A hint, written now and then:
-/// losing it loses no promise. A node that starts again believes it only if its entry of that slot proves it.
-struct chosen_record {
-    slot chosen;
-    ballot under; ///< of the entry at `chosen`, or behind the snapshot that holds it
-    bool operator==(chosen_record const&) const = default;
-};
-
-/// "I accepted this first configuration", "it was chosen", "I refuse it for ever", or "so many refused that it is dead:
-/// I belong to nothing again".
-struct founding_record {
-    enum class step : std::uint8_t { accepted = 1, chosen = 2, abandoned = 3, ended = 4 };
-    step what = step::accepted;
-    first_configuration first;
-    bool operator==(founding_record const&) const = default;
-};
-
-/// One record of the write-ahead log. Promises and accepts share one ordered stream.
-using record = std::variant<promise_record, accept_record, chosen_record, founding_record>;
-
-/// The replicated state after slot `at`, with what a node must know to go on from there.
-struct snapshot {
-    slot at;
-    ballot behind;            ///< the highest ballot of a slot that it holds (rule R)
-    log_time stamp;           ///< the log clock at `at`
-    configuration governing;  ///< of slot `at + 1`
-    shared_bytes state;       ///< JSON text; opaque here
-    bool operator==(snapshot const&) const = default;
-};
-
-/// What a node remembers when it starts again.
-struct durable_state {
-    first_configuration group; ///< accepted last, unless it ended; empty cluster: belongs to no group
-    bool group_chosen = false; ///< the first configuration is known to be chosen
-    std::vector<cluster_id> abandoned; ///< refused for ever; may hold `group` while that has not ended
-    ballot promised;
-    slot chosen;                ///< of the latest hint
-    ballot chosen_under;        ///< the ballot that the hint names
-    snapshot base;              ///< slot 0: none was kept
-    std::vector<entry> entries; ///< contiguous from `base.at + 1`
-};
-
-} // namespace openreplica::inline v0::paxos
 
 // <openreplica/runtime/calls.hpp>
 // The calls of this process that have no outcome yet: exactly-once, retried, each with one honest end.
@@ -11058,66 +13891,6 @@ private:
 
 } // namespace openreplica::inline v0::runtime
 
-// <openreplica/storage/storage.hpp>
-// What keeps a node's promises and accepted values: memory, or a directory on a disk.
-
-namespace openreplica::inline v0::storage {
-
-/// How a storage is. `slow`: a write has been under way for longer than an election should take. `full`: no room for
-/// another segment; what is under way still fits, nothing new should begin. `failed`: a write failed, and nothing more
-/// becomes durable until the process starts again.
-using health = paxos::disk_state;
-
-/// A picture of a storage, for `status()`.
-struct storage_status {
-    std::string directory;                ///< empty: diskless
-    health state = health::ok;
-    std::string problem;                  ///< what is wrong and what to do; empty when nothing is
-    std::uint64_t log_bytes = 0;          ///< what the segments of the log take at most
-    std::chrono::microseconds last_sync{};    ///< how long the latest group took to write and sync
-    std::chrono::microseconds slowest_sync{}; ///< of all groups since the start
-    slot snapshot;                        ///< the newest one on disk
-};
-
-/// One ordered stream of records, and snapshots beside it.
-///
-/// @par Order
-/// Records become durable in the order in which they were appended, never with a hole. `append` returns at once;
-/// `durable(upto)` is reported when every record up to that position would survive a crash of the process (and, with a
-/// data directory, of the machine).
-///
-/// @par Threads
-/// The members are called by one thread. The reports may come from another one, or from within the call.
-class storage {
-public:
-    struct events {
-        std::function<void(lsn)> durable; ///< everything up to here is durable
-        std::function<void(slot, bool)> kept; ///< the snapshot of this slot is durable and whole (true), or could not be kept
-        std::function<void()> changed;    ///< `state()` may have another answer
-    };
-
-    virtual ~storage() = default;
-
-    /// Appends records; the last one gets position `last`. Positions are consecutive.
-    virtual void append(std::span<paxos::record const> records, lsn last) = 0;
-
-    /// Keeps a snapshot beside the records, in its own time: `kept` is reported when it could replace every entry up to
-    /// `s.at`. Of two that wait, the newer one is kept.
-    virtual void keep(paxos::snapshot const& s) = 0;
-
-    /// Everything that was durable when the storage was opened. Call once.
-    [[nodiscard]] virtual paxos::durable_state recover() = 0;
-
-    /// The node goes on under a fresh id: nothing that was kept belongs to it.
-    ///
-    /// @param only_joins it has belonged to a group, and never founds another, not after a restart either
-    virtual void start_over(node_id fresh, bool only_joins) = 0;
-
-    [[nodiscard]] virtual health state() const = 0;
-};
-
-} // namespace openreplica::inline v0::storage
-
 namespace openreplica::inline v0::runtime {
 
 /// What the engine needs of the node's options.
@@ -12351,29 +15124,6 @@ inline void engine::on(node_id from, paxos::snapshot_chunk const& m) {
 inline void engine::send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests) {
     for (paxos::snapshot_request const& m : requests) env_.send(std::span(&to, 1), paxos::message(m));
 }
-
-} // namespace openreplica::inline v0::runtime
-
-// <openreplica/runtime/random.hpp>
-// Entropy for ids, jitter and ballots' spread: one draw from the system, then arithmetic.
-
-namespace openreplica::inline v0::runtime {
-
-/// 64 random bits at a time, seeded by the operating system. Not for secrets.
-///
-/// @par Thread safety
-/// Distinct objects: safe. Shared objects: unsafe.
-class random_source {
-    std::uint64_t state_;
-
-public:
-    random_source() {
-        std::random_device device;
-        state_ = (static_cast<std::uint64_t>(device()) << 32) ^ device();
-        state_ = mix64(state_ ^ ((static_cast<std::uint64_t>(device()) << 32) ^ device()));
-    }
-    [[nodiscard]] std::uint64_t operator()() { return mix64(state_ += 0x9E3779B97F4A7C15u); }
-};
 
 } // namespace openreplica::inline v0::runtime
 
@@ -14111,2023 +16861,6 @@ inline std::vector<node_id> transport::connected() const {
 
 } // namespace openreplica::inline v0::runtime
 
-// <openreplica/storage/data_directory.hpp>
-// Storage on a disk: a write-ahead log and snapshots in one directory.
-
-// <openreplica/storage/disk_log.hpp>
-// A data directory at work, one step at a time and without threads: the writer, and what makes room for it.
-
-// <openreplica/storage/files.hpp>
-// What a storage needs of an operating system's files; tests put a disk that fails behind it.
-
-namespace openreplica::inline v0::storage {
-
-/// One open file.
-///
-/// @par Errors
-/// Every operation returns the error of the operating system, or a zero code. After a failed `sync` nothing that was
-/// written since the last successful one may be trusted, not even if a later `sync` succeeds.
-///
-/// @par Thread safety
-/// Unsafe.
-class file {
-public:
-    virtual ~file() = default;
-
-    /// Writes all parts, one behind the other, from byte `at` on. A short write is finished or reported as an error.
-    [[nodiscard]] virtual std::error_code write(std::uint64_t at, std::vector<std::string_view> const& parts) = 0;
-    /// Appends up to `n` bytes from byte `at` on to `out`; fewer only at the end of the file.
-    [[nodiscard]] virtual std::error_code read(std::uint64_t at, std::size_t n, std::string& out) = 0;
-    /// Makes data and size survive a loss of power.
-    [[nodiscard]] virtual std::error_code sync() = 0;
-    [[nodiscard]] virtual std::error_code size(std::uint64_t& out) = 0;
-};
-
-/// One directory that belongs to one node.
-///
-/// @par Order
-/// Names are as volatile as data: a created, renamed or removed file is only certain after `sync`.
-class directory {
-public:
-    virtual ~directory() = default;
-
-    enum class mode { existing, fresh }; ///< `fresh` creates the file, or empties the one that is there
-
-    [[nodiscard]] virtual std::pair<std::unique_ptr<file>, std::error_code> open(std::string const& name, mode m) = 0;
-    [[nodiscard]] virtual std::error_code list(std::vector<std::string>& names) = 0;
-    /// Replaces `to` if it exists.
-    [[nodiscard]] virtual std::error_code rename(std::string const& from, std::string const& to) = 0;
-    [[nodiscard]] virtual std::error_code remove(std::string const& name) = 0;
-    [[nodiscard]] virtual std::error_code sync() = 0;
-    /// For sentences: where it is.
-    [[nodiscard]] virtual std::string where() const = 0;
-};
-
-/// Reads a whole file. A file that does not exist is an error like any other.
-[[nodiscard]] inline std::error_code read_all(directory& dir, std::string const& name, std::string& out) {
-    auto [f, failure] = dir.open(name, directory::mode::existing);
-    std::uint64_t size = 0;
-    if (!failure) failure = f->size(size);
-    out.clear();
-    if (!failure) failure = f->read(0, static_cast<std::size_t>(size), out);
-    return failure;
-}
-
-/// What `write_all` puts behind the name of a file that it has not finished.
-inline constexpr std::string_view aside_suffix = ".tmp";
-
-/// Writes a whole file so that a crash leaves either none or all of it: aside, synced, renamed, directory synced.
-[[nodiscard]] inline std::error_code write_all(directory& dir, std::string const& name,
-                                               std::vector<std::string_view> const& parts) {
-    std::string const aside = name + std::string(aside_suffix);
-    auto [f, failure] = dir.open(aside, directory::mode::fresh);
-    if (!failure) failure = f->write(0, parts);
-    if (!failure) failure = f->sync();
-    f.reset();
-    if (!failure) failure = dir.rename(aside, name);
-    if (!failure) failure = dir.sync();
-    return failure;
-}
-
-} // namespace openreplica::inline v0::storage
-
-// <openreplica/storage/identity.hpp>
-// Whose directory this is, and what a node must find again in it.
-
-// <openreplica/storage/segment.hpp>
-// The bytes of a segment of the write-ahead log: its header, and the frame around each record.
-//
-//   segment   magic 8 | version 4 | header size 4 | node 16 | number 8 | … zeros … | crc 4          64 bytes
-//   record    length 4 | type 1 | zero 3 | lsn 8 | chain 8 | durable hint 8 | payload crc 4 | header crc 4   40 bytes
-//             payload, padded with zeros to a multiple of 8
-//
-// A header has a checksum of its own, so that a length is trusted before it is used. The chain value is a hash of the
-// previous record's header: a record that was written elsewhere, or earlier, does not fit. The durable hint is the
-// highest position that was known to be on disk when the record was written: what lies at or below it was perhaps
-// acknowledged, and is never truncated.
-
-// <openreplica/storage/record_codec.hpp>
-// The records of the protocol as bytes of the write-ahead log.
-
-namespace openreplica::inline v0::storage {
-
-/// What the log remembers besides its entries. Every segment begins with one, so that older segments can go.
-struct checkpoint {
-    ballot promised;
-    slot chosen;         ///< of the latest hint
-    ballot chosen_under; ///< the ballot that it names
-    paxos::first_configuration group;
-    bool group_chosen = false;
-    std::vector<cluster_id> abandoned;
-    bool operator==(checkpoint const&) const = default;
-
-    /// Takes in what a record changes here.
-    void apply(paxos::record const& r) {
-        std::visit([this](auto const& body) { on(body); }, r);
-    }
-
-private:
-    void on(paxos::promise_record const& r) { promised = std::max(promised, r.promised); }
-    void on(paxos::accept_record const& r) { promised = std::max(promised, r.what.accepted); }
-    void on(paxos::chosen_record const& r) {
-        if (r.chosen <= chosen) return;
-        chosen = r.chosen;
-        chosen_under = r.under;
-    }
-    void on(paxos::founding_record const& r) {
-        using step = paxos::founding_record::step;
-        switch (r.what) {
-        case step::accepted:
-        case step::chosen:
-            group = r.first;
-            group_chosen = r.what == step::chosen;
-            break;
-        case step::abandoned: abandoned.push_back(r.first.cluster); break;
-        case step::ended:
-            if (group.cluster != r.first.cluster) break;
-            group = {};
-            group_chosen = false;
-            break;
-        }
-    }
-};
-
-/// Everything that a WAL can hold.
-using wal_record = std::variant<paxos::promise_record, paxos::accept_record, paxos::chosen_record,
-                                paxos::founding_record, checkpoint>;
-
-/// The type byte of each, in the order of the variant. Every letter has several bits set, so that no flip of one bit
-/// makes a header begin with zeros, which is what a sector that never reached the disk looks like.
-inline constexpr std::string_view wal_record_types = "PACFS";
-
-/// The last byte of every payload, for the same reason.
-inline constexpr char payload_end = '\x5a';
-
-namespace detail {
-
-inline void put(wire_writer& w, paxos::promise_record const& r) { w.put(r.promised); }
-/// Everything but the body, which comes last.
-inline void put_head(wire_writer& w, paxos::accept_record const& r) {
-    w.put(r.what.at);
-    w.put(r.what.accepted);
-    w.put(static_cast<std::uint8_t>(r.what.what.kind));
-    w.put(r.what.what.stamp);
-    w.put(static_cast<std::uint32_t>(r.what.what.body.size()));
-}
-inline void put(wire_writer& w, paxos::accept_record const& r) {
-    put_head(w, r);
-    w.put_raw(r.what.what.body.view());
-}
-inline void put(wire_writer& w, paxos::chosen_record const& r) {
-    w.put(r.chosen);
-    w.put(r.under);
-}
-inline void put(wire_writer& w, paxos::founding_record const& r) {
-    w.put(static_cast<std::uint8_t>(r.what));
-    w.put(r.first.cluster);
-    encode(w, r.first.members);
-}
-inline void put(wire_writer& w, checkpoint const& r) {
-    w.put(r.promised);
-    w.put(r.chosen);
-    w.put(r.chosen_under);
-    w.put(r.group.cluster);
-    encode(w, r.group.members);
-    w.put(r.group_chosen);
-    w.put(static_cast<std::uint32_t>(r.abandoned.size()));
-    for (cluster_id c : r.abandoned) w.put(c);
-}
-
-inline wal_record get_promise(wire_reader& r) { return paxos::promise_record{r.get_ballot()}; }
-inline wal_record get_accept(wire_reader& r, std::shared_ptr<std::string const> const& buffer, std::size_t offset) {
-    paxos::accept_record a;
-    a.what.at = r.get<slot>();
-    a.what.accepted = r.get_ballot();
-    auto const kind = r.get<std::uint8_t>();
-    if (kind > static_cast<std::uint8_t>(paxos::value_kind::configuration)) r.fail();
-    a.what.what.kind = static_cast<paxos::value_kind>(kind);
-    a.what.what.stamp = r.get<log_time>();
-    std::size_t const size = r.get_string().size();
-    // A slice of the segment that was read: a gigabyte of log is not copied entry by entry.
-    if (r.ok() && size > 0) a.what.what.body = shared_bytes(buffer, offset + r.offset() - size, size);
-    return a;
-}
-inline wal_record get_chosen(wire_reader& r) {
-    paxos::chosen_record c;
-    c.chosen = r.get<slot>();
-    c.under = r.get_ballot();
-    return c;
-}
-inline wal_record get_founding(wire_reader& r) {
-    paxos::founding_record f;
-    auto const step = r.get<std::uint8_t>();
-    if (step < 1 || step > 4) r.fail();
-    f.what = static_cast<paxos::founding_record::step>(step);
-    f.first.cluster = r.get<cluster_id>();
-    f.first.members = paxos::decode_configuration(r);
-    return f;
-}
-inline wal_record get_checkpoint(wire_reader& r) {
-    checkpoint c;
-    c.promised = r.get_ballot();
-    c.chosen = r.get<slot>();
-    c.chosen_under = r.get_ballot();
-    c.group.cluster = r.get<cluster_id>();
-    c.group.members = paxos::decode_configuration(r);
-    c.group_chosen = r.get_bool();
-    auto const n = r.get<std::uint32_t>();
-    for (std::uint32_t i = 0; i < n && r.ok(); ++i) c.abandoned.push_back(r.get<cluster_id>());
-    return c;
-}
-
-} // namespace detail
-
-/// Appends the payload of a record to `out`.
-template <class Record>
-void encode_payload(Record const& r, std::string& out) {
-    wire_writer w(out);
-    detail::put(w, r);
-    out += payload_end;
-}
-
-/// Reads the payload of a record of the given type; nothing when it is none that this version knows.
-[[nodiscard]] inline std::optional<wal_record> decode_payload(char type, std::shared_ptr<std::string const> const& buffer,
-                                                              std::size_t offset, std::size_t size) {
-    if (size == 0 || (*buffer)[offset + size - 1] != payload_end) return std::nullopt;
-    wire_reader r(std::string_view(*buffer).substr(offset, size - 1));
-    std::optional<wal_record> out;
-    switch (type) {
-    case 'P': out = detail::get_promise(r); break;
-    case 'A': out = detail::get_accept(r, buffer, offset); break;
-    case 'C': out = detail::get_chosen(r); break;
-    case 'F': out = detail::get_founding(r); break;
-    case 'S': out = detail::get_checkpoint(r); break;
-    default: return std::nullopt;
-    }
-    if (!r.complete()) return std::nullopt;
-    return out;
-}
-
-} // namespace openreplica::inline v0::storage
-
-namespace openreplica::inline v0::storage {
-
-inline constexpr std::string_view segment_magic = "ORSEGMNT";
-inline constexpr std::uint32_t segment_version = 1;
-inline constexpr std::size_t segment_header_size = 64;
-inline constexpr std::size_t record_header_size = 40;
-/// What a disk writes at once.
-inline constexpr std::size_t sector_size = 512;
-/// A longer record is refused before it is written, and a longer length is damage.
-inline constexpr std::uint32_t max_record_bytes = 1u << 30;
-
-/// `wal-0000000000000001`: sorted by name is sorted by number.
-[[nodiscard]] inline std::string segment_name(std::uint64_t number) {
-    char text[32];
-    std::snprintf(text, sizeof text, "wal-%016llu", static_cast<unsigned long long>(number));
-    return text;
-}
-/// The number in a file's name after `prefix`, when the rest of the name is sixteen digits.
-[[nodiscard]] inline std::optional<std::uint64_t> numbered(std::string_view name, std::string_view prefix) {
-    if (!name.starts_with(prefix) || name.size() != prefix.size() + 16) return std::nullopt;
-    std::uint64_t n = 0;
-    for (char c : name.substr(prefix.size())) {
-        if (c < '0' || c > '9') return std::nullopt;
-        n = n * 10 + static_cast<std::uint64_t>(c - '0');
-    }
-    return n;
-}
-
-struct segment_header {
-    node_id node;
-    std::uint64_t number = 0;
-    bool operator==(segment_header const&) const = default;
-};
-
-[[nodiscard]] inline std::string encode(segment_header const& h) {
-    std::string out;
-    wire_writer w(out);
-    w.put_raw(segment_magic);
-    w.put(segment_version);
-    w.put(static_cast<std::uint32_t>(segment_header_size));
-    w.put(h.node);
-    w.put(h.number);
-    out.resize(segment_header_size - 4, '\0');
-    w.put(crc32c(out));
-    return out;
-}
-
-/// Nothing when the bytes are no segment header of a version that this program knows.
-[[nodiscard]] inline std::optional<segment_header> decode_segment_header(std::string_view in) {
-    if (in.size() < segment_header_size) return std::nullopt;
-    wire_reader r(in.substr(0, segment_header_size));
-    bool const known = r.get_raw(segment_magic.size()) == segment_magic && r.get<std::uint32_t>() == segment_version &&
-                       r.get<std::uint32_t>() == segment_header_size;
-    segment_header h;
-    h.node = r.get<node_id>();
-    h.number = r.get<std::uint64_t>();
-    wire_reader tail(in.substr(segment_header_size - 4, 4));
-    if (!known || tail.get<std::uint32_t>() != crc32c(in.substr(0, segment_header_size - 4))) return std::nullopt;
-    return h;
-}
-
-struct record_header {
-    std::uint32_t length = 0; ///< of the payload, bytes
-    char type = 0;
-    lsn at;
-    std::uint64_t chain = 0; ///< of the record before
-    lsn durable_hint;
-    std::uint32_t payload_crc = 0;
-    bool operator==(record_header const&) const = default;
-
-    /// How many bytes the whole record takes.
-    [[nodiscard]] std::size_t span() const { return record_header_size + (std::size_t{length} + 7) / 8 * 8; }
-};
-
-inline void encode(record_header const& h, std::string& out) {
-    std::size_t const begin = out.size();
-    wire_writer w(out);
-    w.put(h.length);
-    w.put(static_cast<std::uint8_t>(h.type));
-    out.append(3, '\0');
-    w.put(h.at);
-    w.put(h.chain);
-    w.put(h.durable_hint);
-    w.put(h.payload_crc);
-    w.put(crc32c(std::string_view(out).substr(begin)));
-}
-
-/// Nothing when the header's own checksum does not hold.
-[[nodiscard]] inline std::optional<record_header> decode_record_header(std::string_view in) {
-    if (in.size() < record_header_size) return std::nullopt;
-    wire_reader r(in.substr(0, record_header_size));
-    record_header h;
-    h.length = r.get<std::uint32_t>();
-    h.type = static_cast<char>(r.get<std::uint8_t>());
-    bool const zeros = r.get_raw(3) == std::string_view("\0\0\0", 3);
-    h.at = r.get<lsn>();
-    h.chain = r.get<std::uint64_t>();
-    h.durable_hint = r.get<lsn>();
-    h.payload_crc = r.get<std::uint32_t>();
-    auto const crc = r.get<std::uint32_t>();
-    if (crc != crc32c(in.substr(0, record_header_size - 4)) || !zeros || h.length > max_record_bytes) return std::nullopt;
-    return h;
-}
-
-/// The chain value that the record behind the one with this encoded header must carry.
-[[nodiscard]] inline std::uint64_t chain_after(std::string_view encoded_header) {
-    return hash64(encoded_header.substr(0, record_header_size));
-}
-/// The chain value of a log's very first record.
-[[nodiscard]] inline std::uint64_t chain_seed(node_id node) { return mix64(node.high ^ mix64(node.low)); }
-
-} // namespace openreplica::inline v0::storage
-
-namespace openreplica::inline v0::storage {
-
-/// A fixed block of bytes with its own magic and checksum, one sector long, so that a disk writes all or nothing of it.
-namespace sealed {
-
-[[nodiscard]] inline std::string seal(std::string_view magic, std::string_view body) {
-    std::string out(magic);
-    wire_writer w(out);
-    w.put_string(body);
-    w.put(crc32c(out));
-    out.resize(sector_size, '\0');
-    return out;
-}
-
-/// The body, or nothing when the block is not whole.
-[[nodiscard]] inline std::optional<std::string_view> open(std::string_view magic, std::string_view block) {
-    wire_reader r(block.substr(0, sector_size));
-    if (r.get_raw(magic.size()) != magic) return std::nullopt;
-    std::string_view const body = r.get_string();
-    std::size_t const end = r.offset();
-    auto const crc = r.get<std::uint32_t>();
-    if (!r.ok() || crc != crc32c(block.substr(0, end))) return std::nullopt;
-    return body;
-}
-
-} // namespace sealed
-
-/// The `id` file: who the node is. Written when the directory is made, twice into one file, and never changed while the
-/// id lives.
-struct identity {
-    node_id node;
-    bool ready = false;     ///< false while the directory is being made: whatever else is in it is not this id's
-    bool only_joins = false; ///< it replaced an id whose data were damaged: it never founds a group
-    bool operator==(identity const&) const = default;
-};
-
-inline constexpr std::string_view identity_magic = "ORIDENT1";
-inline constexpr char const* identity_name = "id";
-
-[[nodiscard]] inline std::string encode(identity const& i) {
-    std::string body;
-    wire_writer w(body);
-    w.put(i.node);
-    w.put(i.ready);
-    w.put(i.only_joins);
-    std::string const block = sealed::seal(identity_magic, body);
-    return block + block;
-}
-
-[[nodiscard]] inline std::optional<identity> decode_identity(std::string_view file) {
-    for (std::size_t at : {std::size_t{0}, sector_size}) {
-        auto const body = file.size() < at + sector_size ? std::nullopt : sealed::open(identity_magic, file.substr(at));
-        if (!body) continue;
-        wire_reader r(*body);
-        identity i;
-        i.node = r.get<node_id>();
-        i.ready = r.get_bool();
-        i.only_joins = r.get_bool();
-        if (r.complete() && !i.node.empty()) return i;
-    }
-    return std::nullopt;
-}
-
-/// A `meta` file: what must not be missed if the end of the log, or a snapshot, is gone. Two of them take turns.
-struct meta {
-    std::uint64_t number = 0;    ///< rises with every write: the higher of the two counts
-    node_id node;
-    ballot promised;             ///< the promise is at least this
-    slot snapshot;               ///< a snapshot of this slot was on disk
-    std::uint64_t first_segment = 0; ///< segments below it may be gone
-    lsn durable;                 ///< the log reached this position once
-    std::uint32_t voters = 0;    ///< how many the group had; 0: no group
-    bool operator==(meta const&) const = default;
-};
-
-inline constexpr std::string_view meta_magic = "ORMETA01";
-inline constexpr char const* meta_names[] = {"meta.a", "meta.b"};
-
-[[nodiscard]] inline std::string encode(meta const& m) {
-    std::string body;
-    wire_writer w(body);
-    w.put(m.number);
-    w.put(m.node);
-    w.put(m.promised);
-    w.put(m.snapshot);
-    w.put(m.first_segment);
-    w.put(m.durable);
-    w.put(m.voters);
-    return sealed::seal(meta_magic, body);
-}
-
-[[nodiscard]] inline std::optional<meta> decode_meta(std::string_view file, node_id owner) {
-    auto const body = file.size() < sector_size ? std::nullopt : sealed::open(meta_magic, file);
-    if (!body) return std::nullopt;
-    wire_reader r(*body);
-    meta m;
-    m.number = r.get<std::uint64_t>();
-    m.node = r.get<node_id>();
-    m.promised = r.get_ballot();
-    m.snapshot = r.get<slot>();
-    m.first_segment = r.get<std::uint64_t>();
-    m.durable = r.get<lsn>();
-    m.voters = r.get<std::uint32_t>();
-    if (!r.complete() || m.node != owner) return std::nullopt;
-    return m;
-}
-
-/// The two meta files of a directory.
-class meta_files {
-    directory& dir_;
-    meta last_;
-
-public:
-    explicit meta_files(directory& dir) : dir_(dir) {}
-
-    /// The higher valid one; nothing when both are bad.
-    [[nodiscard]] std::optional<meta> read(node_id owner) {
-        std::optional<meta> best;
-        for (char const* name : meta_names) {
-            std::string content;
-            if (read_all(dir_, name, content)) continue;
-            auto const m = decode_meta(content, owner);
-            if (m && (!best || m->number > best->number)) best = m;
-        }
-        if (best) last_ = *best;
-        return best;
-    }
-
-    /// Writes both, one after the other, so that at every moment one of them is whole; numbers them.
-    [[nodiscard]] std::error_code write(meta m) {
-        m.number = last_.number;
-        for (int i = 0; i < 2; ++i) {
-            ++m.number;
-            std::string const block = encode(m);
-            if (auto failure = write_all(dir_, meta_names[m.number % 2], {block})) return failure;
-        }
-        last_ = m;
-        return {};
-    }
-    [[nodiscard]] meta const& last() const { return last_; }
-};
-
-} // namespace openreplica::inline v0::storage
-
-// <openreplica/storage/recovery.hpp>
-// Opens a data directory: who the node is, what it remembers, and whether it may still vote.
-//
-// The order: lock (the directory's owner did), identity, meta, newest valid snapshot, log. What is truncated is kept
-// aside first, everything that was recovered is written to disk again and read back, and only then does the node speak.
-
-// <openreplica/storage/snapshot_file.hpp>
-// Snapshots as files.
-//
-//   snapshot-0000000000000042   magic 8 | header length 4 | header … | crc 4          what it is a snapshot of
-//                               { chunk: up to 1 MiB of the state | crc 4 } …
-//                               magic 8 | crc of the whole state 4 | crc of these 12 bytes 4
-
-namespace openreplica::inline v0::storage {
-
-inline constexpr std::string_view snapshot_magic = "ORSNAP01";
-inline constexpr std::string_view snapshot_end_magic = "ORSNAPED";
-inline constexpr std::size_t snapshot_chunk_bytes = 1u << 20;
-/// After so many bytes of a snapshot the disk is made to take them: other writers never wait behind a gigabyte.
-inline constexpr std::size_t snapshot_sync_bytes = 8u << 20;
-inline constexpr char const* snapshot_aside = "snapshot.tmp";
-
-[[nodiscard]] inline std::string snapshot_name(slot at) {
-    return "snapshot-" + segment_name(at.value).substr(4);
-}
-
-namespace detail {
-
-[[nodiscard]] inline std::string encode_snapshot_header(node_id node, paxos::snapshot const& s) {
-    std::string body;
-    wire_writer b(body);
-    b.put(node);
-    b.put(s.at);
-    b.put(s.behind);
-    b.put(s.stamp);
-    encode(b, s.governing);
-    b.put(static_cast<std::uint64_t>(s.state.size()));
-    std::string out(snapshot_magic);
-    wire_writer w(out);
-    w.put_string(body);
-    w.put(crc32c(out));
-    return out;
-}
-
-[[nodiscard]] inline std::string encode_crc(std::uint32_t crc) {
-    std::string out;
-    wire_writer(out).put(crc);
-    return out;
-}
-
-} // namespace detail
-
-/// Reads a whole snapshot file. Nothing when a single bit of it is wrong, or when it belongs to another node.
-[[nodiscard]] inline std::optional<paxos::snapshot> decode_snapshot(node_id node, std::string_view file) {
-    wire_reader r(file);
-    bool const magic = r.get_raw(snapshot_magic.size()) == snapshot_magic;
-    wire_reader h(r.get_string());
-    std::size_t const header_end = r.offset();
-    if (!magic || r.get<std::uint32_t>() != crc32c(file.substr(0, header_end)) || !r.ok()) return std::nullopt;
-    paxos::snapshot s;
-    bool const own = h.get<node_id>() == node;
-    s.at = h.get<slot>();
-    s.behind = h.get_ballot();
-    s.stamp = h.get<log_time>();
-    s.governing = paxos::decode_configuration(h);
-    auto left = h.get<std::uint64_t>();
-    if (!own || !h.complete() || left > r.remaining()) return std::nullopt;
-    std::string state;
-    state.reserve(static_cast<std::size_t>(left));
-    while (left > 0) {
-        std::string_view const chunk = r.get_raw(static_cast<std::size_t>(std::min<std::uint64_t>(left, snapshot_chunk_bytes)));
-        if (r.get<std::uint32_t>() != crc32c(chunk) || !r.ok()) return std::nullopt;
-        state += chunk;
-        left -= chunk.size();
-    }
-    std::string_view const end = file.substr(r.offset());
-    bool const closed = r.get_raw(snapshot_end_magic.size()) == snapshot_end_magic &&
-                        r.get<std::uint32_t>() == crc32c(state) && r.get<std::uint32_t>() == crc32c(end.substr(0, 12));
-    if (!closed || !r.complete()) return std::nullopt;
-    s.state = shared_bytes(std::move(state));
-    return s;
-}
-
-/// Writes a snapshot so that a crash leaves all of it or none: aside, synced, read back, renamed, directory synced.
-[[nodiscard]] inline std::error_code write_snapshot(directory& dir, node_id node, paxos::snapshot const& s) {
-    std::string_view const state = s.state.view();
-    auto [f, failure] = dir.open(snapshot_aside, directory::mode::fresh);
-    std::uint64_t at = 0;
-    std::size_t unsynced = 0;
-    auto const put = [&, &f = f, &failure = failure](std::vector<std::string_view> const& parts) {
-        if (!failure) failure = f->write(at, parts);
-        for (std::string_view p : parts) at += p.size(), unsynced += p.size();
-        if (failure || unsynced < snapshot_sync_bytes) return;
-        failure = f->sync();
-        unsynced = 0;
-    };
-    put({detail::encode_snapshot_header(node, s)});
-    for (std::size_t from = 0; from < state.size() && !failure; from += snapshot_chunk_bytes) {
-        std::string_view const chunk = state.substr(from, snapshot_chunk_bytes);
-        std::string const crc = detail::encode_crc(crc32c(chunk));
-        put({chunk, crc});
-    }
-    std::string end = std::string(snapshot_end_magic) + detail::encode_crc(crc32c(state));
-    end += detail::encode_crc(crc32c(end));
-    put({end});
-    if (!failure) failure = f->sync();
-    f.reset();
-    std::string back;
-    if (!failure) failure = read_all(dir, snapshot_aside, back);
-    if (!failure && decode_snapshot(node, back) != s) failure = std::make_error_code(std::errc::io_error);
-    if (!failure) failure = dir.rename(snapshot_aside, snapshot_name(s.at));
-    if (!failure) failure = dir.sync();
-    if (failure) (void)dir.remove(snapshot_aside);
-    return failure;
-}
-
-} // namespace openreplica::inline v0::storage
-
-// <openreplica/storage/wal_reader.hpp>
-// Reads a write-ahead log from its beginning, and finds out how it ends.
-
-// <openreplica/storage/damage.hpp>
-// A torn tail or corruption? The decision, as a table.
-
-namespace openreplica::inline v0::storage {
-
-/// What a scan of the log saw where the readable records end. "Here" is the first byte that is no valid record.
-struct finding {
-    /// Valid records that lie behind the bad one.
-    enum class later : std::uint8_t {
-        none,
-        same_group, ///< only ones that were written before the bad record was known to be on disk
-        later_group ///< at least one that was written when the bad record was on disk already
-    };
-    bool last_segment = true;  ///< no segment follows
-    bool zeros = false;        ///< nothing but zeros, or nothing at all, from here to the end of the segment
-    bool cut = false;          ///< the file ends inside the record
-    bool header_ok = false;    ///< the record's header is whole
-    bool zero_sector = false;  ///< a sector of the record was never written: it holds only zeros
-    bool foreign = false;      ///< the checksums hold, but it belongs elsewhere: wrong position, chain or owner
-    bool acknowledged = false; ///< the position is known to have been on disk once
-    later behind = later::none;
-};
-
-/// What follows from it.
-enum class verdict : std::uint8_t {
-    clean,   ///< the log ends here, as it was left
-    torn,    ///< a write that was never acknowledged: truncate here and go on
-    damaged, ///< acknowledged data may be missing: this node must not vote under its id any more
-};
-
-/// One row of the table. `any` fits both.
-struct damage_row {
-    enum class is : std::uint8_t { no, yes, any };
-    std::string_view name;
-    std::string_view sentence;
-    is last_segment, zeros, cut, header_ok, zero_sector, foreign, acknowledged, same_group, later_group;
-    verdict then;
-
-    [[nodiscard]] constexpr bool fits(finding const& f) const {
-        auto const one = [](is wanted, bool got) { return wanted == is::any || (wanted == is::yes) == got; };
-        return one(last_segment, f.last_segment) && one(zeros, f.zeros) && one(cut, f.cut) && one(header_ok, f.header_ok) &&
-               one(zero_sector, f.zero_sector) && one(foreign, f.foreign) && one(acknowledged, f.acknowledged) &&
-               one(same_group, f.behind == finding::later::same_group) &&
-               one(later_group, f.behind == finding::later::later_group);
-    }
-};
-
-namespace detail {
-inline constexpr auto N = damage_row::is::no;
-inline constexpr auto Y = damage_row::is::yes;
-inline constexpr auto A = damage_row::is::any;
-} // namespace detail
-
-/// The first row that fits decides. The last one fits everything.
-///
-/// A write that was under way when the power went leaves whole sectors of zeros, because segments are zeroed before
-/// use; decay and misdirected writes do not. What was acknowledged is known from the durable hints of later records.
-inline constexpr damage_row damage_table[] = {
-    // name, sentence, last, zeros, cut, header, zero sector, foreign, acknowledged, same group, later group, verdict
-    {"T11", "the log ends before a position that was on disk once", detail::A, detail::Y, detail::A, detail::A, detail::A,
-     detail::A, detail::Y, detail::A, detail::A, verdict::damaged},
-    {"T1", "zeros to the end of the segment", detail::A, detail::Y, detail::A, detail::A, detail::A, detail::A, detail::N,
-     detail::A, detail::A, verdict::clean},
-    {"T10", "a record that was written elsewhere or at another time", detail::A, detail::N, detail::A, detail::A, detail::A,
-     detail::Y, detail::A, detail::A, detail::A, verdict::damaged},
-    {"T7", "a bad record before records that were written later", detail::A, detail::N, detail::A, detail::A, detail::A,
-     detail::N, detail::A, detail::A, detail::Y, verdict::damaged},
-    {"T6", "a bad record that was on disk once", detail::A, detail::N, detail::A, detail::A, detail::A, detail::N, detail::Y,
-     detail::A, detail::A, verdict::damaged},
-    {"T9", "a bad record in a segment that others follow", detail::N, detail::N, detail::A, detail::A, detail::A, detail::N,
-     detail::N, detail::A, detail::N, verdict::damaged},
-    {"T2", "the file ends inside a record", detail::Y, detail::N, detail::Y, detail::A, detail::A, detail::N, detail::N,
-     detail::N, detail::N, verdict::torn},
-    {"T8", "a sector of a record was never written, others of the same write were", detail::Y, detail::N, detail::A,
-     detail::A, detail::Y, detail::N, detail::N, detail::Y, detail::N, verdict::torn},
-    {"T3", "a sector of a record's header was never written", detail::Y, detail::N, detail::N, detail::N, detail::Y,
-     detail::N, detail::N, detail::N, detail::N, verdict::torn},
-    {"T4", "a sector of a record's payload was never written", detail::Y, detail::N, detail::N, detail::Y, detail::Y,
-     detail::N, detail::N, detail::N, detail::N, verdict::torn},
-    {"T5", "a bad record, every sector of which was written", detail::A, detail::A, detail::A, detail::A, detail::A,
-     detail::A, detail::A, detail::A, detail::A, verdict::damaged},
-};
-
-[[nodiscard]] constexpr damage_row const& judge(finding const& f) {
-    for (damage_row const& row : damage_table)
-        if (row.fits(f)) return row;
-    return damage_table[std::size(damage_table) - 1];
-}
-
-} // namespace openreplica::inline v0::storage
-
-// <openreplica/storage/wal_writer.hpp>
-// Appends to the write-ahead log, one group at a time.
-
-namespace openreplica::inline v0::storage {
-
-/// One segment of the log, as trimming sees it.
-struct segment_info {
-    std::uint64_t number = 0;
-    slot highest; ///< of the entries in it; 0: none
-};
-
-/// Where a log ends, and what it holds: what recovery found, and where the writer goes on.
-struct wal_tail {
-    std::deque<segment_info> segments; ///< oldest first; the last one is written to
-    std::uint64_t offset = 0;          ///< of the next record in the last segment
-    lsn last;                          ///< position of the last record
-    std::uint64_t chain = 0;           ///< what the next record must carry
-    checkpoint state;                  ///< after the last record
-};
-
-/// Where the next segment is prepared; it becomes one by being renamed.
-inline constexpr char const* spare_name = "spare";
-/// The same for a segment that the writer prepares itself, because no spare is ready or the spare is too small.
-inline constexpr char const* urgent_name = "segment.tmp";
-
-/// Makes a file of `bytes` zeros that are on disk, so that writing into it later changes no metadata.
-[[nodiscard]] inline std::error_code prepare_segment(directory& dir, std::string const& name, std::uint64_t bytes) {
-    auto [f, failure] = dir.open(name, directory::mode::fresh);
-    std::string const zeros(std::min<std::uint64_t>(bytes, 1u << 20), '\0');
-    for (std::uint64_t at = 0; at < bytes && !failure; at += zeros.size())
-        failure = f->write(at, {std::string_view(zeros).substr(0, static_cast<std::size_t>(bytes - at))});
-    if (!failure) failure = f->sync();
-    if (failure && f) (void)dir.remove(name); // A disk that is full gets back what this took.
-    return failure;
-}
-
-/// The writing end of the log: records are gathered with `add`, and written and synced together by `commit`.
-///
-/// @par Order
-/// A group lies in one segment, and a segment is left only when everything in it is durable. A new segment begins with a
-/// checkpoint in the same write as the group that needed the room.
-///
-/// @par Errors
-/// `commit` makes the whole group durable or fails. With "no space" for a write the group stays, and `commit` may be
-/// called again. After any other error, and after every failed sync, the writer is poisoned: each further call returns
-/// that error, because nobody knows what the disk holds. A record that is too long to be read again poisons it as well,
-/// before anything of its group is written.
-///
-/// @par Thread safety
-/// Unsafe. The spare may be prepared on another thread while `has_spare()` is false.
-class wal_writer {
-    directory& dir_;
-    node_id node_;
-    std::uint64_t segment_bytes_;
-    wal_tail tail_;
-    std::unique_ptr<file> current_;
-    std::uint64_t capacity_ = 0; ///< size of the current segment
-    lsn durable_;
-    bool has_spare_ = false;
-    std::error_code poison_;
-    std::uint64_t spoiled_ = 0; ///< up to here, bytes of a group that found no room may lie in the current segment
-    std::vector<paxos::record> group_;
-    std::string frames_; ///< scratch: headers and small payloads of a group
-
-public:
-    /// Records with bodies up to this size are copied into one buffer; larger bodies are written from where they are.
-    static constexpr std::size_t copied_bytes = 4096;
-
-    wal_writer(directory& dir, node_id node, std::uint64_t segment_bytes, wal_tail tail)
-        : dir_(dir), node_(node), segment_bytes_(segment_bytes), tail_(std::move(tail)), durable_(tail_.last) {}
-
-    /// Opens the last segment. Call once, before anything else.
-    [[nodiscard]] std::error_code open() {
-        auto [f, failure] = dir_.open(segment_name(tail_.segments.back().number), directory::mode::existing);
-        if (!failure) failure = f->size(capacity_);
-        current_ = std::move(f);
-        return poison_ = failure;
-    }
-
-    void add(paxos::record r) { group_.push_back(std::move(r)); }
-    [[nodiscard]] bool has_group() const { return !group_.empty(); }
-
-    /// Writes the group and makes it durable.
-    [[nodiscard]] std::error_code commit() {
-        if (poison_ || group_.empty()) return poison_;
-        for (paxos::record const& r : group_)
-            if (payload_bound(r) > max_record_bytes) return poison_ = std::make_error_code(std::errc::message_size);
-        std::error_code const failure = tail_.offset + group_size() > capacity_ ? commit_rolling() : commit_here();
-        if (failure) {
-            if (OPENREPLICA_MUTANT(wal_skips_full_group) && is_full(failure)) return skip_group();
-            if (!is_full(failure)) poison_ = failure;
-            return failure;
-        }
-        durable_ = tail_.last;
-        group_.clear();
-        return {};
-    }
-
-    /// The error that ended this writer; zero while it works.
-    [[nodiscard]] std::error_code poisoned() const { return poison_; }
-
-    [[nodiscard]] static bool is_full(std::error_code const& e) {
-        return e == std::errc::no_space_on_device || e == std::error_code(EDQUOT, std::system_category());
-    }
-
-    [[nodiscard]] bool has_spare() const { return has_spare_; }
-    void spare_is_ready() { has_spare_ = true; }
-
-    /// The oldest segments that hold nothing but entries up to `upto`: what may be deleted. They are forgotten here; the
-    /// caller removes the files once its meta file says where the log begins now.
-    [[nodiscard]] std::vector<std::uint64_t> forget(slot upto) {
-        std::vector<std::uint64_t> gone;
-        while (tail_.segments.size() > 1 && tail_.segments.front().highest <= upto) {
-            gone.push_back(tail_.segments.front().number);
-            tail_.segments.pop_front();
-        }
-        return gone;
-    }
-
-    [[nodiscard]] wal_tail const& tail() const { return tail_; }
-    [[nodiscard]] lsn durable() const { return durable_; }
-
-private:
-    [[nodiscard]] static std::size_t payload_bound(paxos::record const& r) {
-        if (auto const* a = std::get_if<paxos::accept_record>(&r)) return a->what.what.body.size() + 64;
-        return std::holds_alternative<paxos::founding_record>(r) ? 16 * 1024 : 64;
-    }
-    [[nodiscard]] std::size_t group_size() const {
-        std::size_t n = 0;
-        for (paxos::record const& r : group_) n += record_header_size + payload_bound(r) + 8;
-        return n;
-    }
-
-    /// A sync that fails once is never believed again, whatever it says of the disk's room.
-    [[nodiscard]] std::error_code sync(file& f) {
-        if (OPENREPLICA_MUTANT(wal_reports_before_sync)) return {};
-        std::error_code const failure = f.sync();
-        return !failure || OPENREPLICA_MUTANT(wal_trusts_failed_sync) ? std::error_code{} : poison(failure);
-    }
-    [[nodiscard]] std::error_code poison(std::error_code why) {
-        return poison_ = is_full(why) ? std::make_error_code(std::errc::io_error) : why;
-    }
-
-    [[nodiscard]] std::error_code commit_here() {
-        wal_tail next = tail_;
-        std::vector<std::string_view> const parts = encode_group(next, false);
-        if (auto failure = current_->write(tail_.offset, parts)) {
-            spoiled_ = std::max(spoiled_, next.offset);
-            return failure;
-        }
-        if (auto failure = sync(*current_)) return failure;
-        spoiled_ = 0; // A group only grows: it covers what an earlier attempt left.
-        take(std::move(next));
-        return {};
-    }
-
-    /// A group that moves on to the next segment must not be found in this one too.
-    [[nodiscard]] std::error_code erase_spoiled() {
-        if (spoiled_ == 0) return {};
-        std::string const zeros(static_cast<std::size_t>(spoiled_ - tail_.offset), '\0');
-        if (auto failure = current_->write(tail_.offset, {zeros})) return failure;
-        if (auto failure = sync(*current_)) return failure;
-        spoiled_ = 0;
-        return {};
-    }
-
-    /// Begins a new segment with the group. The spare becomes a segment by its name, once its contents are on disk: a
-    /// segment that a reader finds has always a whole header and a whole checkpoint.
-    [[nodiscard]] std::error_code commit_rolling() {
-        if (auto failure = erase_spoiled()) return failure;
-        std::uint64_t const overhead = segment_header_size + record_header_size + 32 * 1024 +
-                                       tail_.state.abandoned.size() * sizeof(cluster_id);
-        std::uint64_t const needed = std::max<std::uint64_t>(segment_bytes_, overhead + group_size());
-        bool const spare_fits = has_spare_ && needed == segment_bytes_;
-        char const* const name = spare_fits ? spare_name : urgent_name;
-        if (!spare_fits)
-            if (auto failure = prepare_segment(dir_, urgent_name, needed)) return failure;
-        auto [fresh, failure] = dir_.open(name, directory::mode::existing);
-        wal_tail next = tail_;
-        next.segments.push_back({tail_.segments.back().number + 1, {}});
-        next.offset = 0;
-        if (!failure) failure = fresh->write(0, encode_group(next, true));
-        if (failure) {
-            // It is not all zeros any more, and it takes room.
-            has_spare_ = has_spare_ && !spare_fits;
-            (void)dir_.remove(name);
-            return failure;
-        }
-        failure = sync(*fresh);
-        if (!failure) failure = dir_.rename(name, segment_name(next.segments.back().number));
-        if (!failure && !OPENREPLICA_MUTANT(wal_names_without_sync)) failure = dir_.sync();
-        if (failure) return poison(failure);
-        has_spare_ = has_spare_ && !spare_fits;
-        current_ = std::move(fresh);
-        capacity_ = needed;
-        take(std::move(next));
-        return {};
-    }
-
-    /// Only a mutant gets here: memory is ahead of the disk, and what follows leaves a gap.
-    [[nodiscard]] std::error_code skip_group() {
-        tail_.last = tail_.last.plus(group_.size());
-        durable_ = tail_.last;
-        group_.clear();
-        return {};
-    }
-
-    void take(wal_tail&& next) {
-        tail_ = std::move(next);
-        for (paxos::record const& r : group_) tail_.state.apply(r);
-    }
-
-    /// Encodes the group behind `next`, which moves on to its end. The views point into `frames_` and into the group.
-    [[nodiscard]] std::vector<std::string_view> encode_group(wal_tail& next, bool rolls) {
-        struct cut {
-            std::size_t at;
-            std::string_view body;
-        };
-        frames_.clear();
-        std::vector<cut> cuts;
-        if (rolls) {
-            frames_ += encode(segment_header{node_, next.segments.back().number});
-            encode_record('S', tail_.state, {}, next);
-        }
-        for (paxos::record const& r : group_) {
-            char const type = wal_record_types[r.index()];
-            std::string_view body;
-            if (auto const* a = std::get_if<paxos::accept_record>(&r)) {
-                next.segments.back().highest = std::max(next.segments.back().highest, a->what.at);
-                if (a->what.what.body.size() > copied_bytes) body = a->what.what.body.view();
-            }
-            std::visit([&](auto const& record) { encode_record(type, record, body, next); }, r);
-            if (!body.empty()) cuts.push_back({body_end_, body});
-        }
-        next.offset += frames_.size();
-        std::vector<std::string_view> parts;
-        std::size_t from = 0;
-        for (cut const& c : cuts) {
-            parts.push_back(std::string_view(frames_).substr(from, c.at - from));
-            parts.push_back(c.body);
-            next.offset += c.body.size();
-            from = c.at;
-        }
-        parts.push_back(std::string_view(frames_).substr(from));
-        return parts;
-    }
-
-    /// Appends one framed record to `frames_`, without `body`, which belongs at `body_end_`.
-    template <class Record>
-    void encode_record(char type, Record const& r, std::string_view body, wal_tail& next) {
-        std::size_t const begin = frames_.size();
-        frames_.append(record_header_size, '\0');
-        std::size_t const payload = frames_.size();
-        if (body.empty())
-            encode_payload(r, frames_);
-        else
-            encode_head(r, frames_);
-        body_end_ = frames_.size();
-        if (!body.empty()) frames_ += payload_end;
-        record_header h;
-        h.length = static_cast<std::uint32_t>(frames_.size() - payload + body.size());
-        h.type = type;
-        h.at = next.last.next();
-        h.chain = next.chain;
-        h.durable_hint = durable_;
-        h.payload_crc = crc32c(std::string_view(frames_).substr(payload, body_end_ - payload));
-        if (!body.empty()) {
-            h.payload_crc = crc32c(body, h.payload_crc);
-            h.payload_crc = crc32c(std::string_view(&payload_end, 1), h.payload_crc);
-        }
-        std::string header;
-        encode(h, header);
-        frames_.replace(begin, record_header_size, header);
-        frames_.append(h.span() - record_header_size - h.length, '\0');
-        next.last = h.at;
-        next.chain = chain_after(header);
-    }
-
-    /// A payload without its body and its end.
-    static void encode_head(paxos::accept_record const& r, std::string& out) {
-        wire_writer w(out);
-        detail::put_head(w, r);
-    }
-    template <class Record>
-    static void encode_head(Record const&, std::string&) {}
-
-    std::size_t body_end_ = 0;
-};
-
-} // namespace openreplica::inline v0::storage
-
-namespace openreplica::inline v0::storage {
-
-/// Where and how a log stops being readable.
-struct damage_report {
-    damage_row const* row = nullptr; ///< never null
-    std::string file;
-    std::uint64_t offset = 0;
-    lsn at; ///< the position that should be there
-
-    [[nodiscard]] std::string text() const {
-        return file + ", byte " + std::to_string(offset) + ", record " + std::to_string(at.value) + ": " +
-               std::string(row->sentence) + " (" + std::string(row->name) + ")";
-    }
-};
-
-/// A whole log.
-struct wal_scan {
-    wal_tail tail;                         ///< as of the last valid record
-    lsn hint;                              ///< the highest position that a valid record knew to be on disk
-    std::uint64_t records = 0;
-    std::optional<damage_report> damage;   ///< of a log that does not simply end
-    std::error_code failure;               ///< the files could not be read at all
-    std::string failed_file;
-    std::string last_bytes;                ///< what the last segment holds from `tail.offset` on, if anything but zeros
-};
-
-/// What the meta files know of a log.
-struct log_bounds {
-    lsn durable;                     ///< the log reached this position once
-    std::uint64_t first_segment = 0; ///< what is older is not needed, and may be there in part; 0: nobody knows
-};
-
-/// Called for every valid record, in order.
-using record_visitor = std::function<void(record_header const&, wal_record&&)>;
-
-/// Scans the segments of one directory.
-class wal_reader {
-    directory& dir_;
-    node_id node_;
-    log_bounds known_;
-    record_visitor const& visit_;
-    wal_scan out_;
-    std::shared_ptr<std::string const> bytes_;
-    std::string name_;
-
-public:
-    /// @param visit outlives the reader; may be empty
-    wal_reader(directory& dir, node_id node, log_bounds known, record_visitor const& visit)
-        : dir_(dir), node_(node), known_(known), visit_(visit) {}
-
-    [[nodiscard]] wal_scan scan() {
-        std::vector<std::string> names;
-        std::vector<std::uint64_t> numbers;
-        if (auto failure = dir_.list(names)) {
-            out_.failure = failure;
-            out_.failed_file = "the directory";
-            return std::move(out_);
-        }
-        for (std::string const& n : names)
-            if (auto const number = numbered(n, "wal-"); number && *number >= known_.first_segment)
-                numbers.push_back(*number);
-        std::sort(numbers.begin(), numbers.end());
-        out_.hint = known_.durable;
-        if (known_.first_segment > 0 && (numbers.empty() || numbers.front() > known_.first_segment)) {
-            report("T11", segment_name(known_.first_segment), 0);
-            return std::move(out_);
-        }
-        for (std::size_t i = 0; i < numbers.size() && !out_.damage && !out_.failure; ++i) {
-            bool const last = i + 1 == numbers.size();
-            if (i > 0 && numbers[i] != numbers[i - 1] + 1) {
-                report("T11", segment_name(numbers[i - 1] + 1), 0); // A segment is missing.
-                break;
-            }
-            scan_segment(numbers[i], last);
-        }
-        if (!out_.damage && !out_.failure && out_.tail.last < out_.hint) report("T11", name_, out_.tail.offset);
-        return std::move(out_);
-    }
-
-private:
-    void report(std::string_view row, std::string const& file, std::uint64_t offset) {
-        auto const it = std::find_if(std::begin(damage_table), std::end(damage_table),
-                                     [&](damage_row const& r) { return r.name == row; });
-        out_.damage = damage_report{&*it, file, offset, out_.tail.last.next()};
-    }
-
-    void scan_segment(std::uint64_t number, bool last) {
-        name_ = segment_name(number);
-        std::string content;
-        if (auto failure = read_all(dir_, name_, content)) {
-            out_.failure = failure;
-            out_.failed_file = name_;
-            return;
-        }
-        bytes_ = std::make_shared<std::string const>(std::move(content));
-        auto const header = decode_segment_header(*bytes_);
-        // A segment gets its name when its header is on disk: whatever is wrong with it now is no torn write.
-        if (!header || *header != segment_header{node_, number}) return report(header ? "T10" : "T5", name_, 0);
-        bool const first = out_.tail.segments.empty();
-        out_.tail.segments.push_back({number, {}});
-        std::uint64_t offset = segment_header_size;
-        for (bool begins = true;; begins = false) {
-            auto const h = record_at(offset, first && begins, begins);
-            if (!h) break;
-            offset += h->span();
-        }
-        if (out_.damage) return;
-        out_.tail.offset = offset;
-        judge_end(offset, last);
-    }
-
-    /// Takes the record at `offset` if it is valid and continues the log.
-    std::optional<record_header> record_at(std::uint64_t offset, bool first, bool begins) {
-        auto const h = whole_record(offset);
-        if (!h) return std::nullopt;
-        std::string_view const raw = std::string_view(*bytes_).substr(offset, record_header_size);
-        bool const fits = first || (h->at == out_.tail.last.next() && h->chain == out_.tail.chain);
-        if (!fits || (begins && h->type != 'S')) return std::nullopt;
-        auto record = decode_payload(h->type, bytes_, offset + record_header_size, h->length);
-        if (!record) return std::nullopt;
-        out_.tail.last = h->at;
-        out_.tail.chain = chain_after(raw);
-        out_.hint = std::max(out_.hint, h->durable_hint);
-        ++out_.records;
-        note(*record);
-        if (visit_) visit_(*h, std::move(*record));
-        return h;
-    }
-
-    void note(wal_record const& r) {
-        if (auto const* s = std::get_if<checkpoint>(&r)) {
-            out_.tail.state = *s;
-        } else if (auto const* p = std::get_if<paxos::promise_record>(&r)) {
-            out_.tail.state.apply(*p);
-        } else if (auto const* a = std::get_if<paxos::accept_record>(&r)) {
-            out_.tail.state.apply(*a);
-            slot& highest = out_.tail.segments.back().highest;
-            highest = std::max(highest, a->what.at);
-        } else if (auto const* c = std::get_if<paxos::chosen_record>(&r)) {
-            out_.tail.state.apply(*c);
-        } else {
-            out_.tail.state.apply(std::get<paxos::founding_record>(r));
-        }
-    }
-
-    /// The header of the record at `offset` when all its checksums hold.
-    [[nodiscard]] std::optional<record_header> whole_record(std::uint64_t offset) const {
-        if (offset >= bytes_->size()) return std::nullopt;
-        std::string_view const rest = std::string_view(*bytes_).substr(offset);
-        auto const h = decode_record_header(rest);
-        if (!h || rest.size() < h->span()) return std::nullopt;
-        bool const whole = crc32c(rest.substr(record_header_size, h->length)) == h->payload_crc;
-        if (!whole && !OPENREPLICA_MUTANT(wal_skips_checksum)) return std::nullopt;
-        return h;
-    }
-
-    /// What is at `offset`, where the valid records of this segment end.
-    void judge_end(std::uint64_t offset, bool last) {
-        std::string_view const rest = std::string_view(*bytes_).substr(std::min<std::size_t>(offset, bytes_->size()));
-        finding f;
-        f.last_segment = last;
-        f.zeros = rest.find_first_not_of('\0') == std::string_view::npos;
-        if (!f.zeros) describe(offset, rest, f);
-        f.acknowledged = last && out_.tail.last.next() <= out_.hint;
-        damage_row const& row = judge(f);
-        if (row.then != verdict::clean) out_.damage = damage_report{&row, name_, offset, out_.tail.last.next()};
-        if (last && !f.zeros) out_.last_bytes = rest.substr(0, rest.find_last_not_of('\0') + 1);
-    }
-
-    void describe(std::uint64_t offset, std::string_view rest, finding& f) {
-        auto const header = decode_record_header(rest);
-        f.header_ok = header.has_value();
-        std::size_t const span = header ? header->span() : record_header_size;
-        f.cut = rest.size() < span;
-        f.foreign = whole_record(offset).has_value();
-        // The padding behind a payload is zero by nature, and so may be the sector that only the padding reaches.
-        std::size_t const written = header ? record_header_size + header->length : record_header_size;
-        f.zero_sector = has_zero_sector(offset, std::min<std::size_t>(written, rest.size()));
-        lsn const here = out_.tail.last.next();
-        for (std::size_t at = offset + 8; at + record_header_size <= bytes_->size(); at += 8) {
-            if (!may_begin_record(at)) continue;
-            auto const h = whole_record(at);
-            if (!h || h->at <= here) continue;
-            out_.hint = std::max(out_.hint, h->durable_hint);
-            bool const knew = h->durable_hint >= here;
-            if (knew || f.behind == finding::later::none)
-                f.behind = knew ? finding::later::later_group : finding::later::same_group;
-        }
-    }
-
-    /// A quick look that spares most positions the checksum.
-    [[nodiscard]] bool may_begin_record(std::size_t at) const {
-        char const* const b = bytes_->data() + at;
-        return b[5] == 0 && b[6] == 0 && b[7] == 0 && wal_record_types.find(b[4]) != std::string_view::npos;
-    }
-
-    /// Whether a sector that the range reaches holds only zeros, as far as it lies in the file and behind the range's
-    /// beginning: in the first sector, what lies before it was written earlier.
-    [[nodiscard]] bool has_zero_sector(std::uint64_t offset, std::size_t size) const {
-        for (std::uint64_t s = offset / sector_size * sector_size; s < offset + size; s += sector_size) {
-            std::uint64_t const from = std::max(s, offset);
-            std::string_view const part = std::string_view(*bytes_).substr(from, s + sector_size - from);
-            if (!part.empty() && part.find_first_not_of('\0') == std::string_view::npos) return true;
-        }
-        return false;
-    }
-};
-
-} // namespace openreplica::inline v0::storage
-
-namespace openreplica::inline v0::storage {
-
-/// Files that were set aside carry this behind their name. Evidence of the next damage replaces them.
-inline constexpr std::string_view evidence_suffix = ".broken";
-
-/// What a directory holds, before anything in it is touched. Also what a tool prints.
-struct directory_contents {
-    std::optional<identity> owner;
-    bool whole_identity = false; ///< both copies of it are good
-    std::optional<meta> last_meta;
-    std::vector<paxos::snapshot> snapshots; ///< the valid ones, newest first; without their state if so asked
-    std::vector<std::string> bad_snapshots; ///< names
-    wal_scan log;
-    std::vector<paxos::entry> entries;      ///< contiguous, the newest of each slot
-    bool has_gap = false;                   ///< entries are missing behind the newest valid snapshot
-    bool has_data = false;                  ///< there are files of a node
-};
-
-/// A directory that is ready to be written to.
-struct recovered_directory {
-    identity owner;
-    paxos::durable_state state;
-    wal_tail tail;
-    std::vector<slot> snapshots; ///< on disk, newest first
-    std::vector<std::string> warnings; ///< sentences: what was found and done
-};
-
-namespace detail {
-
-/// Collects the entries of a log as its records go by.
-class entry_collector {
-    std::vector<paxos::entry> entries_;
-
-public:
-    void operator()(wal_record&& r) {
-        if (auto* a = std::get_if<paxos::accept_record>(&r)) put(std::move(a->what));
-    }
-    [[nodiscard]] std::vector<paxos::entry> take() { return std::move(entries_); }
-
-private:
-    void put(paxos::entry e) {
-        // Behind a hole, a snapshot was installed that reaches up to here. If it is gone, the hole shows.
-        if (!entries_.empty() && e.at > entries_.back().at.next()) entries_.clear();
-        if (entries_.empty() || e.at == entries_.back().at.next())
-            entries_.push_back(std::move(e));
-        else if (e.at >= entries_.front().at)
-            entries_[static_cast<std::size_t>(e.at.since(entries_.front().at))] = std::move(e);
-    }
-};
-
-[[noreturn]] inline void fail(directory const& dir, std::string const& sentence) {
-    throw error(errc::storage_failed, "data_dir \"" + dir.where() + "\": " + sentence);
-}
-
-inline void check(directory const& dir, std::error_code failure, std::string const& what) {
-    if (failure) fail(dir, what + " failed: " + failure.message() + "; check the disk, then start again");
-}
-
-/// The files that hold a node's data, besides its id. Whatever else is in the directory belongs to somebody else.
-[[nodiscard]] inline bool is_data(std::string_view name) {
-    return numbered(name, "wal-") || numbered(name, "snapshot-") || name == meta_names[0] || name == meta_names[1];
-}
-
-/// Files that a crash left half written are nobody's data.
-[[nodiscard]] inline bool is_leftover(std::string_view name) {
-    if (name == spare_name || name == urgent_name || name == snapshot_aside) return true;
-    if (!name.ends_with(aside_suffix)) return false;
-    name.remove_suffix(aside_suffix.size());
-    if (name.ends_with(evidence_suffix)) name.remove_suffix(evidence_suffix.size());
-    return name == identity_name || is_data(name);
-}
-
-} // namespace detail
-
-/// Reads a directory without changing it.
-///
-/// @param visit if set, is called with every record of the log
-/// @throws openreplica::error `storage_failed` when a file cannot be read
-[[nodiscard]] inline directory_contents read_directory(directory& dir, record_visitor const& visit = {}) {
-    directory_contents out;
-    std::vector<std::string> names;
-    detail::check(dir, dir.list(names), "listing it");
-    std::string content;
-    bool has_identity = false;
-    std::vector<std::string> snapshot_names;
-    for (std::string const& n : names) {
-        has_identity = has_identity || n == identity_name;
-        out.has_data = out.has_data || detail::is_data(n);
-        if (numbered(n, "snapshot-")) snapshot_names.push_back(n);
-    }
-    if (has_identity) {
-        detail::check(dir, read_all(dir, identity_name, content), "reading its id file");
-        out.owner = decode_identity(content);
-        out.whole_identity = out.owner && content == encode(*out.owner);
-        out.has_data = true;
-    }
-    if (!out.owner) return out;
-    node_id const self = out.owner->node;
-    out.last_meta = meta_files(dir).read(self);
-    std::sort(snapshot_names.rbegin(), snapshot_names.rend());
-    for (std::string const& n : snapshot_names) {
-        auto const failure = read_all(dir, n, content);
-        auto s = failure ? std::nullopt : decode_snapshot(self, content);
-        if (s && snapshot_name(s->at) == n)
-            out.snapshots.push_back(std::move(*s));
-        else
-            out.bad_snapshots.push_back(n);
-    }
-    detail::entry_collector collect;
-    record_visitor const both = [&](record_header const& h, wal_record&& r) {
-        if (visit) visit(h, wal_record(r));
-        collect(std::move(r));
-    };
-    log_bounds known;
-    if (out.last_meta) known = {out.last_meta->durable, out.last_meta->first_segment};
-    out.log = wal_reader(dir, self, known, both).scan();
-    out.entries = collect.take();
-    slot const base = out.snapshots.empty() ? slot{} : out.snapshots.front().at;
-    slot const first = out.entries.empty() ? slot{} : out.entries.front().at;
-    slot const reach = out.entries.empty() ? base : std::max(base, out.entries.back().at);
-    out.has_gap = first > base.next() || (out.last_meta && out.last_meta->snapshot > reach);
-    return out;
-}
-
-/// Opens, repairs or makes a directory.
-class recovery {
-    directory& dir_;
-    std::uint64_t segment_bytes_;
-    std::function<node_id()> fresh_id_;
-    recovered_directory out_;
-    directory_contents found_;
-
-public:
-    recovery(directory& dir, std::uint64_t segment_bytes, std::function<node_id()> fresh_id)
-        : dir_(dir), segment_bytes_(segment_bytes), fresh_id_(std::move(fresh_id)) {}
-
-    /// Running it again after a crash in the middle of it gives the same answer.
-    ///
-    /// @throws openreplica::error `storage_failed` with a sentence when a person must decide
-    [[nodiscard]] recovered_directory open() {
-        found_ = read_directory(dir_);
-        if (!found_.has_data) return make(identity{fresh_id_(), false, false});
-        if (!found_.owner)
-            detail::fail(dir_, "there are files of a node, but the file that says whose they are is missing or damaged; "
-                               "restore the whole directory from a backup, or move it away to start as a new node");
-        if (found_.log.failure) detail::check(dir_, found_.log.failure, "reading " + found_.log.failed_file);
-        if (!found_.owner->ready) return has_lived() ? set_aside("the id file is an old one") : make(*found_.owner);
-        std::string const damage = damage_sentence();
-        return damage.empty() ? go_on() : set_aside(damage);
-    }
-
-    /// Everything in the directory is set aside, and it begins again under a fresh id.
-    [[nodiscard]] recovered_directory start_over(identity const& fresh) {
-        std::string old;
-        if (!read_all(dir_, identity_name, old))
-            detail::check(dir_, write_all(dir_, identity_name + std::string(evidence_suffix), {old}), "keeping the old id");
-        return make(fresh);
-    }
-
-private:
-    // ---- judging
-
-    /// Whether there is more than making a directory leaves behind.
-    [[nodiscard]] bool has_lived() const {
-        return found_.log.records > 1 || found_.log.tail.segments.size() > 1 || !found_.snapshots.empty() ||
-               (found_.last_meta && found_.last_meta->durable > lsn{1});
-    }
-
-    /// Why this node must not vote under its id any more; empty when it may.
-    [[nodiscard]] std::string damage_sentence() const {
-        wal_scan const& log = found_.log;
-        if (OPENREPLICA_MUTANT(wal_truncates_damage)) return {};
-        if (log.damage && log.damage->row->then == verdict::damaged) return log.damage->text();
-        if (log.tail.segments.empty()) return "the log is gone (T11)";
-        if (!found_.last_meta) return "both meta files are damaged, so that nobody knows how far the log reached (T12)";
-        if (found_.has_gap)
-            return found_.bad_snapshots.empty()
-                       ? "entries are missing between the newest snapshot and the log (T11)"
-                       : found_.bad_snapshots.front() + " is damaged, and the log does not reach back far enough (T13)";
-        return {};
-    }
-
-    /// A damaged directory: its evidence stays, and the node comes back as another one, which asks the group for
-    /// everything. Alone it has nobody to ask.
-    [[nodiscard]] recovered_directory set_aside(std::string const& damage) {
-        std::size_t voters = std::max<std::size_t>(found_.last_meta ? found_.last_meta->voters : 0,
-                                                   found_.log.tail.state.group.members.voters.size());
-        for (paxos::snapshot const& s : found_.snapshots) voters = std::max(voters, s.governing.voters.size());
-        if (voters < 2)
-            detail::fail(dir_, damage + "; acknowledged data may be missing and no other node is known to have a copy: "
-                                        "restore the directory from a backup, or move it away to start with nothing");
-        out_.warnings.push_back("data_dir \"" + dir_.where() + "\" is damaged: " + damage +
-                                "; acknowledged data may be missing, so this node does not vote under its old id again. "
-                                "Its files are kept as *" + std::string(evidence_suffix) +
-                                ", and it joins its group as a new node");
-        return start_over(identity{OPENREPLICA_MUTANT(damaged_node_keeps_id) ? found_.owner->node : fresh_id_(), false, true});
-    }
-
-    // ---- making a directory
-
-    /// The identity goes first, unready: whatever a crash leaves behind it is then known to be nobody's.
-    [[nodiscard]] recovered_directory make(identity owner) {
-        using detail::check;
-        owner.ready = false;
-        std::string id = encode(owner);
-        check(dir_, write_all(dir_, identity_name, {id}), "writing the id file");
-        std::vector<std::string> names;
-        check(dir_, dir_.list(names), "listing it");
-        for (std::string const& n : names) {
-            // What an earlier attempt at making this very id left must not take the place of evidence.
-            if (detail::is_leftover(n) || (detail::is_data(n) && is_of(owner.node, n)))
-                check(dir_, dir_.remove(n), "removing " + n);
-            else if (detail::is_data(n))
-                check(dir_, dir_.rename(n, n + std::string(evidence_suffix)), "setting " + n + " aside");
-        }
-        out_.owner = owner;
-        out_.tail = {};
-        out_.tail.chain = chain_seed(owner.node);
-        begin_segment(1);
-        write_meta();
-        owner.ready = true;
-        id = encode(owner);
-        check(dir_, write_all(dir_, identity_name, {id}), "writing the id file");
-        out_.owner = owner;
-        return std::move(out_);
-    }
-
-    [[nodiscard]] bool is_of(node_id node, std::string const& name) {
-        std::string content;
-        if (read_all(dir_, name, content)) return false;
-        auto const header = decode_segment_header(content);
-        return numbered(name, "wal-") ? header && header->node == node : decode_meta(content, node).has_value();
-    }
-
-    /// Writes a new segment that holds nothing but a checkpoint, behind everything that was recovered.
-    void begin_segment(std::uint64_t number) {
-        using detail::check;
-        check(dir_, prepare_segment(dir_, spare_name, segment_bytes_), "preparing a segment of the log");
-        auto [f, failure] = dir_.open(spare_name, directory::mode::existing);
-        check(dir_, failure, "opening a segment of the log");
-        std::string payload, head;
-        encode_payload(out_.tail.state, payload);
-        record_header h{static_cast<std::uint32_t>(payload.size()), 'S', out_.tail.last.next(), out_.tail.chain,
-                        out_.tail.last, crc32c(payload)};
-        encode(h, head);
-        std::string const bytes = encode(segment_header{out_.owner.node, number}) + head + payload;
-        check(dir_, f->write(0, {bytes}), "writing the log");
-        check(dir_, f->sync(), "syncing the log");
-        check(dir_, dir_.rename(spare_name, segment_name(number)), "naming a segment of the log");
-        check(dir_, dir_.sync(), "syncing the directory");
-        out_.tail.segments.push_back({number, {}});
-        out_.tail.last = h.at;
-        out_.tail.chain = chain_after(head);
-        out_.tail.offset = segment_header_size + h.span();
-    }
-
-    void write_meta() {
-        meta_files files(dir_);
-        (void)files.read(out_.owner.node);
-        meta m;
-        m.node = out_.owner.node;
-        m.promised = out_.tail.state.promised;
-        m.snapshot = out_.snapshots.empty() ? slot{} : out_.snapshots.front();
-        m.first_segment = out_.tail.segments.front().number;
-        m.durable = out_.tail.last;
-        m.voters = static_cast<std::uint32_t>(out_.tail.state.group.members.voters.size());
-        detail::check(dir_, files.write(m), "writing the meta files");
-    }
-
-    // ---- going on
-
-    [[nodiscard]] recovered_directory go_on() {
-        wal_scan const& log = found_.log;
-        out_.owner = *found_.owner;
-        out_.tail = log.tail;
-        if (log.damage)
-            out_.warnings.push_back("data_dir \"" + dir_.where() + "\": " + log.damage->text() +
-                                    "; it was never acknowledged, so it is cut off");
-        for (std::string const& n : found_.bad_snapshots) {
-            out_.warnings.push_back("data_dir \"" + dir_.where() + "\": " + n +
-                                    " is damaged and set aside; an older one and the log replace it (T13)");
-            detail::check(dir_, dir_.rename(n, n + std::string(evidence_suffix)), "setting " + n + " aside");
-        }
-        if (!found_.whole_identity) {
-            out_.warnings.push_back("data_dir \"" + dir_.where() +
-                                    "\": one copy of the id was damaged; it is written again from the other");
-            detail::check(dir_, write_all(dir_, identity_name, {encode(out_.owner)}), "writing the id file");
-        }
-        rewrite_last_segment();
-        remove_leftovers();
-        out_.state = remembered();
-        for (paxos::snapshot const& s : found_.snapshots) out_.snapshots.push_back(s.at);
-        begin_segment(out_.tail.segments.back().number + 1);
-        write_meta();
-        return std::move(out_);
-    }
-
-    /// The last segment is written anew, without what lies behind its last record: the page cache may show bytes that the
-    /// disk never got, and a sync that failed once says nothing when it succeeds.
-    void rewrite_last_segment() {
-        using detail::check;
-        std::string const name = segment_name(out_.tail.segments.back().number);
-        std::string content, back;
-        check(dir_, read_all(dir_, name, content), "reading " + name);
-        if (found_.log.damage && !found_.log.last_bytes.empty())
-            check(dir_, write_all(dir_, name + std::string(evidence_suffix), {found_.log.last_bytes}), "keeping a torn tail");
-        if (!OPENREPLICA_MUTANT(wal_keeps_torn_tail)) content.resize(static_cast<std::size_t>(out_.tail.offset));
-        check(dir_, write_all(dir_, name, {content}), "writing " + name);
-        check(dir_, read_all(dir_, name, back), "reading " + name);
-        if (back != content) detail::fail(dir_, name + " does not read back as it was written; replace the disk");
-        for (segment_info const& s : out_.tail.segments) {
-            auto [f, failure] = dir_.open(segment_name(s.number), directory::mode::existing);
-            if (!failure) failure = f->sync();
-            check(dir_, failure, "syncing " + segment_name(s.number));
-        }
-        check(dir_, dir_.sync(), "syncing the directory");
-    }
-
-    void remove_leftovers() {
-        std::vector<std::string> names;
-        detail::check(dir_, dir_.list(names), "listing it");
-        for (std::string const& n : names)
-            if (detail::is_leftover(n) || is_trimmed(n)) detail::check(dir_, dir_.remove(n), "removing " + n);
-    }
-
-    /// A segment that a crash kept from being removed.
-    [[nodiscard]] bool is_trimmed(std::string const& name) const {
-        auto const number = numbered(name, "wal-");
-        return number && *number < out_.tail.segments.front().number;
-    }
-
-    [[nodiscard]] paxos::durable_state remembered() {
-        checkpoint const& last = found_.log.tail.state;
-        paxos::durable_state s;
-        s.group = last.group;
-        s.group_chosen = last.group_chosen;
-        s.abandoned = last.abandoned;
-        s.promised = std::max(last.promised, found_.last_meta->promised);
-        if (!found_.snapshots.empty()) s.base = found_.snapshots.front();
-        for (paxos::entry& e : found_.entries)
-            if (e.at > s.base.at) s.entries.push_back(std::move(e));
-        // A hint may be ahead of the snapshot that was being installed when the power went.
-        s.chosen = std::clamp(last.chosen, s.base.at, s.entries.empty() ? s.base.at : s.entries.back().at);
-        return s;
-    }
-};
-
-} // namespace openreplica::inline v0::storage
-
-namespace openreplica::inline v0::storage {
-
-/// The log, the snapshots and the meta files of one directory.
-///
-/// @par Threads
-/// The functions under "writer" belong to the thread that writes the log. The others touch only files that the writer
-/// does not, and belong to one other thread. A `removal` carries from one to the other what both must know.
-class disk_log {
-    directory& dir_;
-    node_id node_;
-    std::uint64_t segment_bytes_;
-    wal_writer writer_;
-    meta_files meta_;
-    std::vector<slot> snapshots_; ///< on disk, newest first
-
-public:
-    /// So many snapshots stay, with the log from the oldest of them on: if the newest one decays, the one before it and
-    /// the log replace it.
-    static constexpr std::size_t kept_snapshots = 2;
-
-    disk_log(directory& dir, std::uint64_t segment_bytes, recovered_directory&& found)
-        : dir_(dir), node_(found.owner.node), segment_bytes_(segment_bytes),
-          writer_(dir, node_, segment_bytes, std::move(found.tail)), meta_(dir), snapshots_(std::move(found.snapshots)) {}
-
-    /// Call once, before anything else.
-    [[nodiscard]] std::error_code open() {
-        (void)meta_.read(node_);
-        return writer_.open();
-    }
-
-    // ---- writer
-
-    [[nodiscard]] wal_writer& writer() { return writer_; }
-    [[nodiscard]] wal_writer const& writer() const { return writer_; }
-
-    /// What the directory may lose, and what the meta files must say before it does.
-    struct removal {
-        meta says;
-        std::vector<std::uint64_t> segments;
-    };
-    /// Whether a group of records changes what the meta files say of the group: they are written behind it.
-    [[nodiscard]] static bool has_founding(std::span<paxos::record const> group) {
-        return std::any_of(group.begin(), group.end(), [](paxos::record const& r) {
-            return std::holds_alternative<paxos::founding_record>(r);
-        });
-    }
-    /// @param reach the log is not needed up to this slot
-    [[nodiscard]] removal plan_removal(slot reach) {
-        removal r;
-        r.segments = writer_.forget(reach);
-        wal_tail const& tail = writer_.tail();
-        r.says.node = node_;
-        r.says.promised = tail.state.promised;
-        r.says.first_segment = tail.segments.front().number;
-        r.says.durable = writer_.durable();
-        r.says.voters = static_cast<std::uint32_t>(tail.state.group.members.voters.size());
-        return r;
-    }
-
-    // ---- beside the writer
-
-    [[nodiscard]] std::error_code prepare_spare() { return prepare_segment(dir_, spare_name, segment_bytes_); }
-
-    /// Writes a snapshot file. An older one than the newest on disk is not needed, and not written.
-    [[nodiscard]] std::error_code write(paxos::snapshot const& s) {
-        if (!snapshots_.empty() && s.at <= snapshots_.front()) return {};
-        if (auto failure = write_snapshot(dir_, node_, s)) return failure;
-        snapshots_.insert(snapshots_.begin(), s.at);
-        return {};
-    }
-    [[nodiscard]] slot newest_snapshot() const { return snapshots_.empty() ? slot{} : snapshots_.front(); }
-    /// The log is needed from behind this slot on.
-    [[nodiscard]] slot log_reach() const {
-        return snapshots_.size() < kept_snapshots ? slot{} : snapshots_[kept_snapshots - 1];
-    }
-
-    /// Removes files, once the meta files say so. A file that cannot be removed is only in the way.
-    [[nodiscard]] std::error_code carry_out(removal r) {
-        r.says.snapshot = newest_snapshot();
-        if (auto failure = meta_.write(r.says)) return failure;
-        for (std::uint64_t number : r.segments) (void)dir_.remove(segment_name(number));
-        for (; snapshots_.size() > kept_snapshots; snapshots_.pop_back()) (void)dir_.remove(snapshot_name(snapshots_.back()));
-        return dir_.sync();
-    }
-};
-
-} // namespace openreplica::inline v0::storage
-
-namespace openreplica::inline v0::storage {
-
-struct data_directory_options {
-    std::uint64_t segment_bytes = 32u << 20;
-    std::chrono::microseconds slow_after{450000}; ///< a write that takes longer makes the storage `slow`
-    std::chrono::milliseconds probe_every{1000};  ///< how often a full disk is tried again
-    /// Records that wait for a disk with room weigh at most this much; then the storage gives up.
-    std::uint64_t max_waiting_bytes = 256u << 20;
-};
-
-/// A node's durable memory.
-///
-/// @par Threads
-/// `append` and `keep` hand their work over and return. One thread writes the log: everything that arrived while it wrote
-/// is the next group, written at once and synced once; no timer waits for more. Another thread does what may take longer:
-/// it prepares the next segment, writes snapshots, and removes what they replace. Neither touches the caller's state;
-/// reports come from them.
-///
-/// @par Errors
-/// A failed write or sync poisons the storage for good: nobody knows what the disk holds, and a sync that succeeds later
-/// proves nothing. A full disk does not: what is under way still fits into the spare segment, and the storage is `full`
-/// until another one could be made.
-class data_directory final : public storage {
-public:
-    /// Opens, repairs or makes the directory, which this object then owns. Nothing is written later than `recover`.
-    ///
-    /// @throws openreplica::error `storage_failed` with a sentence when it cannot be used, or when a person must decide
-    data_directory(std::unique_ptr<directory> dir, data_directory_options options, std::function<node_id()> fresh_id,
-                   events e)
-        : dir_(std::move(dir)), where_(dir_->where()), options_(options), events_(std::move(e)) {
-        take(recovery(*dir_, options_.segment_bytes, std::move(fresh_id)).open());
-    }
-    ~data_directory() override { stop(); }
-
-    [[nodiscard]] node_id self() const { return owner_.node; }
-    /// This id replaced one whose data were damaged: its node never founds a group.
-    [[nodiscard]] bool only_joins() const { return owner_.only_joins; }
-    /// What was found and done at the start, a sentence each.
-    [[nodiscard]] std::vector<std::string> const& warnings() const { return warnings_; }
-
-    [[nodiscard]] paxos::durable_state recover() override {
-        start();
-        return std::move(state_);
-    }
-
-    void append(std::span<paxos::record const> records, lsn last) override {
-        std::lock_guard const lock(mutex_);
-        waiting_last_ = last;
-        if (health_.load() == health::failed) return; // Nothing becomes durable any more.
-        for (paxos::record const& r : records) {
-            if (auto const* a = std::get_if<paxos::accept_record>(&r)) waiting_bytes_ += a->what.what.weight();
-            waiting_.push_back(r);
-        }
-        if (!writing_) writer_wakes_.notify_one();
-    }
-
-    void keep(paxos::snapshot const& s) override {
-        std::lock_guard const lock(mutex_);
-        to_keep_ = s;
-        chores_wake_.notify_one();
-    }
-
-    void start_over(node_id fresh, bool only_joins) override {
-        stop();
-        lsn const moot = waiting_last_;
-        waiting_.clear();
-        waiting_bytes_ = 0;
-        trim_to_.reset();
-        removals_.clear();
-        to_keep_.reset();
-        try {
-            take(recovery(*dir_, options_.segment_bytes, {}).start_over(identity{fresh, false, only_joins || owner_.only_joins}));
-        } catch (error const& e) { // It can be repaired: when it is opened the next time, one id or the other is whole.
-            return fail(e.what());
-        }
-        start();
-        events_.durable(moot);
-    }
-
-    [[nodiscard]] health state() const override {
-        health const h = health_.load();
-        if (h == health::failed) return h;
-        auto const since = writing_since_.load();
-        bool const slow = since != 0 && now_us() - since > options_.slow_after.count();
-        return slow ? health::slow : h;
-    }
-
-    [[nodiscard]] storage_status status() const {
-        std::lock_guard const lock(mutex_);
-        storage_status s = status_;
-        s.directory = where_;
-        s.state = state();
-        if (s.problem.empty()) s.problem = snapshot_problem_;
-        if (s.state == health::slow)
-            s.problem = "a write to data_dir \"" + s.directory + "\" has been under way for " +
-                        std::to_string((now_us() - writing_since_.load()) / 1000) + " ms: the disk is slow or hangs";
-        return s;
-    }
-
-    /// Ends both threads and lets go of the directory. Nothing that was appended and is not durable yet becomes so.
-    void close() {
-        stop();
-        std::lock_guard const lock(mutex_);
-        log_.reset();
-        dir_.reset();
-    }
-
-private:
-    void stop() {
-        {
-            std::lock_guard const lock(mutex_);
-            stopping_ = true;
-            writer_wakes_.notify_one();
-            chores_wake_.notify_one();
-        }
-        if (writer_.joinable()) writer_.join();
-        if (chores_.joinable()) chores_.join();
-    }
-
-    [[nodiscard]] static std::int64_t now_us() {
-        return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
-            .count();
-    }
-
-    void take(recovered_directory&& found) {
-        owner_ = found.owner;
-        warnings_ = std::move(found.warnings);
-        state_ = std::move(found.state);
-        log_.emplace(*dir_, options_.segment_bytes, std::move(found));
-        if (auto failure = log_->open()) detail::check(*dir_, failure, "opening the log");
-        std::lock_guard const lock(mutex_);
-        status_.snapshot = log_->newest_snapshot();
-    }
-
-    void start() {
-        stopping_ = has_spare_ = spare_is_new_ = spare_failed_ = false;
-        writer_ = std::thread([this] { run_writer(); });
-        chores_ = std::thread([this] { run_chores(); });
-    }
-
-    // ---- the writer's thread
-
-    void run_writer() {
-        std::vector<paxos::record> group;
-        std::unique_lock lock(mutex_);
-        for (;;) {
-            writer_wakes_.wait(lock, [this] { return stopping_ || !waiting_.empty() || trim_to_ || spare_is_new_; });
-            if (stopping_) return;
-            take_spare();
-            plan_trim();
-            if (waiting_.empty()) continue;
-            group.swap(waiting_);
-            group_bytes_ = std::exchange(waiting_bytes_, 0);
-            lsn const last = waiting_last_;
-            writing_ = true;
-            lock.unlock();
-            bool const durable = write(group);
-            lock.lock();
-            writing_ = false;
-            if (!durable) return;
-            lock.unlock();
-            events_.durable(last);
-            lock.lock();
-        }
-    }
-
-    /// Writes one group, waiting for room if there is none. False: the storage is poisoned or stops.
-    [[nodiscard]] bool write(std::vector<paxos::record>& group) {
-        bool const founds = disk_log::has_founding(group);
-        wal_writer& w = log_->writer();
-        for (paxos::record& r : group) w.add(std::move(r));
-        group.clear();
-        for (;;) {
-            std::int64_t const begun = now_us();
-            writing_since_ = begun;
-            std::error_code const failure = w.commit();
-            writing_since_ = 0;
-            note_spare();
-            if (!failure) {
-                wrote(std::chrono::microseconds(now_us() - begun), founds);
-                if (w.has_spare()) set_good(); // Otherwise whoever makes the spare says so.
-                return true;
-            }
-            if (!wal_writer::is_full(failure)) {
-                fail("writing to data_dir \"" + where_ + "\" failed: " + failure.message());
-                return false;
-            }
-            if (!wait_for_room()) return false;
-        }
-    }
-
-    void wrote(std::chrono::microseconds took, bool founds) {
-        std::lock_guard const lock(mutex_);
-        status_.last_sync = took;
-        status_.slowest_sync = std::max(status_.slowest_sync, took);
-        status_.log_bytes = log_->writer().tail().segments.size() * options_.segment_bytes;
-        if (!founds) return;
-        removals_.push_back(log_->plan_removal(slot{})); // The meta files know of the group from now on.
-        chores_wake_.notify_one();
-    }
-
-    /// Lets the other thread make a spare when the one that was there is used up.
-    void note_spare() {
-        std::lock_guard const lock(mutex_);
-        if (!has_spare_ || spare_is_new_ || log_->writer().has_spare()) return;
-        has_spare_ = false;
-        chores_wake_.notify_one();
-    }
-
-    /// Under the lock, by the writer's thread, between two groups.
-    void plan_trim() {
-        if (!trim_to_) return;
-        removals_.push_back(log_->plan_removal(*std::exchange(trim_to_, std::nullopt)));
-        chores_wake_.notify_one();
-    }
-
-    [[nodiscard]] bool wait_for_room() {
-        set_full();
-        std::unique_lock lock(mutex_);
-        if (waiting_bytes_ + group_bytes_ > options_.max_waiting_bytes) {
-            lock.unlock();
-            fail("data_dir \"" + where_ + "\" is full, and " + std::to_string(options_.max_waiting_bytes >> 20) +
-                 " MiB wait to be written");
-            return false;
-        }
-        writer_wakes_.wait_for(lock, options_.probe_every, [this] { return stopping_ || spare_is_new_ || trim_to_; });
-        take_spare();
-        plan_trim(); // What it removes may be the room that is missing.
-        return !stopping_;
-    }
-
-    void take_spare() {
-        if (!std::exchange(spare_is_new_, false)) return;
-        log_->writer().spare_is_ready();
-    }
-
-    void set_full() {
-        health expected = health::ok;
-        if (!health_.compare_exchange_strong(expected, health::full)) return;
-        {
-            std::lock_guard const lock(mutex_);
-            status_.problem = "data_dir \"" + where_ +
-                              "\" is full: updates are refused until there is room for another segment of " +
-                              std::to_string(options_.segment_bytes >> 10) + " KiB; it resumes by itself";
-        }
-        events_.changed();
-    }
-    void set_good() {
-        health expected = health::full;
-        if (!health_.compare_exchange_strong(expected, health::ok)) return;
-        {
-            std::lock_guard const lock(mutex_);
-            status_.problem.clear();
-        }
-        events_.changed();
-    }
-    void fail(std::string const& what) {
-        {
-            std::lock_guard const lock(mutex_);
-            status_.problem = what + "; this node no longer votes: check the disk, then restart the process";
-        }
-        health_ = health::failed;
-        events_.changed();
-    }
-
-    // ---- the thread for what may take long
-
-    void run_chores() {
-        std::unique_lock lock(mutex_);
-        for (;;) {
-            auto const due = [this] {
-                return stopping_ || to_keep_ || !removals_.empty() || (!has_spare_ && !spare_failed_);
-            };
-            if (spare_failed_)
-                chores_wake_.wait_for(lock, options_.probe_every, due);
-            else
-                chores_wake_.wait(lock, due);
-            if (stopping_) return;
-            bool const spare = !has_spare_;
-            auto const snapshot = std::exchange(to_keep_, std::nullopt);
-            auto const removals = std::exchange(removals_, {});
-            lock.unlock();
-            for (auto const& r : removals) (void)log_->carry_out(r); // First, because it makes room.
-            if (spare) make_spare();
-            if (snapshot) keep_now(*snapshot);
-            lock.lock();
-        }
-    }
-
-    void make_spare() {
-        std::error_code const failure = log_->prepare_spare();
-        {
-            std::lock_guard const lock(mutex_);
-            spare_failed_ = static_cast<bool>(failure);
-            has_spare_ = spare_is_new_ = !failure;
-            writer_wakes_.notify_one();
-        }
-        // Another failure than a full disk is the writer's to find, if it needs the spare.
-        if (wal_writer::is_full(failure)) set_full();
-        if (!failure) set_good();
-    }
-
-    void keep_now(paxos::snapshot const& s) {
-        std::error_code const failure = log_->write(s);
-        {
-            std::lock_guard const lock(mutex_);
-            snapshot_problem_.clear();
-            if (failure)
-                snapshot_problem_ = "a snapshot could not be written to data_dir \"" + where_ +
-                                    "\": " + failure.message() + "; the log grows until one can";
-            else
-                trim_to_ = log_->log_reach();
-            status_.snapshot = log_->newest_snapshot();
-            writer_wakes_.notify_one();
-        }
-        events_.kept(s.at, !failure);
-    }
-
-    std::unique_ptr<directory> dir_;
-    std::string where_; ///< for sentences
-    data_directory_options options_;
-    events events_;
-    identity owner_;
-    std::vector<std::string> warnings_;
-    paxos::durable_state state_;
-    std::optional<disk_log> log_;
-
-    mutable std::mutex mutex_;
-    std::condition_variable writer_wakes_, chores_wake_;
-    std::vector<paxos::record> waiting_;
-    lsn waiting_last_;
-    std::uint64_t waiting_bytes_ = 0;
-    std::uint64_t group_bytes_ = 0; ///< of the group that is being written
-    bool writing_ = false;
-    bool stopping_ = false;
-    bool has_spare_ = false;    ///< there is one; only while there is none may the chores' thread make it
-    bool spare_failed_ = false; ///< it could not: try again after a while
-    bool spare_is_new_ = false; ///< it did, and the writer does not know yet
-    std::optional<paxos::snapshot> to_keep_;
-    std::optional<slot> trim_to_;
-    std::vector<disk_log::removal> removals_;
-    storage_status status_;
-    std::string snapshot_problem_; ///< why the latest snapshot is not on disk; empty: it is
-
-    std::atomic<health> health_{health::ok};
-    std::atomic<std::int64_t> writing_since_{0};
-    std::thread writer_, chores_;
-};
-
-} // namespace openreplica::inline v0::storage
-
 // <openreplica/storage/memory.hpp>
 // Storage for groups that chose not to use a disk.
 
@@ -16148,191 +16881,6 @@ public:
     [[nodiscard]] paxos::durable_state recover() override { return {}; }
     void start_over(node_id, bool) override {}
     [[nodiscard]] health state() const override { return health::ok; }
-};
-
-} // namespace openreplica::inline v0::storage
-
-// <openreplica/storage/posix_directory.hpp>
-// Files of a POSIX system.
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
-#include <unistd.h>
-
-namespace openreplica::inline v0::storage {
-
-namespace detail {
-
-[[nodiscard]] inline std::error_code last_error() { return {errno, std::system_category()}; }
-
-/// Owns a file descriptor.
-class descriptor {
-    int fd_;
-
-public:
-    explicit descriptor(int fd) : fd_(fd) {}
-    descriptor(descriptor&& o) noexcept : fd_(std::exchange(o.fd_, -1)) {}
-    descriptor& operator=(descriptor&& o) noexcept {
-        std::swap(fd_, o.fd_);
-        return *this;
-    }
-    ~descriptor() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    [[nodiscard]] int get() const { return fd_; }
-    [[nodiscard]] bool is_open() const { return fd_ >= 0; }
-};
-
-/// Repeats a system call that a signal interrupted.
-template <class Call>
-auto uninterrupted(Call call) {
-    decltype(call()) r;
-    do r = call();
-    while (r < 0 && errno == EINTR);
-    return r;
-}
-
-} // namespace detail
-
-class posix_file final : public file {
-    detail::descriptor fd_;
-
-public:
-    explicit posix_file(detail::descriptor fd) : fd_(std::move(fd)) {}
-
-    [[nodiscard]] std::error_code write(std::uint64_t at, std::vector<std::string_view> const& parts) override {
-        std::vector<iovec> rest;
-        rest.reserve(parts.size());
-        for (std::string_view p : parts)
-            if (!p.empty()) rest.push_back({const_cast<char*>(p.data()), p.size()});
-        std::size_t first = 0;
-        while (first < rest.size()) {
-            auto const count = static_cast<int>(std::min<std::size_t>(rest.size() - first, IOV_MAX));
-            auto const n = detail::uninterrupted(
-                [&] { return ::pwritev(fd_.get(), &rest[first], count, static_cast<off_t>(at)); });
-            if (n < 0) return detail::last_error();
-            if (n == 0) return std::make_error_code(std::errc::no_space_on_device);
-            at += static_cast<std::uint64_t>(n);
-            auto taken = static_cast<std::size_t>(n);
-            for (; first < rest.size() && taken >= rest[first].iov_len; ++first) taken -= rest[first].iov_len;
-            if (taken > 0) {
-                rest[first].iov_base = static_cast<char*>(rest[first].iov_base) + taken;
-                rest[first].iov_len -= taken;
-            }
-        }
-        return {};
-    }
-
-    [[nodiscard]] std::error_code read(std::uint64_t at, std::size_t n, std::string& out) override {
-        std::size_t const old = out.size();
-        out.resize(old + n);
-        std::size_t have = 0;
-        while (have < n) {
-            auto const got = detail::uninterrupted([&] {
-                return ::pread(fd_.get(), out.data() + old + have, n - have, static_cast<off_t>(at + have));
-            });
-            if (got < 0) return detail::last_error();
-            if (got == 0) break;
-            have += static_cast<std::size_t>(got);
-        }
-        out.resize(old + have);
-        return {};
-    }
-
-    [[nodiscard]] std::error_code sync() override {
-        return detail::uninterrupted([&] { return ::fdatasync(fd_.get()); }) < 0 ? detail::last_error() : std::error_code{};
-    }
-
-    [[nodiscard]] std::error_code size(std::uint64_t& out) override {
-        struct stat s {};
-        if (::fstat(fd_.get(), &s) < 0) return detail::last_error();
-        out = static_cast<std::uint64_t>(s.st_size);
-        return {};
-    }
-};
-
-/// A directory on a local file system, locked for as long as this object lives.
-class posix_directory final : public directory {
-    std::string path_;
-    detail::descriptor dir_;
-    detail::descriptor lock_;
-
-public:
-    enum class access { exclusive, read_only };
-
-    /// Makes the directory if it does not exist (with its parents' names made durable by the parent's sync).
-    ///
-    /// @throws openreplica::error `storage_failed` when it cannot be opened or, with exclusive access, when another
-    /// node holds it.
-    explicit posix_directory(std::string path, access a = access::exclusive)
-        : path_(std::move(path)), dir_(-1), lock_(-1) {
-        if (a == access::exclusive && ::mkdir(path_.c_str(), 0700) < 0 && errno != EEXIST) fail("cannot be created");
-        dir_ = detail::descriptor(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        if (!dir_.is_open()) fail("cannot be opened");
-        if (a == access::read_only) return;
-        lock_ = detail::descriptor(::openat(dir_.get(), "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-        if (!lock_.is_open()) fail("cannot be written to");
-        if (detail::uninterrupted([&] { return ::flock(lock_.get(), LOCK_EX | LOCK_NB); }) < 0) {
-            if (errno != EWOULDBLOCK) fail("cannot be locked");
-            throw error(errc::storage_failed, "data_dir \"" + path_ + "\" is in use by another node: two nodes never "
-                                              "share a directory; stop the other one, or give this one a directory of its "
-                                              "own");
-        }
-        sync_parent();
-    }
-
-    [[nodiscard]] std::pair<std::unique_ptr<file>, std::error_code> open(std::string const& name, mode m) override {
-        int const create = m == mode::fresh ? O_CREAT | O_TRUNC : 0;
-        int const way = lock_.is_open() ? O_RDWR : O_RDONLY;
-        detail::descriptor fd(
-            detail::uninterrupted([&] { return ::openat(dir_.get(), name.c_str(), way | O_CLOEXEC | create, 0600); }));
-        if (!fd.is_open()) return {std::unique_ptr<file>{}, detail::last_error()};
-        return {std::make_unique<posix_file>(std::move(fd)), std::error_code{}};
-    }
-
-    [[nodiscard]] std::error_code list(std::vector<std::string>& names) override {
-        names.clear();
-        struct closer {
-            void operator()(DIR* d) const { ::closedir(d); }
-        };
-        std::unique_ptr<DIR, closer> const d(::opendir(path_.c_str()));
-        if (!d) return detail::last_error();
-        errno = 0;
-        while (dirent const* entry = ::readdir(d.get())) {
-            std::string name = entry->d_name;
-            if (name != "." && name != ".." && name != "lock") names.push_back(std::move(name));
-        }
-        if (errno != 0) return detail::last_error();
-        std::sort(names.begin(), names.end());
-        return {};
-    }
-
-    [[nodiscard]] std::error_code rename(std::string const& from, std::string const& to) override {
-        return ::renameat(dir_.get(), from.c_str(), dir_.get(), to.c_str()) < 0 ? detail::last_error() : std::error_code{};
-    }
-    [[nodiscard]] std::error_code remove(std::string const& name) override {
-        return ::unlinkat(dir_.get(), name.c_str(), 0) < 0 ? detail::last_error() : std::error_code{};
-    }
-    [[nodiscard]] std::error_code sync() override {
-        return detail::uninterrupted([&] { return ::fsync(dir_.get()); }) < 0 ? detail::last_error() : std::error_code{};
-    }
-    [[nodiscard]] std::string where() const override { return path_; }
-
-private:
-    [[noreturn]] void fail(std::string const& what) const {
-        throw error(errc::storage_failed, "data_dir \"" + path_ + "\" " + what + ": " + detail::last_error().message() +
-                                          "; check that the path exists and that this process may write there");
-    }
-    /// A directory that was just made is certain once its own name is.
-    void sync_parent() const {
-        auto const slash = path_.find_last_of('/', path_.find_last_not_of('/'));
-        std::string const parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path_.substr(0, slash);
-        detail::descriptor const up(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        if (up.is_open()) (void)detail::uninterrupted([&] { return ::fsync(up.get()); });
-    }
 };
 
 } // namespace openreplica::inline v0::storage

@@ -113,12 +113,75 @@ def garbage(tool, home):
     check("--help gives 0", tool.run("--help").status == 0 and "usage:" in tool.out, tool.said)
 
 
+def force_new_cluster(tool, home):
+    yes = "--yes-i-have-lost-the-majority"
+    directory = shutil.copytree(home / "0", home / "survivor")
+    before = contents(directory)
+    tool.run("--json", directory)
+    old_group, old_node = tool.lines("group")[0], tool.lines("node")[0]["id"]
+    old_slots = [line["slot"] for line in tool.lines() if line.get("record") == "accept"]
+
+    for words in ([], ["--json"], ["--accept-damage"], [yes[:-1]]):
+        tool.run("force-new-cluster", directory, *words)
+        check("without confirmation it is refused", tool.status == 2 and not tool.out, tool.said)
+        check("and says what would be kept", f"all up to slot {max(old_slots)}" in tool.err, tool.said)
+    check("and nothing was changed", contents(directory) == before)
+    for words in (["force-new-cluster", yes], ["force-new-cluster", directory, directory, yes], [directory, yes],
+                  ["force-new-cluster", directory, yes, "--verify"], ["force-new-cluster", directory, yes, "--address"],
+                  ["force-new-cluster", directory, yes, "--address", "nowhere"]):
+        tool.run(*words)
+        check(f"{words} gives 2 and a sentence", tool.status == 2 and tool.err, tool.said)
+    for wrong in (home / "empty", home / "other", home / "nowhere"):
+        tool.run("force-new-cluster", wrong, yes)
+        check(f"{wrong.name} is refused with a sentence", tool.status == 2 and tool.err, tool.said)
+    check("and nothing was changed there either", contents(directory) == before and not (home / "nowhere").exists())
+
+    damaged = shutil.copytree(directory, home / "damaged")
+    for meta in damaged.glob("meta.*"):
+        flip_bit(meta, 40)
+    tool.run("force-new-cluster", damaged, yes)
+    check("damage is refused", tool.status == 2 and "accept the damage" in tool.err, tool.said)
+    tool.run("force-new-cluster", "--json", "--accept-damage", damaged, yes)
+    check("unless it is accepted", tool.status == 0 and "T12" in tool.lines("kept")[0]["damage"], tool.said)
+
+    tool.run("force-new-cluster", directory, "--json", yes)
+    check("confirmed it is done", tool.status == 0, tool.said)
+    old, new, kept = tool.lines("old")[0], tool.lines("new")[0], tool.lines("kept")[0]
+    check("it names the old cluster", (old["cluster"], old["node"]) == (old_group["cluster"], old_node), tool.said)
+    check("everything was kept", kept["to_slot"] == max(old_slots) and not kept["damage"], tool.said)
+    endpoint = [v["endpoint"] for v in old_group["configuration"]["voters"] if v["id"] == old_node][0]
+    check("the node stays where it was", new["endpoint"] == endpoint, tool.said)
+    after = contents(directory)
+    check("every old file is there under another name",
+          all(after[name + old["files"][1:]] == digest for name, digest in before.items()
+              if name == "id" or name[:4] in ("wal-", "snap", "meta")), after)
+    tool.run("--json", directory)
+    check("the new directory is whole", tool.status == 0, tool.said)
+    group, last = tool.lines("group")[0], [line for line in tool.lines() if line.get("record") == "accept"][-1]
+    alone = [{"id": new["node"], "endpoint": endpoint}]
+    check("its group has one voter", group["cluster"] == new["cluster"] and group["configuration"]["voters"] == alone, tool.said)
+    check("its last entry is a configuration", last["slot"] == kept["to_slot"] + 1 and last["configuration"] ==
+          {"epoch": old_group["configuration"]["epoch"] + 1, "voters": alone}, tool.said)
+    tool.run("force-new-cluster", directory, yes)
+    check("who is alone needs no last resort", tool.status == 2 and "has lost nobody" in tool.err, tool.said)
+
+    moved = shutil.copytree(home / "1", home / "moved")
+    tool.run("force-new-cluster", "--json", moved, "--address", "192.0.2.9:7000", yes)
+    check("an address can be given", tool.status == 0 and tool.lines("new")[0]["endpoint"] == "192.0.2.9:7000", tool.said)
+    check("text is for people", tool.run(moved).status == 0 and "configuration" in tool.out, tool.said)
+    (moved / "new-cluster").write_bytes(b"x" * 512)
+    tool.run("--verify", "--json", moved)
+    check("an interrupted run is told", tool.status == 1 and "run it again" in tool.lines("verdict")[0]["damage"], tool.said)
+    tool.run("force-new-cluster", moved, yes)
+    check("one whose file is damaged needs a person", tool.status == 2 and "is damaged" in tool.err, tool.said)
+
+
 def main():
     tool, example = Tool(sys.argv[1]), sys.argv[2]
     with tempfile.TemporaryDirectory() as name:
         home = pathlib.Path(name)
         subprocess.run([example, home], check=True, timeout=60)
-        for part in (whole, torn, damaged, garbage):
+        for part in (whole, torn, damaged, garbage, force_new_cluster):
             part(tool, home)
     print(f"{passed} passed, {failed} failed")
     return failed != 0

@@ -30,6 +30,12 @@ namespace openreplica::inline v0::storage {
 /// Files that were set aside carry this behind their name. Evidence of the next damage replaces them.
 inline constexpr std::string_view evidence_suffix = ".broken";
 
+/// While this file is there, the directory is being turned into the first of a new cluster (`new_cluster.hpp`), and is no
+/// node's.
+inline constexpr char const* new_cluster_name = "new-cluster";
+/// Files of that new cluster that do not count yet carry this behind their name.
+inline constexpr std::string_view coming_suffix = ".coming";
+
 /// What a directory holds, before anything in it is touched. Also what a tool prints.
 struct directory_contents {
     std::optional<identity> owner;
@@ -41,6 +47,10 @@ struct directory_contents {
     std::vector<paxos::entry> entries;      ///< contiguous, the newest of each slot
     bool has_gap = false;                   ///< entries are missing behind the newest valid snapshot
     bool has_data = false;                  ///< there are files of a node
+    bool is_changing = false;               ///< `force_new_cluster` was interrupted: whatever else is here does not count
+
+    /// Why the node must not vote under its id any more; empty when it may. A write that was cut off is no reason.
+    [[nodiscard]] std::string damage() const;
 };
 
 /// A directory that is ready to be written to.
@@ -90,14 +100,29 @@ inline void check(directory const& dir, std::error_code failure, std::string con
 
 /// Files that a crash left half written are nobody's data.
 [[nodiscard]] inline bool is_leftover(std::string_view name) {
+    if (name.ends_with(coming_suffix)) {
+        name.remove_suffix(coming_suffix.size());
+        if (name == identity_name || is_data(name)) return true;
+    }
     if (name == spare_name || name == urgent_name || name == snapshot_aside) return true;
     if (!name.ends_with(aside_suffix)) return false;
     name.remove_suffix(aside_suffix.size());
     if (name.ends_with(evidence_suffix)) name.remove_suffix(evidence_suffix.size());
-    return name == identity_name || is_data(name);
+    return name == identity_name || name == new_cluster_name || is_data(name);
 }
 
 } // namespace detail
+
+inline std::string directory_contents::damage() const {
+    if (OPENREPLICA_MUTANT(wal_truncates_damage)) return {};
+    if (log.damage && log.damage->row->then == verdict::damaged) return log.damage->text();
+    if (log.tail.segments.empty()) return "the log is gone (T11)";
+    if (!last_meta) return "both meta files are damaged, so that nobody knows how far the log reached (T12)";
+    if (!has_gap) return {};
+    return bad_snapshots.empty()
+               ? "entries are missing between the newest snapshot and the log (T11)"
+               : bad_snapshots.front() + " is damaged, and the log does not reach back far enough (T13)";
+}
 
 /// Reads a directory without changing it.
 ///
@@ -112,7 +137,8 @@ inline void check(directory const& dir, std::error_code failure, std::string con
     std::vector<std::string> snapshot_names;
     for (std::string const& n : names) {
         has_identity = has_identity || n == identity_name;
-        out.has_data = out.has_data || detail::is_data(n);
+        out.is_changing = out.is_changing || n == new_cluster_name;
+        out.has_data = out.has_data || detail::is_data(n) || out.is_changing;
         if (numbered(n, "snapshot-")) snapshot_names.push_back(n);
     }
     if (has_identity) {
@@ -167,12 +193,15 @@ public:
     [[nodiscard]] recovered_directory open() {
         found_ = read_directory(dir_);
         if (!found_.has_data) return make(identity{fresh_id_(), false, false});
+        if (found_.is_changing)
+            detail::fail(dir_, "it was being turned into the first directory of a new cluster when that was interrupted; run "
+                               "force_new_cluster (or openreplica-log force-new-cluster) on it again, which finishes it");
         if (!found_.owner)
             detail::fail(dir_, "there are files of a node, but the file that says whose they are is missing or damaged; "
                                "restore the whole directory from a backup, or move it away to start as a new node");
         if (found_.log.failure) detail::check(dir_, found_.log.failure, "reading " + found_.log.failed_file);
         if (!found_.owner->ready) return has_lived() ? set_aside("the id file is an old one") : make(*found_.owner);
-        std::string const damage = damage_sentence();
+        std::string const damage = found_.damage();
         return damage.empty() ? go_on() : set_aside(damage);
     }
 
@@ -191,20 +220,6 @@ private:
     [[nodiscard]] bool has_lived() const {
         return found_.log.records > 1 || found_.log.tail.segments.size() > 1 || !found_.snapshots.empty() ||
                (found_.last_meta && found_.last_meta->durable > lsn{1});
-    }
-
-    /// Why this node must not vote under its id any more; empty when it may.
-    [[nodiscard]] std::string damage_sentence() const {
-        wal_scan const& log = found_.log;
-        if (OPENREPLICA_MUTANT(wal_truncates_damage)) return {};
-        if (log.damage && log.damage->row->then == verdict::damaged) return log.damage->text();
-        if (log.tail.segments.empty()) return "the log is gone (T11)";
-        if (!found_.last_meta) return "both meta files are damaged, so that nobody knows how far the log reached (T12)";
-        if (found_.has_gap)
-            return found_.bad_snapshots.empty()
-                       ? "entries are missing between the newest snapshot and the log (T11)"
-                       : found_.bad_snapshots.front() + " is damaged, and the log does not reach back far enough (T13)";
-        return {};
     }
 
     /// A damaged directory: its evidence stays, and the node comes back as another one, which asks the group for
