@@ -191,7 +191,7 @@ TEST_CASE("two of three are gone for good: the third goes on alone with everythi
     openreplica::node newcomer{std::move(options)};
     REQUIRE(newcomer.wait_ready(30s));
     CHECK(newcomer.status().cluster == did.new_cluster);
-    CHECK(newcomer.status().role == "learner");
+    CHECK(newcomer.status().role == "standby");
     CHECK(openreplica::replicated<journal>{newcomer, "journal"}->all() == acknowledged);
     append(newcomer, "newest/", 20, acknowledged);
 

@@ -121,19 +121,21 @@ inline bool engine::is_first_copy(node_id from, std::uint64_t number) {
 inline void engine::on(node_id from, paxos::forward& m) {
     if (!is_first_copy(from, m.number)) return;
     instant const now = env_.now();
-    if (!must_wait(now) || parked_.size() >= options_.protocol.window_entries) return take_forward(from, m);
     if (parked_.empty()) parked_since_ = now;
+    if (!must_wait(now) || parked_.size() >= options_.protocol.window_entries) return take_forward(from, m);
     parked_.emplace_back(from, std::move(m));
 }
 
-/// The voters change, or the leader does: in a moment somebody can take what comes.
-inline bool engine::must_wait(instant now) const { return replica_->is_paused() || !replica_->leader_id(now); }
+/// The voters change, or the leader does: in a moment somebody can take what comes. Who knows of no leader for two heartbeats
+/// has nobody to wait for.
+inline bool engine::must_wait(instant now) const {
+    bool const hopes = !replica_->leader_id(now) && now - parked_since_ < 2 * options_.protocol.heartbeat;
+    return replica_->is_paused() || hopes;
+}
 
-/// What had to wait, once it is clear who takes it. A forward that nobody takes for two heartbeats is refused: its sender may
-/// know better.
+/// What had to wait, once it is clear who takes it.
 inline void engine::take_parked() {
-    instant const now = env_.now();
-    if (parked_.empty() || (must_wait(now) && now - parked_since_ < 2 * options_.protocol.heartbeat)) return;
+    if (parked_.empty() || must_wait(env_.now())) return;
     for (auto& [from, m] : std::exchange(parked_, {})) take_forward(from, m);
 }
 

@@ -207,23 +207,12 @@ private:
             if (weight >= group_bytes) weight = 0;
         }
         slot const end = from.last().next();
-        paxos::value const alone{paxos::value_kind::configuration, from.stamp, body_of(succeeding(from.governing, s, self))};
+        paxos::configuration next = paxos::succeeding(from.governing, {self});
+        next.number = s.number;
+        paxos::value const alone{paxos::value_kind::configuration, from.stamp, paxos::body_of(next)};
         w.add(paxos::accept_record{{end, own, alone}});
         w.add(paxos::chosen_record{end, own});
         check(w.commit(), "writing the new log");
-    }
-
-    [[nodiscard]] static paxos::configuration succeeding(paxos::configuration c, succession const& s,
-                                                         paxos::member const& self) {
-        c.number = s.number;
-        c.voters = {self};
-        return c;
-    }
-    [[nodiscard]] static shared_bytes body_of(paxos::configuration const& c) {
-        std::string body;
-        wire_writer w(body);
-        encode(w, c);
-        return shared_bytes(std::move(body));
     }
 
     // ---- in their place
