@@ -6,6 +6,7 @@
 #include <openreplica/object/object_space.hpp>
 #include <openreplica/options.hpp>
 #include <openreplica/runtime/service.hpp>
+#include <openreplica/runtime/surroundings.hpp>
 #include <openreplica/status.hpp>
 #include <openreplica/types/endpoint.hpp>
 
@@ -29,64 +30,6 @@
 #include <utility>
 
 namespace openreplica::inline v0 {
-
-namespace detail {
-
-/// True when this thread is running handlers of the context behind `e`: to block on it could wait for ever.
-[[nodiscard]] inline bool runs_in_this_thread(asio::any_io_executor const& e) {
-    if (auto const* io = e.target<asio::io_context::executor_type>()) return io->running_in_this_thread();
-    if (auto const* pool = e.target<asio::thread_pool::executor_type>()) return pool->running_in_this_thread();
-    if (auto const* s = e.target<asio::strand<asio::io_context::executor_type>>())
-        return s->get_inner_executor().running_in_this_thread();
-    if (auto const* s = e.target<asio::strand<asio::any_io_executor>>()) return runs_in_this_thread(s->get_inner_executor());
-    return false;
-}
-
-/// The two threads of a node that was given no executor: one for the protocol, one for handlers, so that no handler
-/// ever delays a heartbeat.
-class own_threads {
-    struct lane {
-        asio::io_context context{1};
-        asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(context);
-        std::thread thread{};
-
-        /// The thread owns its lane too: when a handler ends its own node, the context outlives that handler.
-        static std::shared_ptr<lane> start() {
-            auto const l = std::make_shared<lane>();
-            l->thread = std::thread([l] { l->context.run(); });
-            return l;
-        }
-        void join() {
-            guard.reset();
-            if (thread.get_id() == std::this_thread::get_id())
-                thread.detach(); // A handler ends its own node; the thread ends when the handler returns.
-            else if (thread.joinable())
-                thread.join();
-        }
-    };
-    std::shared_ptr<lane> protocol_ = lane::start();
-    std::shared_ptr<lane> handlers_ = lane::start();
-
-public:
-    [[nodiscard]] runtime::service::surroundings surroundings() const {
-        return {protocol_->context.get_executor(), handlers_->context.get_executor(), asio::system_executor(),
-                [p = std::weak_ptr(protocol_), h = std::weak_ptr(handlers_)] {
-                    auto const here = [](std::shared_ptr<lane> const& l) {
-                        return l && l->context.get_executor().running_in_this_thread();
-                    };
-                    return here(p.lock()) || here(h.lock());
-                },
-                std::make_shared<own_threads>(*this)};
-    }
-    /// Runs what is queued for handlers, then ends both threads.
-    void finish() {
-        asio::post(handlers_->context, [h = handlers_] { h->context.stop(); });
-        handlers_->join();
-        protocol_->join();
-    }
-};
-
-} // namespace detail
 
 /// A process's seat in its group: a replica of every object, and the way for calls to reach them.
 ///

@@ -73,6 +73,9 @@
 // <openreplica/openreplica.hpp>
 // OpenReplica: any C++ object, replicated. Include this one header.
 
+// <openreplica/client.hpp>
+// A process that uses the group's objects and is no member of it.
+
 // <openreplica/config.hpp>
 // What the compilers and Asio must be told before the first Asio header.
 
@@ -85,6 +88,18 @@
 #define ASIO_HAS_STD_COROUTINE 1
 #endif
 #endif
+
+// <openreplica/object/command_text.hpp>
+// The JSON bodies of commands, from typed arguments, and typed results from outcomes.
+
+// <openreplica/object/constructor_arguments.hpp>
+// The types that a constructor's arguments travel as.
+
+// <openreplica/object/convert_argument.hpp>
+// The checked conversion of an argument to the parameter type that its method declares.
+
+// <openreplica/types/json_text.hpp>
+// Canonical JSON text, written straight into a string: one spelling per value, so that equal values have equal bytes.
 
 // <openreplica/error.hpp>
 // What can go wrong, by name.
@@ -190,27 +205,6 @@ public:
 
 template <>
 struct std::is_error_code_enum<openreplica::errc> : std::true_type {};
-
-// <openreplica/node.hpp>
-// This process's seat in the group.
-
-// <openreplica/object/host.hpp>
-// What a handle needs of the node (or client) that it was made on.
-
-// <openreplica/object/object_space.hpp>
-// The replicated state: every object, every session, and the digest of all that was applied.
-
-// <openreplica/object/command_text.hpp>
-// The JSON bodies of commands, from typed arguments, and typed results from outcomes.
-
-// <openreplica/object/constructor_arguments.hpp>
-// The types that a constructor's arguments travel as.
-
-// <openreplica/object/convert_argument.hpp>
-// The checked conversion of an argument to the parameter type that its method declares.
-
-// <openreplica/types/json_text.hpp>
-// Canonical JSON text, written straight into a string: one spelling per value, so that equal values have equal bytes.
 
 namespace openreplica::inline v0 {
 
@@ -2343,6 +2337,7 @@ struct type_entry;
 class instance_base {
     type_entry const* type_;
     std::string name_;
+    slot changed_at_;
     mutable std::shared_mutex mutex_;
 
 public:
@@ -2354,6 +2349,9 @@ public:
     [[nodiscard]] type_entry const& type() const { return *type_; }
     [[nodiscard]] std::string const& name() const { return name_; }
     [[nodiscard]] std::shared_mutex& mutex() const { return mutex_; }
+    /// The last slot that may have changed the object; under the lock.
+    [[nodiscard]] slot changed_at() const { return changed_at_; }
+    void set_changed_at(slot at) { changed_at_ = at; }
     /// Called once, before the object can be found.
     void set_name(std::string name) { name_ = std::move(name); }
 };
@@ -2734,6 +2732,12 @@ template <class R>
 }
 
 } // namespace openreplica::inline v0::object
+
+// <openreplica/object/host.hpp>
+// What a handle needs of the node (or client) that it was made on.
+
+// <openreplica/object/object_space.hpp>
+// The replicated state: every object, every session, and the digest of all that was applied.
 
 // <openreplica/object/sessions.hpp>
 // The replicated table of sessions: what makes a call run at most once.
@@ -3198,10 +3202,18 @@ struct written_state {
 /// A state as it was at one moment. Writing it needs neither the state machine nor the thread that applies; once.
 using frozen_state = unique_function<written_state()>;
 
+/// A read of the state as it is here: a const method, or whether an object exists.
+struct state_query {
+    bool exists = false;  ///< asks for existence; otherwise for a method
+    std::string_view name; ///< of the object
+    std::string_view type; ///< that it must have; empty: any
+    std::string_view body; ///< `["method",arg…]`
+};
+
 /// The deterministic state that every replica builds from the same chosen commands.
 ///
 /// @par Thread safety
-/// One thread applies (`apply`, `freeze`, `restore`, `digest`, `next_deadline`); `check` and the objects' own
+/// One thread applies (`apply`, `freeze`, `restore`, `digest`, `next_deadline`); `check`, `query` and the objects' own
 /// read access are safe from any thread.
 class state_machine {
 public:
@@ -3236,6 +3248,10 @@ public:
     /// The name in `catalogue` that applying a well-formed command needs; empty when it needs none that is not already
     /// part of the state.
     [[nodiscard]] virtual std::string needed_type(envelope const& command) const = 0;
+
+    /// Reads the state. `at` of the outcome is the slot that the state had surely reached: what it shows is of no later one.
+    /// Runs a const method of user code, whose exceptions are an outcome.
+    [[nodiscard]] virtual call_outcome query(state_query const& q) const = 0;
 
     /// Fingerprints of the types that this program knows, for the handshake: `name` and its hash, sorted by name.
     struct type_print {
@@ -3359,7 +3375,7 @@ struct proposal_limits {
 /// method throws is an outcome; the object keeps what the method had changed, on every replica alike.
 ///
 /// @par Thread safety
-/// As `runtime::state_machine` says. `find`, `check` and `read_context` are safe from any thread.
+/// As `runtime::state_machine` says. `find`, `list`, `check`, `query` and `read_context` are safe from any thread.
 ///
 /// @par Errors
 /// `apply` gives nothing for a type that this program does not know and when memory runs out in a method;
@@ -3371,6 +3387,7 @@ class object_space final : public runtime::state_machine {
     proposal_limits limits_;
     mutable std::shared_mutex directory_mutex_; // Taken by the applying thread only to change the directory.
     directory objects_;
+    slot directory_changed_at_; ///< the last slot that made or ended an object
     session_table sessions_;
     log_time clock_;
     slot applied_;
@@ -3415,6 +3432,7 @@ public:
     [[nodiscard]] call_outcome check(envelope const& command) const override;
     [[nodiscard]] std::string needed_type(envelope const& command) const override;
     [[nodiscard]] std::vector<type_print> catalogue() const override { return registry_.catalogue(); }
+    [[nodiscard]] call_outcome query(runtime::state_query const& q) const override;
 
     /// The object now in this replica's state, or null. It stays alive as long as the pointer, but a `destroy` or
     /// `reset` takes it out of the state: find it again for every read.
@@ -3423,6 +3441,8 @@ public:
         auto const at = objects_.find(id);
         return at == objects_.end() ? nullptr : at->second;
     }
+    /// Every object now in this replica's state, by name.
+    [[nodiscard]] std::vector<std::shared_ptr<instance_base const>> list() const;
     /// The same, as an object of type `T`.
     /// @throws error (`no_such_object`, `type_mismatch`)
     template <class T>
@@ -3445,6 +3465,8 @@ public:
     /// The last applied slot, for the applying thread.
     [[nodiscard]] slot applied() const { return applied_; }
     [[nodiscard]] std::size_t open_sessions() const { return sessions_.size(); }
+    /// For the applying thread.
+    [[nodiscard]] session_table const& sessions() const { return sessions_; }
     [[nodiscard]] call_outcome const& stop_reason() const override { return stop_reason_; }
 
 private:
@@ -3452,17 +3474,18 @@ private:
     bool run_once(slot at, envelope const& command, call_outcome& outcome);
     bool run_object_command(slot at, envelope const& command, call_outcome& outcome);
     bool call(slot at, envelope const& command, call_outcome& outcome);
-    bool create(envelope const& command, call_outcome& outcome);
-    bool construct(envelope const& command, std::string name, std::string_view constructor, argument_list args,
-                   call_outcome& outcome);
-    void destroy(envelope const& command, call_outcome& outcome);
+    bool create(slot at, envelope const& command, call_outcome& outcome);
+    bool construct(slot at, envelope const& command, std::string name, std::string_view constructor,
+                   argument_list args, call_outcome& outcome);
+    void destroy(slot at, envelope const& command, call_outcome& outcome);
     void open_session(slot at, envelope const& command, runtime::applied_command& done);
     [[nodiscard]] call_outcome check_body(envelope const& command) const;
     [[nodiscard]] call_outcome check_call(envelope const& command) const;
     [[nodiscard]] call_outcome check_birth(envelope const& command) const;
     void extend_digest(slot at, log_time stamp, envelope const& command, call_outcome const& outcome);
     bool needs_upgrade(std::string what);
-    void put(object_id id, std::shared_ptr<instance_base> object);
+    void put(slot at, object_id id, std::shared_ptr<instance_base> object);
+    [[nodiscard]] call_outcome query_method(instance_base const& object, std::string_view body) const;
 };
 
 } // namespace openreplica::inline v0::object
@@ -3539,9 +3562,9 @@ inline bool object_space::run_object_command(slot at, envelope const& command, c
         return call(at, command, outcome);
     case command_kind::create:
     case command_kind::reset:
-        return create(command, outcome);
+        return create(at, command, outcome);
     default:
-        destroy(command, outcome);
+        destroy(at, command, outcome);
         return true;
     }
 }
@@ -3568,12 +3591,13 @@ inline bool object_space::call(slot at, envelope const& command, call_outcome& o
     }
     context ctx(at, clock_, command.session);
     std::unique_lock const lock(object.mutex());
+    object.set_changed_at(at);
     outcome = method->invoke(object, ctx, {reader, scope});
     return true;
 }
 
 /// `create` and `reset`: they differ in what happens to an object that is there.
-inline bool object_space::create(envelope const& command, call_outcome& outcome) {
+inline bool object_space::create(slot at, envelope const& command, call_outcome& outcome) {
     json_reader reader(command.body);
     std::string scratch;
     json_scope scope = reader.begin_array();
@@ -3604,11 +3628,11 @@ inline bool object_space::create(envelope const& command, call_outcome& outcome)
             return true;
         }
     }
-    return construct(command, std::move(name), constructor, {reader, scope}, outcome);
+    return construct(at, command, std::move(name), constructor, {reader, scope}, outcome);
 }
 
-inline bool object_space::construct(envelope const& command, std::string name, std::string_view constructor,
-                                    argument_list args, call_outcome& outcome) {
+inline bool object_space::construct(slot at, envelope const& command, std::string name,
+                                    std::string_view constructor, argument_list args, call_outcome& outcome) {
     constructor_entry const* const entry = registry_.find_constructor(constructor);
     if (entry == nullptr) return needs_upgrade("type \"" + printable(constructor, 128) + "\"");
     bool decoded = false;
@@ -3620,23 +3644,26 @@ inline bool object_space::construct(envelope const& command, std::string name, s
         return true;
     }
     object->set_name(std::move(name));
-    put(command.object, std::move(object));
+    put(at, command.object, std::move(object));
     outcome.result = "true";
     return true;
 }
 
-inline void object_space::put(object_id id, std::shared_ptr<instance_base> object) {
+inline void object_space::put(slot at, object_id id, std::shared_ptr<instance_base> object) {
+    object->set_changed_at(at);
     {
         std::unique_lock const lock(directory_mutex_);
+        directory_changed_at_ = at;
         objects_[id].swap(object);
     }
     // The object that was replaced ends here, outside the lock: its destructor is user code.
 }
 
-inline void object_space::destroy(envelope const& command, call_outcome& outcome) {
+inline void object_space::destroy(slot at, envelope const& command, call_outcome& outcome) {
     std::shared_ptr<instance_base> object;
     std::unique_lock const lock(directory_mutex_);
     if (auto const found = objects_.find(command.object); found != objects_.end()) {
+        directory_changed_at_ = at;
         object = std::move(found->second);
         objects_.erase(found);
         outcome.result = "true";
@@ -3777,6 +3804,77 @@ inline call_outcome object_space::check_birth(envelope const& command) const {
     while (reader.next_element(scope)) reader.skip_value();
     reader.expect_end();
     return {};
+}
+
+} // namespace openreplica::inline v0::object
+
+// <openreplica/object/object_space_query.hpp>
+// Reads of the replicated state by those who do not have its types. Included by object_space.hpp.
+
+namespace openreplica::inline v0::object {
+
+/// A reader may see what a slot did before that slot counts as applied. So the outcome names the later of the two: a
+/// client that is shown an effect must never be shown a state without it.
+inline call_outcome object_space::query(runtime::state_query const& q) const {
+    std::shared_ptr<instance_base const> object;
+    slot at;
+    {
+        std::shared_lock const lock(directory_mutex_);
+        at = std::max(directory_changed_at_, read_context().slot());
+        if (auto const found = objects_.find(object_id_of(q.name)); found != objects_.end()) object = found->second;
+    }
+    if (object && object->name() != q.name) object = nullptr; // Another name with the same hash.
+    call_outcome outcome;
+    if (q.exists)
+        outcome.result = object ? "true" : "false";
+    else if (!object)
+        outcome = failed(errc::no_such_object, "\"" + printable(q.name, 64) + "\" is not in the replica's state; it was "
+                                               "destroyed, or its creation is not applied there yet");
+    else if (!q.type.empty() && object->type().name != q.type)
+        outcome = failed(errc::type_mismatch, "\"" + printable(q.name, 64) + "\" exists with type " + object->type().name +
+                                                  ", not " + printable(q.type, 64));
+    else
+        outcome = query_method(*object, q.body);
+    outcome.at = std::max(outcome.at, at);
+    return outcome;
+}
+
+/// `at` of the outcome is the object's last change.
+inline call_outcome object_space::query_method(instance_base const& object, std::string_view body) const {
+    try {
+        json_reader reader(body);
+        std::string scratch;
+        json_scope scope = reader.begin_array();
+        reader.expect_element(scope, "a call begins with the method's name");
+        std::string_view const name = reader.read_string_view(scratch);
+        method_entry const* const method = object.type().find(name);
+        if (method == nullptr)
+            return failed(errc::no_such_method,
+                          "type \"" + object.type().name + "\" has no method \"" + printable(name, 64) + "\"");
+        if (!method->is_read)
+            return failed(errc::bad_arguments, "\"" + printable(name, 64) + "\" changes the object: it goes through the log, "
+                                               "and is no read");
+        context ctx = read_context();
+        std::shared_lock const lock(object.mutex());
+        // A method that is a read takes the object as it is: const.
+        call_outcome outcome = method->invoke(const_cast<instance_base&>(object), ctx, {reader, scope});
+        outcome.at = object.changed_at();
+        return outcome;
+    } catch (json_error const& e) {
+        return failed(errc::bad_arguments, e.sentence());
+    } catch (std::bad_alloc const&) {
+        return failed(errc::overloaded, "out of memory while reading the object; try again later");
+    }
+}
+
+inline std::vector<std::shared_ptr<instance_base const>> object_space::list() const {
+    std::vector<std::shared_ptr<instance_base const>> all;
+    {
+        std::shared_lock const lock(directory_mutex_);
+        for (auto const& [id, object] : objects_) all.push_back(object);
+    }
+    std::ranges::sort(all, {}, [](auto const& o) -> std::string const& { return o->name(); });
+    return all;
 }
 
 } // namespace openreplica::inline v0::object
@@ -3960,6 +4058,7 @@ inline bool object_space::restore(std::string_view text) {
         {
             std::unique_lock const lock(directory_mutex_);
             objects_.swap(objects);
+            directory_changed_at_ = applied;
         }
         if (OPENREPLICA_MUTANT(sessions_lost_in_restore)) sessions = session_table{};
         sessions_ = std::move(sessions);
@@ -3980,7 +4079,7 @@ inline bool object_space::restore(std::string_view text) {
 } // namespace openreplica::inline v0::object
 
 // <openreplica/runtime/gateway.hpp>
-// What a handle to a replicated object needs of the process's node (or, later, of a client).
+// What a handle to a replicated object needs of the process's node or client.
 
 // <openreplica/runtime/waiter.hpp>
 // A caller that blocks, and may lend a hand meanwhile.
@@ -4078,11 +4177,22 @@ struct command_request {
     bool caller_waits = false;           ///< the calling thread will block in `wait`: it may do work of the node's itself
 };
 
-/// A wish for a read point.
+/// A read that a replica makes for a process that has none.
+struct remote_read {
+    bool exists = false; ///< asks whether the object exists; otherwise for a const method
+    bool local = false;  ///< any replica's own state will do
+    std::chrono::nanoseconds max_staleness{}; ///< of a local read; 0: any
+    std::string name; ///< of the object
+    std::string type; ///< that it must have; empty: any
+    std::string body; ///< `["method",arg…]`
+};
+
+/// A wish for a read point, or for the result of a read.
 struct read_request {
     std::shared_ptr<object_birth> birth; ///< made first if it is not there; null: nothing is made
     std::chrono::nanoseconds timeout{};
     bool caller_waits = false;
+    std::shared_ptr<remote_read const> remote{}; ///< what to read; null where the objects are
 };
 
 /// Names a pending call within its gateway.
@@ -4099,8 +4209,9 @@ public:
     /// Inside this call it runs only for a caller that waits, or after the node has stopped.
     virtual call_ticket submit(command_request request, completion done) = 0;
 
-    /// Waits for a linearizable read point: `done` runs once the local objects hold everything that completed before
-    /// this call. `outcome.at` is the read point.
+    /// On a node, waits for a linearizable read point: `done` runs once the local objects hold everything that completed
+    /// before this call. On a client, has the read made by a replica: `outcome.result` is what it gave. `outcome.at` is
+    /// the read point.
     virtual call_ticket read(read_request request, completion done) = 0;
 
     /// Blocks until `w` is finished, which `done` of a call with this `timeout` does; at its deadline it ends the call
@@ -4130,10 +4241,10 @@ public:
 
 namespace openreplica::inline v0::object {
 
-/// The way to the group, and this process's replica of its objects. `openreplica_host(x)` gives it for a node.
+/// The way to the group, and this process's replica of its objects. `openreplica_host(x)` gives it for a node or client.
 struct host {
     std::shared_ptr<runtime::gateway> gateway{};
-    std::shared_ptr<object_space> objects{};
+    std::shared_ptr<object_space> objects{}; ///< null on a client
 };
 
 } // namespace openreplica::inline v0::object
@@ -4193,7 +4304,10 @@ struct limits {
     std::size_t window_bytes = 8u << 20;         ///< the same in bytes
     std::size_t link_queue_bytes = 64u << 20;    ///< bytes that wait for one peer's connection; beyond, messages are lost
     std::size_t max_frame_bytes = 4u << 20;      ///< a message of a peer; a larger one closes the connection
-    std::size_t max_connections = 256;           ///< incoming connections
+    std::size_t max_connections = 256;           ///< incoming connections of peers
+    std::size_t max_clients = 1024;              ///< connections of clients; past it they are refused, and go elsewhere
+    std::size_t max_client_requests = 4096;      ///< reads and questions of one client that wait here; past it `overloaded`
+    std::size_t client_queue_bytes = 16u << 20;  ///< bytes that wait for one client's connection; beyond, it is cut off
     std::size_t wal_segment_bytes = 32u << 20;   ///< of a file of the write-ahead log; a disk needs room for a few
 };
 
@@ -4237,12 +4351,14 @@ struct node_options {
 /// Options of one call, for `handle.with(options)->method(…)`.
 struct call_options {
     std::chrono::nanoseconds timeout{}; ///< until the call has its outcome; 0: the node's `call_timeout`
+    /// For reads with `local()`: what they see was the group's state so long ago at most; 0: at any time.
+    std::chrono::nanoseconds max_staleness{};
 };
 
 namespace detail {
 
-inline void require(bool holds, std::string const& sentence) {
-    if (!holds) throw error(errc::bad_option, "node_options: " + sentence);
+inline void require(bool holds, std::string const& sentence, char const* whose = "node_options: ") {
+    if (!holds) throw error(errc::bad_option, whose + sentence);
 }
 
 /// A batch of commands (`runtime::calls::batch_bytes`) with its frame may be this much larger than its last command.
@@ -4260,14 +4376,46 @@ inline bool is_wildcard(std::string const& host) { return host.find_first_not_of
 
 inline constexpr std::size_t most_pending_calls = std::size_t{1} << 20;
 
-inline void check_seed(std::string const& seed) {
+inline void check_seed(std::string const& seed, char const* whose = "node_options: ") {
     bool const srv = seed.starts_with("srv:");
     auto const where = parse_endpoint(seed);
     require(srv ? seed.size() > 4 : where && where->port != 0,
-            "seed \"" + seed + "\" is neither host:port (with a port above 0) nor srv:NAME");
+            "seed \"" + seed + "\" is neither host:port (with a port above 0) nor srv:NAME", whose);
 }
 
 } // namespace detail
+
+/// Bounds of one client.
+struct client_limits {
+    std::size_t max_command_bytes = 1u << 20;  ///< an encoded command or read; a larger one ends with `errc::too_large`
+    std::size_t max_pending_calls = 65536;     ///< calls and reads without an outcome; past it `overloaded`. At most 1,048,576
+    std::size_t max_frame_bytes = 4u << 20;    ///< a message of a replica; a larger one ends the connection
+    std::size_t link_queue_bytes = 64u << 20;  ///< bytes that wait for one replica's connection; beyond, messages are lost
+};
+
+/// How a client is opened. A plain aggregate for designated initializers; every member has a default.
+struct client_options {
+    std::string group{};              ///< the group's name; replicas of other groups refuse the client
+    std::vector<std::string> seeds{}; ///< `host:port` or `srv:NAME`: where to look for the group first
+    std::string dns_server{};         ///< `host` or `host:port`; empty: `/etc/resolv.conf`
+    std::chrono::milliseconds heartbeat{250}; ///< how often each replica is asked whether it is there
+    std::chrono::milliseconds call_timeout{10000};
+    /// How long the group keeps the session of a client that is cut off. Calls that were under way then end with
+    /// `outcome_unknown`.
+    std::chrono::milliseconds session_timeout{10000};
+    /// For reads with `local()` that name none themselves: what they see was the group's state so long ago at most; 0: at
+    /// any time. What a client has seen once it never sees undone, whatever the bound.
+    std::chrono::milliseconds max_staleness{0};
+    client_limits limits{};
+    std::string tls{};            ///< must be empty in this version
+    bool allow_plaintext = false; ///< connect to addresses other than loopback without TLS
+    /// Receives every log line; it must not block and must not throw. Empty: warnings and errors go to stderr.
+    std::function<void(log_level, std::string_view)> logger{};
+
+    /// Throws `openreplica::error` with a sentence when an option is wrong or not implemented: nothing is ignored
+    /// silently.
+    void validate() const;
+};
 
 inline void node_options::validate() const {
     using detail::require;
@@ -4303,6 +4451,9 @@ inline void node_options::validate() const {
     positive(limits.window_entries, "window_entries");
     positive(limits.window_bytes, "window_bytes");
     positive(limits.max_connections, "max_connections");
+    positive(limits.max_client_requests, "max_client_requests");
+    require(limits.client_queue_bytes >= limits.max_frame_bytes,
+            "limits.client_queue_bytes must be at least limits.max_frame_bytes, or no large answer ever leaves");
     require(limits.wal_segment_bytes >= (64u << 10) && limits.wal_segment_bytes <= (1u << 30),
             "limits.wal_segment_bytes must be between 65536 and 1073741824");
     require(data_dir.empty() || seeds.empty() || where->port != 0 || !advertise.empty(),
@@ -4329,10 +4480,44 @@ inline void node_options::validate() const {
     implemented(tls.empty(), "tls");
 }
 
+inline void client_options::validate() const {
+    auto const require = [](bool holds, std::string const& sentence) {
+        detail::require(holds, sentence, "client_options: ");
+    };
+    require(!group.empty() && group.size() <= 255, "group must be a name of 1 to 255 bytes");
+    require(!seeds.empty(), "seeds must name at least one host:port or srv:NAME where the group may be found");
+    for (std::string const& s : seeds) {
+        detail::check_seed(s, "client_options: ");
+        require(allow_plaintext || s.starts_with("srv:") || detail::is_loopback(parse_endpoint(s)->host),
+                "seed \"" + s + "\" is not a loopback address and there is no TLS: anyone on the way could read and change "
+                "calls; set allow_plaintext if the network is trusted");
+    }
+    require(heartbeat.count() > 0, "heartbeat must be positive");
+    require(session_timeout >= std::chrono::milliseconds(100) && session_timeout <= std::chrono::hours(24),
+            "session_timeout must be between 100 ms and a day");
+    require(heartbeat <= session_timeout / 2, "session_timeout must be at least twice heartbeat");
+    require(call_timeout.count() > 0 && call_timeout <= std::chrono::hours(24 * 365),
+            "call_timeout must be positive and at most a year");
+    require(max_staleness.count() >= 0 && max_staleness <= std::chrono::hours(24 * 365),
+            "max_staleness must not be negative, and at most a year");
+    require(limits.max_command_bytes > 0, "limits.max_command_bytes must be positive");
+    require(limits.max_pending_calls > 0 && limits.max_pending_calls <= detail::most_pending_calls,
+            "limits.max_pending_calls must be between 1 and " + std::to_string(detail::most_pending_calls));
+    require(limits.max_frame_bytes >= detail::batch_room && limits.max_frame_bytes <= detail::largest_frame &&
+                limits.max_command_bytes <= limits.max_frame_bytes - detail::batch_room,
+            "limits.max_frame_bytes must leave " + std::to_string(detail::batch_room) + " bytes above "
+            "limits.max_command_bytes, because commands travel in batches, and be at most " +
+                std::to_string(detail::largest_frame));
+    require(limits.link_queue_bytes / 2 >= limits.max_frame_bytes,
+            "limits.link_queue_bytes must be at least twice limits.max_frame_bytes, or no large message ever leaves");
+    if (!tls.empty())
+        throw error(errc::not_supported, "client_options: tls is not supported by this version; leave it unset");
+}
+
 } // namespace openreplica::inline v0
 
-// <openreplica/runtime/service.hpp>
-// A node at work: the engine on its strand, the sockets, the apply thread, and the gateway that handles call.
+// <openreplica/runtime/client_service.hpp>
+// A client at work: its engine on a strand, its connections, and the gateway that handles call.
 
 // <openreplica/dns/discovery.hpp>
 // From `srv:NAME` to addresses to try, in order.
@@ -6430,17 +6615,11 @@ private:
 
 } // namespace openreplica::inline v0::dns
 
-// <openreplica/runtime/apply_thread.hpp>
-// The thread that runs user code: methods of objects and completions.
+// <openreplica/net/client_codec.hpp>
+// The messages of clients as bytes and back. The bytes may come from anyone.
 
-// <openreplica/runtime/applier.hpp>
-// Applies chosen entries and runs completions: everything that runs user code.
-
-// <openreplica/paxos/record.hpp>
-// What must survive a crash.
-
-// <openreplica/paxos/founding_message.hpp>
-// What nodes say to one another before they belong to a group.
+// <openreplica/net/client_message.hpp>
+// What a client and the replica that it is connected to say to each other.
 
 // <openreplica/paxos/configuration.hpp>
 // Who votes.
@@ -6503,6 +6682,3263 @@ inline void encode(wire_writer& w, configuration const& c) {
 }
 
 } // namespace openreplica::inline v0::paxos
+
+namespace openreplica::inline v0::net {
+
+/// Names a client's connection within one replica; never reused there.
+using guest_id = strong<struct guest_tag>;
+
+// ---- from the client. Answers carry the number of what they answer; a client numbers within one connection.
+
+/// Are you there, and how is the group?
+struct client_ping {
+    std::uint64_t number = 0;
+    bool operator==(client_ping const&) const = default;
+};
+
+/// Commands for the log, as envelopes. From now on the outcomes of their session go to this connection.
+struct client_commands {
+    std::uint64_t number = 0;
+    std::vector<shared_bytes> commands;
+    bool operator==(client_commands const&) const = default;
+};
+
+/// The session's commands go over another connection now: no more outcomes of it here.
+struct client_leave {
+    session_id session;
+    bool operator==(client_leave const&) const = default;
+};
+
+/// What a read asks of an object.
+enum class query_kind : std::uint8_t {
+    call = 1,   ///< a const method; body `["method",arg…]`
+    exists = 2, ///< whether there is such an object: `true` or `false`
+};
+
+/// A read, to be made where it arrives.
+struct client_query {
+    std::uint64_t number = 0;
+    query_kind kind = query_kind::call;
+    bool local = false;             ///< the replica's own state will do, within the two bounds that follow
+    slot floor;                     ///< the state holds at least this slot: clients do not go back in time
+    std::uint64_t max_staleness_us = 0; ///< the state was the group's so long ago at most; 0: any time
+    std::uint64_t timeout_us = 0;   ///< nobody waits for the answer afterwards
+    std::string name;               ///< of the object
+    std::string type;               ///< that it must have; empty: any
+    shared_bytes body;
+    bool operator==(client_query const&) const = default;
+};
+
+/// What a person asks of this replica: `status`, `objects`, …
+struct client_question {
+    std::uint64_t number = 0;
+    std::string what;
+    std::string argument;
+    bool operator==(client_question const&) const = default;
+};
+
+/// What an operator asks of the group, as JSON text.
+struct client_order {
+    std::uint64_t number = 0;
+    std::string text;
+    bool operator==(client_order const&) const = default;
+};
+
+using client_request =
+    std::variant<client_ping, client_commands, client_leave, client_query, client_question, client_order>;
+
+// ---- from the replica
+
+/// More members than this are refused as malformed.
+inline constexpr std::size_t max_view_members = 64;
+
+/// The group as one replica sees it.
+struct view {
+    cluster_id cluster;                 ///< empty: the replica belongs to no group yet
+    epoch current;                      ///< number of the configuration
+    std::vector<paxos::member> members; ///< who hosts the objects
+    node_id leader;                     ///< empty: none is known
+    ballot promised;                    ///< tells which of two views is the newer
+    bool serving = false;               ///< this replica sees a healthy leader and applies what is chosen
+    slot applied;
+    log_time clock;                     ///< the log's clock, as far as this replica can tell
+    bool operator==(view const&) const = default;
+};
+
+/// The answer to a ping; with number 0, news that nobody asked for.
+struct client_pong {
+    std::uint64_t number = 0;
+    view now;
+    bool operator==(client_pong const&) const = default;
+};
+
+/// The commands were not proposed because of this attempt.
+struct client_refused {
+    std::uint64_t number = 0;
+    std::vector<std::uint32_t> which; ///< positions in the batch; empty: all
+    errc reason{};
+    std::string text;
+    bool operator==(client_refused const&) const = default;
+};
+
+/// An `open_session` was applied.
+struct client_opened {
+    std::uint64_t opener = 0;
+    session_id session;
+    log_time clock;
+    errc reason{}; ///< zero: it is open
+    std::string text;
+    bool operator==(client_opened const&) const = default;
+};
+
+/// How a command of a session ended.
+struct command_outcome {
+    sequence seq; ///< 0: a command without a number, such as `keep_alive`
+    bool stored = true;
+    call_outcome outcome;
+    bool operator==(command_outcome const&) const = default;
+};
+
+/// Commands of one session were applied.
+struct client_outcomes {
+    session_id session;
+    slot applied; ///< of the last one: a state that holds this slot holds what they did
+    log_time clock;
+    std::vector<command_outcome> list;
+    bool operator==(client_outcomes const&) const = default;
+};
+
+/// The answer to a query, a question or an order.
+struct client_answer {
+    std::uint64_t number = 0;
+    call_outcome outcome;            ///< `at`: the state that a query saw holds this slot, and nothing of a later one
+    std::uint64_t staleness_us = 0;  ///< how long ago the state was surely the group's; all ones: unknown
+    bool operator==(client_answer const&) const = default;
+};
+
+using client_reply = std::variant<client_pong, client_refused, client_opened, client_outcomes, client_answer>;
+
+} // namespace openreplica::inline v0::net
+
+// <openreplica/net/frame.hpp>
+// The fixed header in front of every message on a connection.
+
+namespace openreplica::inline v0::net {
+
+/// Version of the frame layout and of the messages in it.
+inline constexpr std::uint8_t frame_version = 1;
+inline constexpr std::uint32_t frame_magic = 0x3152'524Fu; // "ORR1" in the byte order of the wire
+inline constexpr std::size_t frame_header_size = 20;
+/// Before the handshake a stranger may send this much, and no more.
+inline constexpr std::size_t max_handshake_frame = 64 * 1024;
+
+/// magic u32, version u8, type u8, flags u16 (zero), body length u32, body CRC32C u32, header CRC32C u32.
+struct frame_header {
+    std::uint8_t type = 0;
+    std::uint32_t length = 0;
+    std::uint32_t body_checksum = 0;
+};
+
+/// Room for a header in front of a body that is about to be written behind it.
+inline std::string begin_frame(std::size_t body_size) {
+    std::string out;
+    out.reserve(frame_header_size + body_size);
+    out.resize(frame_header_size);
+    return out;
+}
+
+/// Fills in the header of a frame whose body is complete.
+inline void finish_frame(std::string& frame, std::uint8_t type) {
+    std::string_view const body = std::string_view(frame).substr(frame_header_size);
+    std::string header;
+    wire_writer w(header);
+    w.put(frame_magic);
+    w.put(frame_version);
+    w.put(type);
+    w.put(std::uint16_t{0});
+    w.put(static_cast<std::uint32_t>(body.size()));
+    w.put(crc32c(body));
+    w.put(crc32c(header));
+    frame.replace(0, frame_header_size, header);
+}
+
+/// Reads a header, or says why these bytes are none. Nothing is allocated for a body before this has accepted it.
+[[nodiscard]] inline std::variant<frame_header, std::string> read_header(std::string_view bytes, std::size_t max_frame) {
+    wire_reader r(bytes.substr(0, frame_header_size));
+    auto const magic = r.get<std::uint32_t>();
+    auto const version = r.get<std::uint8_t>();
+    frame_header h;
+    h.type = r.get<std::uint8_t>();
+    auto const flags = r.get<std::uint16_t>();
+    h.length = r.get<std::uint32_t>();
+    h.body_checksum = r.get<std::uint32_t>();
+    auto const checksum = r.get<std::uint32_t>();
+    if (!r.complete()) return std::string("a header is cut short");
+    if (magic != frame_magic) return std::string("the bytes are not OpenReplica's: something else speaks to this port");
+    if (checksum != crc32c(bytes.substr(0, frame_header_size - 4))) return std::string("a header's checksum is wrong");
+    if (version != frame_version) return "frame version " + std::to_string(version) + " is not spoken here";
+    if (flags != 0) return std::string("a header has unknown flags");
+    if (h.length > max_frame)
+        return "a message of " + std::to_string(h.length) + " bytes exceeds the limit of " + std::to_string(max_frame);
+    return h;
+}
+
+} // namespace openreplica::inline v0::net
+
+// <openreplica/net/handshake.hpp>
+// Who are you, and do we belong together?
+
+namespace openreplica::inline v0::net {
+
+inline constexpr std::uint8_t hello_type = 128;
+inline constexpr std::uint8_t hello_reply_type = 129;
+/// The protocol versions that this library speaks.
+inline constexpr std::uint16_t protocol_min = 1;
+inline constexpr std::uint16_t protocol_max = 1;
+
+/// What the sender of a hello is. A client takes no part in the protocol: it has no address, and is answered over the
+/// connection that it made.
+enum class role : std::uint8_t { peer, client };
+
+/// The first message on a connection.
+struct hello {
+    /// A type that the sender's program knows.
+    struct type_print {
+        std::string name;
+        std::uint64_t fingerprint = 0;
+        bool operator==(type_print const&) const = default;
+    };
+    std::uint16_t oldest = protocol_min;
+    std::uint16_t newest = protocol_max;
+    role who = role::peer;
+    std::string group{};
+    cluster_id cluster{}; ///< empty: belongs to no group yet
+    paxos::member self{};
+    std::vector<type_print> catalogue{};
+    bool operator==(hello const&) const = default;
+};
+
+/// Why a connection is refused.
+enum class refusal : std::uint8_t { none, wrong_group, protocol, wrong_cluster, catalogue, self, full };
+
+/// The answer; a refused connection is closed after it.
+struct hello_reply {
+    refusal reason = refusal::none;
+    std::string text{}; ///< for a refusal: what does not fit and what to do
+    paxos::member self{};
+    cluster_id cluster{};
+    bool operator==(hello_reply const&) const = default;
+};
+
+/// Decides whether two nodes, or a client and a node, may talk (rule 16). The epoch is information and no reason to refuse.
+[[nodiscard]] inline hello_reply judge(hello const& mine, hello const& theirs) {
+    auto refuse = [&](refusal why, std::string text) {
+        return hello_reply{why, std::move(text), mine.self, mine.cluster};
+    };
+    if (theirs.group != mine.group)
+        return refuse(refusal::wrong_group, "this node belongs to group \"" + mine.group + "\", not \"" + theirs.group +
+                                                "\"; check the seeds");
+    if (theirs.oldest > mine.newest || theirs.newest < mine.oldest)
+        return refuse(refusal::protocol, "no common protocol version: this node speaks " + std::to_string(mine.oldest) +
+                                             " to " + std::to_string(mine.newest) + "; upgrade the older program");
+    if (theirs.self.id == mine.self.id) return refuse(refusal::self, "this node met itself");
+    if (!theirs.cluster.empty() && !mine.cluster.empty() && theirs.cluster != mine.cluster)
+        return refuse(refusal::wrong_cluster, "this node belongs to cluster " + to_string(mine.cluster) + ", not " +
+                                                  to_string(theirs.cluster) + ": two groups have the same name");
+    for (auto const& t : theirs.catalogue) {
+        auto const known = std::find_if(mine.catalogue.begin(), mine.catalogue.end(),
+                                        [&](auto const& m) { return m.name == t.name; });
+        if (known != mine.catalogue.end() && known->fingerprint != t.fingerprint)
+            return refuse(refusal::catalogue, "type \"" + t.name + "\" has other methods here than there; run programs "
+                                                                   "that agree on it");
+    }
+    return hello_reply{refusal::none, {}, mine.self, mine.cluster};
+}
+
+namespace detail {
+
+inline void put_member(wire_writer& w, paxos::member const& m) {
+    w.put(m.id);
+    w.put_string(m.address.host);
+    w.put(m.address.port);
+}
+[[nodiscard]] inline paxos::member get_member(wire_reader& r) {
+    paxos::member m;
+    m.id = r.get<node_id>();
+    auto const host = r.get_string();
+    if (host.size() > 255) r.fail();
+    m.address.host = std::string(host.substr(0, 255));
+    m.address.port = r.get<std::uint16_t>();
+    return m;
+}
+
+} // namespace detail
+
+[[nodiscard]] inline std::string encode(hello const& h) {
+    std::string out = begin_frame(128 + 64 * h.catalogue.size());
+    wire_writer w(out);
+    w.put(h.oldest);
+    w.put(h.newest);
+    w.put(static_cast<std::uint8_t>(h.who));
+    w.put_string(h.group);
+    w.put(h.cluster);
+    detail::put_member(w, h.self);
+    w.put(static_cast<std::uint32_t>(h.catalogue.size()));
+    for (auto const& t : h.catalogue) {
+        w.put_string(t.name);
+        w.put(t.fingerprint);
+    }
+    finish_frame(out, hello_type);
+    return out;
+}
+
+[[nodiscard]] inline std::optional<hello> decode_hello(std::string_view body) {
+    wire_reader r(body);
+    hello h;
+    h.oldest = r.get<std::uint16_t>();
+    h.newest = r.get<std::uint16_t>();
+    auto const who = r.get<std::uint8_t>();
+    h.group = std::string(r.get_string());
+    h.cluster = r.get<cluster_id>();
+    h.self = detail::get_member(r);
+    auto const count = r.get<std::uint32_t>();
+    for (std::uint32_t i = 0; i < count && r.ok(); ++i) {
+        hello::type_print t;
+        t.name = std::string(r.get_string());
+        t.fingerprint = r.get<std::uint64_t>();
+        h.catalogue.push_back(std::move(t));
+    }
+    if (!r.complete() || h.self.id.empty() || who > static_cast<std::uint8_t>(role::client)) return std::nullopt;
+    h.who = static_cast<role>(who);
+    if (h.self.address.empty() != (h.who == role::client)) return std::nullopt;
+    return h;
+}
+
+[[nodiscard]] inline std::string encode(hello_reply const& m) {
+    std::string out = begin_frame(128 + m.text.size());
+    wire_writer w(out);
+    w.put(static_cast<std::uint8_t>(m.reason));
+    w.put_string(m.text);
+    detail::put_member(w, m.self);
+    w.put(m.cluster);
+    finish_frame(out, hello_reply_type);
+    return out;
+}
+
+[[nodiscard]] inline std::optional<hello_reply> decode_hello_reply(std::string_view body) {
+    wire_reader r(body);
+    hello_reply m;
+    auto const reason = r.get<std::uint8_t>();
+    m.text = std::string(r.get_string());
+    m.self = detail::get_member(r);
+    m.cluster = r.get<cluster_id>();
+    if (!r.complete() || reason > static_cast<std::uint8_t>(refusal::full) || m.self.id.empty()) return std::nullopt;
+    m.reason = static_cast<refusal>(reason);
+    return m;
+}
+
+} // namespace openreplica::inline v0::net
+
+namespace openreplica::inline v0::net {
+
+/// Frame types of what clients say begin here, and of what they are told.
+inline constexpr std::uint8_t first_client_request_type = 96;
+inline constexpr std::uint8_t first_client_reply_type = 112;
+
+/// Writes the bodies of clients' messages, field by field in the order of their declaration.
+class client_encoder {
+    wire_writer w_;
+
+    void put(errc code) { w_.put(static_cast<std::uint8_t>(code)); }
+    void put(call_outcome const& o) {
+        put(o.code);
+        w_.put_string(o.text);
+        w_.put_string(o.result);
+        w_.put(o.at);
+    }
+    void put(view const& v) {
+        w_.put(v.cluster);
+        w_.put(v.current);
+        w_.put(static_cast<std::uint32_t>(v.members.size()));
+        for (auto const& m : v.members) detail::put_member(w_, m);
+        w_.put(v.leader);
+        w_.put(v.promised);
+        w_.put(v.serving);
+        w_.put(v.applied);
+        w_.put(v.clock);
+    }
+
+public:
+    explicit client_encoder(std::string& out) : w_(out) {}
+
+    void operator()(client_ping const& m) { w_.put(m.number); }
+    void operator()(client_commands const& m) {
+        w_.put(m.number);
+        w_.put(static_cast<std::uint32_t>(m.commands.size()));
+        for (auto const& c : m.commands) w_.put_string(c.view());
+    }
+    void operator()(client_leave const& m) { w_.put(m.session); }
+    void operator()(client_query const& m) {
+        w_.put(m.number);
+        w_.put(static_cast<std::uint8_t>(m.kind));
+        w_.put(m.local);
+        w_.put(m.floor);
+        w_.put(m.max_staleness_us);
+        w_.put(m.timeout_us);
+        w_.put_string(m.name);
+        w_.put_string(m.type);
+        w_.put_string(m.body.view());
+    }
+    void operator()(client_question const& m) {
+        w_.put(m.number);
+        w_.put_string(m.what);
+        w_.put_string(m.argument);
+    }
+    void operator()(client_order const& m) {
+        w_.put(m.number);
+        w_.put_string(m.text);
+    }
+
+    void operator()(client_pong const& m) {
+        w_.put(m.number);
+        put(m.now);
+    }
+    void operator()(client_refused const& m) {
+        w_.put(m.number);
+        w_.put(static_cast<std::uint32_t>(m.which.size()));
+        for (std::uint32_t i : m.which) w_.put(i);
+        put(m.reason);
+        w_.put_string(m.text);
+    }
+    void operator()(client_opened const& m) {
+        w_.put(m.opener);
+        w_.put(m.session);
+        w_.put(m.clock);
+        put(m.reason);
+        w_.put_string(m.text);
+    }
+    void operator()(client_outcomes const& m) {
+        w_.put(m.session);
+        w_.put(m.applied);
+        w_.put(m.clock);
+        w_.put(static_cast<std::uint32_t>(m.list.size()));
+        for (auto const& o : m.list) {
+            w_.put(o.seq);
+            w_.put(o.stored);
+            put(o.outcome);
+        }
+    }
+    void operator()(client_answer const& m) {
+        w_.put(m.number);
+        put(m.outcome);
+        w_.put(m.staleness_us);
+    }
+};
+
+/// Reads the bodies of clients' messages. It never reads past the end and never believes a count.
+class client_decoder {
+    std::shared_ptr<std::string const> buffer_;
+    std::size_t offset_;
+    wire_reader r_;
+
+public:
+    client_decoder(std::shared_ptr<std::string const> buffer, std::size_t offset, std::size_t size)
+        : buffer_(std::move(buffer)), offset_(offset), r_(std::string_view(*buffer_).substr(offset, size)) {}
+
+    /// The alternative with number `index` of a message variant, if the body is one and nothing more.
+    template <class Variant>
+    [[nodiscard]] std::optional<Variant> message(std::size_t index) {
+        Variant m;
+        [&]<std::size_t... I>(std::index_sequence<I...>) {
+            (void)((I == index ? (m = get(std::in_place_type<std::variant_alternative_t<I, Variant>>), true) : false) || ...);
+        }(std::make_index_sequence<std::variant_size_v<Variant>>{});
+        if (!r_.complete()) return std::nullopt;
+        return m;
+    }
+
+private:
+    std::uint64_t get_number() { return r_.get<std::uint64_t>(); }
+    std::string get_text() { return std::string(r_.get_string()); }
+    /// Slots near the end of their range are refused, so that no arithmetic on them overflows.
+    slot get_slot() {
+        auto s = r_.get<slot>();
+        if (s.value >> 62 != 0) r_.fail();
+        return s;
+    }
+    errc get_code() { return static_cast<errc>(r_.get<std::uint8_t>()); }
+    shared_bytes get_bytes() {
+        auto const text = r_.get_string();
+        if (!r_.ok()) return {};
+        return shared_bytes(buffer_, offset_ + r_.offset() - text.size(), text.size());
+    }
+    query_kind get_kind() {
+        auto const kind = r_.get<std::uint8_t>();
+        if (kind != static_cast<std::uint8_t>(query_kind::call) && kind != static_cast<std::uint8_t>(query_kind::exists))
+            r_.fail();
+        return static_cast<query_kind>(kind);
+    }
+    template <class Read>
+    auto get_list(Read read) {
+        std::vector<decltype(read())> list;
+        auto const count = r_.get<std::uint32_t>();
+        for (std::uint32_t i = 0; i < count && r_.ok(); ++i) list.push_back(read());
+        return list;
+    }
+    std::vector<paxos::member> get_members() {
+        auto members = get_list([this] { return detail::get_member(r_); });
+        if (members.size() > max_view_members) r_.fail();
+        return members;
+    }
+
+    // In a braced list the fields are read in their order.
+    call_outcome get_outcome() { return {get_code(), get_text(), get_text(), get_slot()}; }
+    view get_view() {
+        return {r_.get<cluster_id>(), r_.get<epoch>(), get_members(), r_.get<node_id>(),   r_.get_ballot(),
+                r_.get_bool(),        get_slot(),      r_.get<log_time>()};
+    }
+
+    client_ping get(std::in_place_type_t<client_ping>) { return {get_number()}; }
+    client_commands get(std::in_place_type_t<client_commands>) {
+        return {get_number(), get_list([this] { return get_bytes(); })};
+    }
+    client_leave get(std::in_place_type_t<client_leave>) { return {r_.get<session_id>()}; }
+    client_query get(std::in_place_type_t<client_query>) {
+        return {get_number(), get_kind(), r_.get_bool(), get_slot(), get_number(),
+                get_number(), get_text(), get_text(),    get_bytes()};
+    }
+    client_question get(std::in_place_type_t<client_question>) { return {get_number(), get_text(), get_text()}; }
+    client_order get(std::in_place_type_t<client_order>) { return {get_number(), get_text()}; }
+
+    client_pong get(std::in_place_type_t<client_pong>) { return {get_number(), get_view()}; }
+    client_refused get(std::in_place_type_t<client_refused>) {
+        return {get_number(), get_list([this] { return r_.get<std::uint32_t>(); }), get_code(), get_text()};
+    }
+    client_opened get(std::in_place_type_t<client_opened>) {
+        return {get_number(), r_.get<session_id>(), r_.get<log_time>(), get_code(), get_text()};
+    }
+    client_outcomes get(std::in_place_type_t<client_outcomes>) {
+        return {r_.get<session_id>(), get_slot(), r_.get<log_time>(), get_list([this] {
+                    return command_outcome{r_.get<sequence>(), r_.get_bool(), get_outcome()};
+                })};
+    }
+    client_answer get(std::in_place_type_t<client_answer>) { return {get_number(), get_outcome(), get_number()}; }
+};
+
+namespace detail {
+
+/// A guess that spares the larger messages a reallocation.
+[[nodiscard]] inline std::size_t body_size(client_request const& m) {
+    std::size_t n = 96;
+    if (auto const* c = std::get_if<client_commands>(&m))
+        for (auto const& command : c->commands) n += command.size() + 4;
+    return n;
+}
+[[nodiscard]] inline std::size_t body_size(client_reply const& m) {
+    std::size_t n = 128;
+    if (auto const* o = std::get_if<client_outcomes>(&m))
+        for (auto const& one : o->list) n += one.outcome.text.size() + one.outcome.result.size() + 26;
+    if (auto const* a = std::get_if<client_answer>(&m)) n += a->outcome.text.size() + a->outcome.result.size();
+    return n;
+}
+
+template <class Variant>
+[[nodiscard]] std::string encode_client(Variant const& m, std::uint8_t first_type) {
+    std::string out = begin_frame(body_size(m));
+    std::visit(client_encoder(out), m);
+    finish_frame(out, static_cast<std::uint8_t>(first_type + m.index()));
+    return out;
+}
+template <class Variant>
+[[nodiscard]] std::optional<Variant> decode_client(std::uint8_t type, std::uint8_t first_type,
+                                                   std::shared_ptr<std::string const> buffer, std::size_t offset,
+                                                   std::size_t size) {
+    if (type < first_type || type >= first_type + std::variant_size_v<Variant>) return std::nullopt;
+    return client_decoder(std::move(buffer), offset, size).message<Variant>(static_cast<std::size_t>(type - first_type));
+}
+
+} // namespace detail
+
+/// The frame of a message of a client.
+[[nodiscard]] inline std::string encode(client_request const& m) {
+    return detail::encode_client(m, first_client_request_type);
+}
+/// The frame of a message to a client.
+[[nodiscard]] inline std::string encode(client_reply const& m) {
+    return detail::encode_client(m, first_client_reply_type);
+}
+
+/// Reads the body of a frame of the given type; commands and bodies are slices of `buffer`. Nothing when it is malformed.
+[[nodiscard]] inline std::optional<client_request> decode_client_request(std::uint8_t type,
+                                                                         std::shared_ptr<std::string const> buffer,
+                                                                         std::size_t offset, std::size_t size) {
+    return detail::decode_client<client_request>(type, first_client_request_type, std::move(buffer), offset, size);
+}
+/// The same for what clients are told.
+[[nodiscard]] inline std::optional<client_reply> decode_client_reply(std::uint8_t type,
+                                                                     std::shared_ptr<std::string const> buffer,
+                                                                     std::size_t offset, std::size_t size) {
+    return detail::decode_client<client_reply>(type, first_client_reply_type, std::move(buffer), offset, size);
+}
+
+} // namespace openreplica::inline v0::net
+
+// <openreplica/net/link.hpp>
+// The outgoing connection to one address.
+
+// <openreplica/net/frame_stream.hpp>
+// A stream of bytes, taken apart into frames.
+
+namespace openreplica::inline v0::net {
+
+/// What arrives on a connection, until it is complete frames.
+///
+/// The values in messages are slices of the buffer that they arrived in, so a buffer that had a frame is never written
+/// again.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: unsafe.
+class frame_stream {
+    std::shared_ptr<std::string> buffer_ = std::make_shared<std::string>();
+    std::size_t filled_ = 0;
+    std::size_t at_ = 0; ///< frames before it were taken
+
+public:
+    /// A complete frame with a right checksum.
+    struct frame {
+        frame_header header;
+        std::shared_ptr<std::string const> bytes;
+        std::size_t body; ///< where the body begins in `bytes`
+
+        [[nodiscard]] std::string_view text() const { return std::string_view(*bytes).substr(body, header.length); }
+    };
+    /// Nothing yet, a frame, or the reason why these bytes are none.
+    using next_frame = std::variant<std::monostate, frame, std::string>;
+
+    /// Where the next bytes go: at least `size` of them.
+    [[nodiscard]] std::pair<char*, std::size_t> room(std::size_t size) {
+        if (buffer_->size() < filled_ + size) buffer_->resize(filled_ + size);
+        return {buffer_->data() + filled_, buffer_->size() - filled_};
+    }
+    /// So many bytes have arrived there.
+    void add(std::size_t n) { filled_ += n; }
+
+    /// The next frame with a body of at most `max_frame` bytes. After a reason the stream is over.
+    [[nodiscard]] next_frame next(std::size_t max_frame) {
+        std::string_view const rest = std::string_view(*buffer_).substr(at_, filled_ - at_);
+        if (rest.size() < frame_header_size) return {};
+        auto const header = read_header(rest, max_frame);
+        if (auto const* reason = std::get_if<std::string>(&header)) return *reason;
+        auto const& h = std::get<frame_header>(header);
+        if (rest.size() < frame_header_size + h.length) return {};
+        if (crc32c(rest.substr(frame_header_size, h.length)) != h.body_checksum)
+            return std::string("a message's checksum is wrong");
+        frame f{h, buffer_, at_ + frame_header_size};
+        at_ += frame_header_size + h.length;
+        return f;
+    }
+
+    /// What came of the frames that were taken since the last call.
+    struct remainder {
+        std::size_t size; ///< bytes of a frame that has begun
+        bool fresh;       ///< frames were taken before it
+    };
+    /// Moves the bytes that are left over to a buffer of their own, with room for `size` at least.
+    remainder keep_rest(std::size_t size) {
+        remainder const r{filled_ - at_, at_ > 0};
+        if (r.fresh) {
+            auto next = std::make_shared<std::string>();
+            next->reserve(std::max(r.size, size));
+            next->append(buffer_->data() + at_, r.size);
+            buffer_ = std::move(next);
+            filled_ = r.size;
+            at_ = 0;
+        }
+        return r;
+    }
+};
+
+} // namespace openreplica::inline v0::net
+
+#include <asio/buffer.hpp>
+
+namespace openreplica::inline v0::net {
+
+/// What may be lost first when a connection cannot keep up.
+enum class priority : std::uint8_t { normal, droppable };
+
+struct link_options {
+    std::size_t queue_bytes = 64u << 20; ///< what may wait; beyond it frames are lost and counted
+    std::chrono::milliseconds connect_timeout{2000};
+    std::chrono::milliseconds handshake_timeout{2000};
+    std::chrono::milliseconds first_retry{20};
+    std::chrono::milliseconds last_retry{1000};
+    std::chrono::milliseconds refused_retry{2000};
+    std::size_t max_frame = 4u << 20; ///< of what is said here, if anything may be; a larger one ends the connection
+};
+
+/// A connection that this side makes. It is made again, with growing pauses, until it is stopped.
+///
+/// A peer's only sends. With `events.frame` set, the other side answers over it: that is how clients are told.
+///
+/// While one write is under way further frames gather, and leave together in the next one. Nothing queues without
+/// limit: what does not fit is lost, which the protocol repairs.
+///
+/// @par Thread safety
+/// One strand, the executor given at construction. Events are called on it, never from inside a member, and never after
+/// `stop`.
+class link : public std::enable_shared_from_this<link> {
+public:
+    struct events {
+        std::function<void(hello_reply const&)> up;
+        std::function<void(std::error_code, bool was_up)> down;
+        std::function<void(hello_reply const&)> refused;
+        /// A frame has arrived; false: it is malformed, and the connection ends. Unset: nothing may arrive.
+        std::function<bool(frame_stream::frame const&)> frame{};
+        std::function<void()> batch_end{}; ///< the frames that arrived together were delivered
+    };
+
+    [[nodiscard]] static std::shared_ptr<link> make(asio::any_io_executor strand, endpoint where, hello mine,
+                                                    link_options options, events e) {
+        return std::shared_ptr<link>(
+            new link(std::move(strand), std::move(where), std::move(mine), options, std::move(e)));
+    }
+
+    void start() { connect(); }
+    void stop() {
+        stopped_ = true;
+        timer_.cancel();
+        resolver_.cancel();
+        close();
+    }
+
+    [[nodiscard]] bool is_up() const { return up_; }
+    /// Frames that found no room.
+    [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
+
+    /// Queues a frame; it leaves at once when nothing is under way.
+    void send(std::shared_ptr<std::string const> frame, priority p) {
+        std::size_t const limit = p == priority::droppable ? options_.queue_bytes / 2 : options_.queue_bytes;
+        if (!up_ || queued_bytes_ + frame->size() > limit) {
+            ++dropped_;
+            return;
+        }
+        queued_bytes_ += frame->size();
+        queue_.push_back(std::move(frame));
+        if (writing_.empty()) write();
+    }
+
+private:
+    using tcp = asio::ip::tcp;
+    static constexpr std::size_t read_size = 64 * 1024;
+
+    link(asio::any_io_executor strand, endpoint where, hello mine, link_options options, events e)
+        : where_(std::move(where)), mine_(std::move(mine)), options_(options), events_(std::move(e)), resolver_(strand),
+          socket_(strand), timer_(strand), pause_(options.first_retry) {}
+
+    /// Wraps a handler: it runs only while this attempt is the current one.
+    template <class F>
+    auto guarded(F f) {
+        return [self = shared_from_this(), attempt = attempt_,
+                f = std::move(f)](asio::error_code failure, auto&&... rest)
+                   requires std::is_invocable_v<F const&, link&, asio::error_code, decltype(rest)...>
+        {
+            if (!self->stopped_ && attempt == self->attempt_) f(*self, failure, std::forward<decltype(rest)>(rest)...);
+        };
+    }
+
+    void connect() {
+        ++attempt_;
+        deadline(options_.connect_timeout);
+        asio::error_code no_literal;
+        auto const address = asio::ip::make_address(where_.host, no_literal);
+        if (!no_literal) {
+            socket_.async_connect({address, where_.port},
+                                  guarded([](link& l, asio::error_code failure) { l.on_connected(failure); }));
+            return;
+        }
+        resolver_.async_resolve(where_.host, std::to_string(where_.port),
+                                guarded([](link& l, asio::error_code failure, tcp::resolver::results_type found) {
+                                    if (failure) return l.fail(failure);
+                                    asio::async_connect(
+                                        l.socket_, found,
+                                        l.guarded([](link& m, asio::error_code f, tcp::endpoint const&) { m.on_connected(f); }));
+                                }));
+    }
+
+    void deadline(std::chrono::milliseconds after) {
+        timer_.expires_after(after);
+        timer_.async_wait(guarded([](link& l, asio::error_code failure) {
+            if (!failure) l.fail(std::make_error_code(std::errc::timed_out));
+        }));
+    }
+
+    void on_connected(asio::error_code failure) {
+        if (failure) return fail(failure);
+        asio::error_code ignored;
+        socket_.set_option(tcp::no_delay(true), ignored);
+        deadline(options_.handshake_timeout);
+        greeting_ = encode(mine_);
+        asio::async_write(socket_, asio::buffer(greeting_), guarded([](link& l, asio::error_code f, std::size_t) {
+                              if (f) return l.fail(f);
+                              l.read_reply_header();
+                          }));
+    }
+
+    void read_reply_header() {
+        answer_.resize(frame_header_size);
+        asio::async_read(socket_, asio::buffer(answer_), guarded([](link& l, asio::error_code f, std::size_t) {
+                             if (f) return l.fail(f);
+                             auto const header = read_header(l.answer_, max_handshake_frame);
+                             auto const* h = std::get_if<frame_header>(&header);
+                             if (h == nullptr || h->type != hello_reply_type)
+                                 return l.fail(std::make_error_code(std::errc::protocol_error));
+                             l.read_reply(*h);
+                         }));
+    }
+
+    void read_reply(frame_header h) {
+        answer_.resize(h.length);
+        asio::async_read(socket_, asio::buffer(answer_), guarded([h](link& l, asio::error_code f, std::size_t) {
+                             if (f) return l.fail(f);
+                             auto const reply = decode_hello_reply(l.answer_);
+                             if (!reply || crc32c(l.answer_) != h.body_checksum)
+                                 return l.fail(std::make_error_code(std::errc::protocol_error));
+                             l.on_reply(*reply);
+                         }));
+    }
+
+    void on_reply(hello_reply const& reply) {
+        if (reply.reason != refusal::none) {
+            close();
+            retry(options_.refused_retry);
+            return events_.refused(reply);
+        }
+        timer_.cancel();
+        pause_ = options_.first_retry;
+        up_ = true;
+        if (events_.frame) {
+            incoming_ = frame_stream();
+            read_frames();
+        } else {
+            watch();
+        }
+        events_.up(reply);
+    }
+
+    void read_frames() {
+        auto const [where, size] = incoming_.room(read_size);
+        socket_.async_read_some(asio::buffer(where, size), guarded([](link& l, asio::error_code f, std::size_t n) {
+                                    if (f) return l.fail(f);
+                                    l.incoming_.add(n);
+                                    l.take_frames();
+                                }));
+    }
+
+    void take_frames() {
+        auto const attempt = attempt_;
+        for (;;) {
+            auto next = incoming_.next(options_.max_frame);
+            auto const* f = std::get_if<frame_stream::frame>(&next);
+            bool const fits = f != nullptr ? events_.frame(*f) : std::holds_alternative<std::monostate>(next);
+            if (stopped_ || attempt != attempt_) return; // Ended by what was done with the frame.
+            if (!fits) return fail(std::make_error_code(std::errc::protocol_error));
+            if (f == nullptr) break;
+        }
+        if (incoming_.keep_rest(read_size).fresh) events_.batch_end();
+        if (!stopped_ && attempt == attempt_) read_frames();
+    }
+
+    /// The peer says nothing more on this connection: whatever the read ends with means that it is over.
+    void watch() {
+        socket_.async_read_some(asio::buffer(rest_), guarded([](link& l, asio::error_code f, std::size_t) {
+                                    l.fail(f ? std::error_code(f) : std::make_error_code(std::errc::protocol_error));
+                                }));
+    }
+
+    void write() {
+        writing_.swap(queue_);
+        buffers_.clear();
+        for (auto const& frame : writing_) buffers_.emplace_back(asio::buffer(*frame));
+        asio::async_write(socket_, buffers_, guarded([](link& l, asio::error_code f, std::size_t n) {
+                              if (f) return l.fail(f);
+                              l.queued_bytes_ -= n;
+                              l.writing_.clear();
+                              if (!l.queue_.empty()) l.write();
+                          }));
+    }
+
+    void fail(std::error_code why) {
+        bool const was_up = up_;
+        close();
+        // Half of the pause is random, so that many nodes do not come back in step.
+        retry(pause_ / 2 + std::chrono::milliseconds(static_cast<std::int64_t>(
+                               std::hash<void const*>{}(this) / 64 + attempt_ * 7919) %
+                           std::max<std::int64_t>(pause_.count() / 2, 1)));
+        pause_ = std::min(pause_ * 2, options_.last_retry);
+        events_.down(why, was_up);
+    }
+
+    void retry(std::chrono::milliseconds after) {
+        timer_.expires_after(after);
+        timer_.async_wait(guarded([](link& l, asio::error_code failure) {
+            if (!failure) l.connect();
+        }));
+    }
+
+    void close() {
+        ++attempt_;
+        up_ = false;
+        asio::error_code ignored;
+        socket_.close(ignored);
+        writing_.clear();
+        queue_.clear();
+        queued_bytes_ = 0;
+    }
+
+    endpoint where_;
+    hello mine_;
+    link_options options_;
+    events events_;
+    tcp::resolver resolver_;
+    tcp::socket socket_;
+    asio::steady_timer timer_;
+    std::chrono::milliseconds pause_;
+    std::uint64_t attempt_ = 0; ///< handlers of an earlier attempt find another number here and do nothing
+    bool stopped_ = false;
+    bool up_ = false;
+    std::string greeting_;
+    std::string answer_;
+    std::array<char, 1> rest_{};
+    frame_stream incoming_;
+    std::vector<std::shared_ptr<std::string const>> queue_;
+    std::vector<std::shared_ptr<std::string const>> writing_;
+    std::vector<asio::const_buffer> buffers_;
+    std::size_t queued_bytes_ = 0;
+    std::uint64_t dropped_ = 0;
+};
+
+} // namespace openreplica::inline v0::net
+
+// <openreplica/runtime/client_engine.hpp>
+// A client without its sockets, threads and clocks: which replicas there are, which one is asked, and what is asked again.
+
+// <openreplica/runtime/calls.hpp>
+// The calls of this process that have no outcome yet: exactly-once, retried, each with one honest end.
+
+namespace openreplica::inline v0::runtime {
+
+/// A completion and what it completes with.
+struct finished_call {
+    gateway::completion done;
+    call_outcome outcome;
+};
+
+/// The codes with which somebody may say that it proposed nothing.
+[[nodiscard]] constexpr bool is_refusal(errc code) {
+    return (code >= errc::not_executed && code <= errc::no_such_method) || code == errc::malformed ||
+           code == errc::storage_full;
+}
+
+/// The pending calls of one process under its one session.
+///
+/// A call waits until there is a session and its object exists; then it gets a sequence number, and from then on it may
+/// be sent any number of times: the session table of the replicated state runs it once and repeats its outcome. A call
+/// that was sent is never sent again under another session.
+///
+/// @par Honest outcomes (rule 10)
+/// A code that says "no effect" is given only when every attempt was refused or none was made. A call that was sent and
+/// has neither a result nor that proof at its deadline ends with `outcome_unknown`.
+///
+/// Linearizable reads are calls too: they wait for their object, count against the limit and end at their deadline. What
+/// differs is where they go: `take_reads` hands them to whoever asks the group for a read point.
+///
+/// @par Thread safety
+/// Safe from any thread. Completions are not run here: `take_finished` hands them out, and `complete` and `end_read` give
+/// back the one to run.
+class calls {
+public:
+    explicit calls(std::size_t max_pending) : max_pending_(max_pending) {}
+
+    /// Commands to send now, with the numbers to report about them.
+    struct batch {
+        std::vector<sequence> numbers;
+        std::vector<shared_bytes> commands;
+    };
+
+    /// Takes a call. A request to `create` completes when the object of its birth exists, and shares one command with
+    /// every call that waits for the same.
+    void submit(call_ticket ticket, command_request request, gateway::completion done, instant now, instant deadline) {
+        std::lock_guard const lock(mutex_);
+        take_in({std::move(request), std::move(done), ticket, deadline}, now);
+    }
+
+    /// Takes a read. With a birth that is not known to have happened the object is made first, so that the read finds
+    /// what its handle promises.
+    void read(call_ticket ticket, std::shared_ptr<object_birth> birth, gateway::completion done, instant now,
+              instant deadline, std::shared_ptr<remote_read const> remote = {}) {
+        std::lock_guard const lock(mutex_);
+        pending c{{command_kind::create, std::move(birth), {}, {}}, std::move(done), ticket, deadline};
+        c.reads = true;
+        c.remote = std::move(remote);
+        take_in(std::move(c), now);
+    }
+
+    /// A read that may ask for its read point.
+    struct read_to_ask {
+        call_ticket ticket;
+        instant deadline;
+        std::shared_ptr<remote_read const> remote; ///< as it was given
+    };
+    [[nodiscard]] std::vector<read_to_ask> take_reads() {
+        std::lock_guard const lock(mutex_);
+        return std::exchange(reads_to_ask_, {});
+    }
+    /// The read has its outcome. The completion to run, if it is still wanted.
+    [[nodiscard]] std::optional<finished_call> end_read(call_ticket ticket, call_outcome&& outcome) {
+        std::lock_guard const lock(mutex_);
+        auto const at = reads_.find(ticket);
+        if (at == reads_.end()) return std::nullopt;
+        finished_call f{std::move(at->second.done), std::move(outcome)};
+        reads_.erase(at);
+        return f;
+    }
+
+    /// Ends a call that was never taken in.
+    void reject(gateway::completion done, call_outcome why) {
+        std::lock_guard const lock(mutex_);
+        finished_.push_back({std::move(done), std::move(why)});
+    }
+
+    /// The object is known to have been created or adopted.
+    [[nodiscard]] bool is_created(object_birth const& birth) const {
+        std::lock_guard const lock(mutex_);
+        return birth.created;
+    }
+
+    /// One batch to the leader holds at most this many commands and, once it holds one, this many bytes.
+    static constexpr std::size_t batch_commands = 512;
+    static constexpr std::size_t batch_bytes = 1u << 20;
+
+    /// Takes the commands whose turn it is to be sent, and counts the attempt.
+    [[nodiscard]] batch take_outbox(instant now) {
+        std::lock_guard const lock(mutex_);
+        admit_held(now);
+        batch b;
+        std::size_t bytes = 0;
+        while (!outbox_.empty() && b.numbers.size() < batch_commands && bytes < batch_bytes) {
+            sequence const n = outbox_.front();
+            outbox_.pop_front();
+            pending* c = find(n);
+            if (c == nullptr || !c->queued) continue;
+            c->queued = false;
+            ++c->attempts;
+            c->sent_at = now;
+            b.numbers.push_back(n);
+            b.commands.push_back(c->encoded);
+            bytes += c->encoded.size();
+        }
+        return b;
+    }
+
+    /// The commands were not taken: they were not proposed because of this attempt. `not_executed` (nobody leads there)
+    /// is tried again; any other code ends the calls whose every attempt was refused.
+    ///
+    /// @param sent_at counts as the time of the attempt, so that `resend` takes it up early or late
+    void refused(std::vector<sequence> const& numbers, call_outcome const& why, instant sent_at) {
+        std::lock_guard const lock(mutex_);
+        for (sequence n : numbers) {
+            pending* c = find(n);
+            if (c == nullptr) continue;
+            ++c->refusals;
+            c->sent_at = sent_at;
+            if (why.code != errc::not_executed && c->refusals == c->attempts) end(n, why);
+        }
+    }
+
+    /// Queues again every call that was sent before `before` and has no outcome.
+    void resend(instant before) {
+        std::lock_guard const lock(mutex_);
+        for (std::size_t i = 0; i < open_.size(); ++i)
+            if (auto& c = open_[i]; c && !c->queued && c->sent_at <= before) {
+                c->queued = true;
+                outbox_.push_back(first_.plus(i));
+            }
+    }
+
+    /// The log decided a call of this session. The completion to run, if it is still wanted.
+    ///
+    /// @param stored the session keeps this outcome, so that every other attempt has the same
+    [[nodiscard]] std::optional<finished_call> complete(session_id session, sequence n, call_outcome&& outcome, instant now,
+                                                        bool stored = true) {
+        std::lock_guard const lock(mutex_);
+        if (session != session_) return std::nullopt;
+        pending* c = find(n);
+        if (c == nullptr) return std::nullopt;
+        bool const gone = outcome.code == errc::session_expired;
+        if ((gone || !stored) && c->attempts > c->refusals + 1)
+            outcome = failed(errc::outcome_unknown, gone ? "the session expired while the call was being retried"
+                                                         : "one attempt was refused, but another may have been executed");
+        pending taken = take(n);
+        if (taken.internal) {
+            if (gone)
+                taken.request.birth->creating = false; // What waits for the object goes under the next session.
+            else
+                born(taken.request.birth, outcome, now);
+            return std::nullopt;
+        }
+        return finished_call{std::move(taken.done), std::move(outcome)};
+    }
+
+    /// A session was opened for this process; what waited for it may go.
+    void session_opened(session_id id, instant now) {
+        std::lock_guard const lock(mutex_);
+        session_ = id;
+        next_ = first_ = sequence{1};
+        admit_waiting(now);
+    }
+
+    /// The session is gone. What was sent under it ends; what was not goes under the next one.
+    void session_lost() {
+        std::lock_guard const lock(mutex_);
+        session_ = session_id{};
+        for (auto& c : open_)
+            if (c) {
+                if (c->attempts == c->refusals || OPENREPLICA_MUTANT(retry_under_new_session))
+                    waiting_.push_back(renewed(std::move(*c)));
+                else if (c->internal)
+                    c->request.birth->creating = false;
+                else
+                    finish(std::move(*c), failed(errc::outcome_unknown, "the session expired before the call's outcome "
+                                                                        "was known; it may have been executed"));
+            }
+        open_.clear();
+        outbox_.clear();
+        open_count_ = 0;
+    }
+    [[nodiscard]] session_id session() const {
+        std::lock_guard const lock(mutex_);
+        return session_;
+    }
+
+    /// The log clock as the last applied entry showed it.
+    void clock(log_time stamp, instant now) {
+        std::lock_guard const lock(mutex_);
+        if (stamp < stamp_) return;
+        stamp_ = stamp;
+        stamp_at_ = now;
+    }
+
+    /// What the log's clock shows now, as far as anybody here can tell.
+    [[nodiscard]] log_time clock_at(instant now) const {
+        std::lock_guard const lock(mutex_);
+        return log_deadline(now, now);
+    }
+
+    /// Ends the calls whose deadline has come.
+    void expire(instant now) {
+        std::lock_guard const lock(mutex_);
+        if (now < earliest_) return;
+        earliest_ = instant::max();
+        std::vector<sequence> due;
+        for (std::size_t i = 0; i < open_.size(); ++i) {
+            if (!open_[i]) continue;
+            if (open_[i]->deadline <= now)
+                due.push_back(first_.plus(i));
+            else
+                earliest_ = std::min(earliest_, open_[i]->deadline);
+        }
+        for (sequence n : due) end(n, give_up(*find(n), "its deadline passed"));
+        expire_reads(now);
+        auto const late = std::stable_partition(waiting_.begin(), waiting_.end(),
+                                                [&](pending const& c) { return c.deadline > now; });
+        bool const some_waited = late != waiting_.end();
+        for (auto it = late; it != waiting_.end(); ++it)
+            finish(std::move(*it), failed(errc::not_executed, "no leader could be reached before the call's deadline; "
+                                                              "nothing was sent"));
+        waiting_.erase(late, waiting_.end());
+        for (pending const& c : waiting_) earliest_ = std::min(earliest_, c.deadline);
+        if (some_waited) drop_unwanted_creations();
+    }
+
+    /// The caller gave up. True when the call was found here.
+    bool cancel(call_ticket ticket) {
+        std::lock_guard const lock(mutex_);
+        for (auto it = waiting_.begin(); it != waiting_.end(); ++it)
+            if (it->ticket == ticket) {
+                finish(std::move(*it), failed(errc::cancelled, "cancelled before anything was sent"));
+                waiting_.erase(it);
+                drop_unwanted_creations();
+                return true;
+            }
+        if (auto const it = reads_.find(ticket); it != reads_.end()) {
+            finished_.push_back({std::move(it->second.done), failed(errc::cancelled, "the read was cancelled")});
+            reads_.erase(it);
+            return true;
+        }
+        for (std::size_t i = 0; i < open_.size(); ++i)
+            if (open_[i] && open_[i]->ticket == ticket) {
+                bool const unsent = open_[i]->attempts == open_[i]->refusals;
+                end(first_.plus(i), unsent ? failed(errc::cancelled, "cancelled before anything was sent")
+                                           : give_up(*open_[i], "it was cancelled"));
+                return true;
+            }
+        return false;
+    }
+
+    /// Ends every call: the node stops.
+    void stop() {
+        std::lock_guard const lock(mutex_);
+        stopped_ = true;
+        for (pending& c : waiting_)
+            finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
+        waiting_.clear();
+        for (auto& c : open_)
+            if (c && !c->internal) {
+                bool const unsent = c->attempts == c->refusals;
+                auto outcome = unsent ? failed(errc::stopped, "the node was stopped before the call was sent")
+                                      : give_up(*c, "the node was stopped");
+                finish(std::move(*c), std::move(outcome));
+            }
+        for (auto& [ticket, r] : reads_)
+            finished_.push_back({std::move(r.done), failed(errc::stopped, "the node was stopped before the read was made")});
+        reads_.clear();
+        reads_to_ask_.clear();
+        open_.clear();
+        outbox_.clear();
+        open_count_ = 0;
+    }
+
+    /// Completions that must run, in the order in which they became due.
+    [[nodiscard]] std::vector<finished_call> take_finished() {
+        std::lock_guard const lock(mutex_);
+        return std::exchange(finished_, {});
+    }
+    [[nodiscard]] std::size_t pending_count() const {
+        std::lock_guard const lock(mutex_);
+        return waiting_.size() + open_count_ + reads_.size();
+    }
+    /// Some call waits for a session, for its object, or for room in the session.
+    [[nodiscard]] bool has_waiting() const {
+        std::lock_guard const lock(mutex_);
+        return !waiting_.empty();
+    }
+    /// Something can be sent or asked now.
+    [[nodiscard]] bool has_work() const {
+        std::lock_guard const lock(mutex_);
+        return !outbox_.empty() || !reads_to_ask_.empty() || (held_ > 0 && has_room());
+    }
+
+private:
+    struct pending {
+        command_request request;
+        gateway::completion done;
+        call_ticket ticket;
+        instant deadline;
+        bool internal = false;   ///< the `create` command that others wait for
+        bool reads = false;      ///< a read that waits for its object
+        bool queued = false;     ///< in the outbox
+        unsigned attempts = 0;   ///< how often it was sent
+        unsigned refusals = 0;   ///< how many attempts were refused for certain
+        instant sent_at{};
+        shared_bytes encoded{};
+        std::shared_ptr<remote_read const> remote{};
+    };
+
+    static call_outcome give_up(pending const& c, std::string const& why) {
+        bool const unsent = c.attempts == c.refusals;
+        if (unsent || OPENREPLICA_MUTANT(failure_means_not_executed))
+            return failed(errc::not_executed, "the call was not executed: no leader took it and " + why);
+        return failed(errc::outcome_unknown, "the call was sent, and " + why + " before its outcome was known; it may "
+                                             "have been executed");
+    }
+
+    struct waiting_read {
+        gateway::completion done;
+        instant deadline;
+    };
+
+    void take_in(pending c, instant now) {
+        if (stopped_)
+            return finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
+        if (waiting_.size() + open_count_ + reads_.size() >= max_pending_)
+            return finish(std::move(c), failed(errc::overloaded, "too many calls are pending on this node "
+                                                                 "(limits.max_pending_calls); wait for some to finish"));
+        earliest_ = std::min(earliest_, c.deadline);
+        if (c.reads && (!c.request.birth || c.request.birth->created)) return finish(std::move(c), {});
+        admit(std::move(c), now);
+    }
+
+    void expire_reads(instant now) {
+        for (auto it = reads_.begin(); it != reads_.end();) {
+            auto& [done, deadline] = it->second;
+            bool const due = deadline <= now;
+            if (due)
+                finished_.push_back({std::move(done), failed(errc::not_executed, "the read was not made before its deadline: "
+                                                                                 "no leader confirmed a read point, or this "
+                                                                                 "replica lags")});
+            else
+                earliest_ = std::min(earliest_, deadline);
+            it = due ? reads_.erase(it) : std::next(it);
+        }
+    }
+
+    /// A creation that nobody waits for any more would be sent for ever where it cannot be executed.
+    void drop_unwanted_creations() {
+        std::vector<sequence> unwanted;
+        for (std::size_t i = 0; i < open_.size(); ++i) {
+            if (!open_[i] || !open_[i]->internal) continue;
+            auto const& birth = open_[i]->request.birth;
+            if (std::none_of(waiting_.begin(), waiting_.end(), [&](auto const& c) { return c.request.birth == birth; }))
+                unwanted.push_back(first_.plus(i));
+        }
+        for (sequence n : unwanted) take(n).request.birth->creating = false;
+    }
+
+    static pending renewed(pending c) {
+        c.attempts = c.refusals = 0;
+        c.queued = false;
+        return c;
+    }
+
+    /// Sends the call on its way, or lets it wait for a session or for its object.
+    void admit(pending c, instant now) {
+        auto const birth = c.request.birth;
+        bool const create = c.request.kind == command_kind::create && !c.internal;
+        bool const needs_object = birth && !birth->created && (create || c.request.kind == command_kind::call);
+        if (session_ == session_id{}) {
+            waiting_.push_back(std::move(c));
+        } else if ((!create || needs_object) && !has_room()) {
+            // The session's results are kept within a window of numbers: past it an outcome could not be stored, and
+            // a retry could run a second time.
+            ++held_;
+            waiting_.push_back(std::move(c));
+        } else if (needs_object) {
+            waiting_.push_back(std::move(c));
+            if (!std::exchange(birth->creating, true)) {
+                pending creation{{command_kind::create, birth, birth->body, {}}, {}, {}, instant::max()};
+                creation.internal = true;
+                enqueue(std::move(creation), now);
+            }
+        } else if (create) {
+            finish(std::move(c), call_outcome{});
+        } else {
+            enqueue(std::move(c), now);
+        }
+    }
+
+    [[nodiscard]] bool has_room() const { return next_.since(first_) < session_window; }
+
+    void admit_held(instant now) {
+        if (held_ > 0 && has_room() && session_ != session_id{}) admit_waiting(now);
+    }
+
+    void admit_waiting(instant now) {
+        held_ = 0;
+        auto all = std::exchange(waiting_, {});
+        for (pending& c : all) admit(std::move(c), now);
+    }
+
+    void enqueue(pending c, instant now) {
+        sequence const n = std::exchange(next_, next_.next());
+        envelope e;
+        e.kind = c.request.kind;
+        e.object = c.request.birth ? c.request.birth->id : object_id{};
+        e.session = session_;
+        e.seq = n;
+        e.acked_below = first_;
+        if (c.deadline != instant::max()) e.deadline = log_deadline(c.deadline, now);
+        e.body = c.request.body;
+        c.encoded = shared_bytes(encode(e));
+        c.queued = true;
+        open_.emplace_back(std::move(c));
+        ++open_count_;
+        outbox_.push_back(n);
+    }
+
+    [[nodiscard]] log_time log_deadline(instant deadline, instant now) const {
+        auto const passed = std::max<duration::rep>((now - stamp_at_).count(), 0);
+        auto const left = std::max<duration::rep>((deadline - now).count(), 0);
+        return stamp_.plus(static_cast<std::uint64_t>(passed + left));
+    }
+
+    [[nodiscard]] pending* find(sequence n) {
+        if (n < first_ || n.since(first_) >= open_.size()) return nullptr;
+        auto& c = open_[static_cast<std::size_t>(n.since(first_))];
+        return c ? &*c : nullptr;
+    }
+
+    pending take(sequence n) {
+        auto& place = open_[static_cast<std::size_t>(n.since(first_))];
+        pending c = std::move(*place);
+        place.reset();
+        --open_count_;
+        while (!open_.empty() && !open_.front()) {
+            open_.pop_front();
+            first_ = first_.next();
+        }
+        return c;
+    }
+
+    void end(sequence n, call_outcome outcome) {
+        pending c = take(n);
+        if (c.internal)
+            unborn(c.request.birth, outcome);
+        else
+            finish(std::move(c), std::move(outcome));
+    }
+
+    void finish(pending c, call_outcome outcome) {
+        if (!c.reads || !outcome.ok()) return finished_.push_back({std::move(c.done), std::move(outcome)});
+        // Its object is there.
+        reads_.emplace(c.ticket, waiting_read{std::move(c.done), c.deadline});
+        reads_to_ask_.push_back({c.ticket, c.deadline, std::move(c.remote)});
+    }
+
+    /// A `create` command was decided: what waited for the object goes on, or fails as the creation failed.
+    void born(std::shared_ptr<object_birth> const& birth, call_outcome const& outcome, instant now) {
+        if (!outcome.ok()) return unborn(birth, outcome);
+        birth->creating = false;
+        birth->created = true;
+        admit_waiting(now);
+    }
+
+    /// There is no object: what waited for it was never sent, and ends for the same reason.
+    void unborn(std::shared_ptr<object_birth> const& birth, call_outcome const& why) {
+        birth->creating = false;
+        auto all = std::exchange(waiting_, {});
+        for (pending& c : all) {
+            bool const waited = c.request.birth == birth && c.request.kind != command_kind::destroy &&
+                                c.request.kind != command_kind::reset;
+            if (waited)
+                finish(std::move(c), why);
+            else
+                waiting_.push_back(std::move(c));
+        }
+    }
+
+    mutable std::mutex mutex_;
+    std::size_t max_pending_;
+    bool stopped_ = false;
+    session_id session_;
+    sequence next_{1};
+    sequence first_{1};                       ///< number of `open_.front()`: everything below has its outcome
+    std::deque<std::optional<pending>> open_; ///< numbered calls, by number
+    std::size_t open_count_ = 0;
+    std::deque<pending> waiting_; ///< calls without a number: no session yet, no object, or no room in the session
+    std::size_t held_ = 0;        ///< how many of them wait for room at least
+    std::unordered_map<call_ticket, waiting_read> reads_; ///< reads whose object is there
+    std::vector<read_to_ask> reads_to_ask_;               ///< those that nobody was told of yet
+    std::deque<sequence> outbox_;
+    std::vector<finished_call> finished_;
+    instant earliest_ = instant::max(); ///< no deadline is earlier
+    log_time stamp_;
+    instant stamp_at_{};
+};
+
+} // namespace openreplica::inline v0::runtime
+
+namespace openreplica::inline v0::runtime {
+
+/// What the client's engine needs of the world.
+///
+/// @par Thread safety
+/// Called on the engine's strand only.
+class client_environment {
+public:
+    virtual ~client_environment() = default;
+
+    [[nodiscard]] virtual instant now() const = 0;
+    /// 64 random bits.
+    [[nodiscard]] virtual std::uint64_t random() = 0;
+    /// Dials an address, again and again, until `disconnect`; a connection that there is ends first.
+    virtual void connect(endpoint const& where) = 0;
+    virtual void disconnect(endpoint const& where) = 0;
+    /// It may be lost.
+    virtual void send(endpoint const& to, net::client_request const& what) = 0;
+    /// Nobody who is known answers: look at the seeds again soon. Called until somebody does.
+    virtual void look_again() = 0;
+    /// The group is this one from now on; another one of the same name is refused.
+    virtual void cluster_known(cluster_id cluster) = 0;
+    virtual void log(log_level level, std::string const& line) = 0;
+};
+
+struct client_engine_options {
+    duration heartbeat = std::chrono::milliseconds(250); ///< between two pings of one replica
+    duration session_timeout = std::chrono::seconds(10);
+    duration retry = std::chrono::milliseconds(500); ///< what has no answer is asked again after this long
+    duration max_staleness{};                        ///< of local reads that name none; 0: any
+};
+
+/// What is asked of one replica and not of an object: a person's question, or an operator's order.
+struct client_inquiry {
+    bool is_order = false;       ///< carried out once at most; a question is asked again
+    std::string what;            ///< a question's subject; empty for an order
+    std::string text;            ///< its argument, or the order
+    std::optional<endpoint> of;  ///< whom; nothing: whoever answers soonest
+    instant deadline;
+    gateway::completion done;
+};
+
+/// What a person wants to know of a client.
+struct client_engine_status {
+    struct replica {
+        endpoint where;
+        node_id id;
+        bool up = false;
+        bool serving = false;
+        bool leads = false;
+        bool member = false; ///< the group names it
+        duration round_trip{};
+        std::uint64_t reads = 0; ///< that it has answered
+    };
+    cluster_id cluster;
+    epoch current;
+    session_id session;
+    slot seen; ///< no read shows an older state than this slot's
+    std::vector<replica> replicas;
+    std::string problem;
+};
+
+/// The sessions, calls and reads of one client, and its picture of the group.
+///
+/// Endpoints come from seeds and from the replicas themselves, whose views name the group's members: a client that knew one
+/// name in the beginning follows the group when all its members are replaced. An endpoint is given up only when neither
+/// a seed nor the newest view names it, and somebody else serves.
+///
+/// Commands go to the leader, or to the nearest replica that serves, which passes them on. Reads go to a replica that is
+/// about as near as the nearest, so that they are spread. What has no answer is asked again elsewhere: commands are
+/// executed once all the same, because the session table of the group knows them.
+///
+/// Inputs are calls; after one or more of them `flush` sends everything that follows.
+///
+/// @par Thread safety
+/// One strand.
+class client_engine {
+public:
+    client_engine(client_engine_options options, client_environment& env, calls& pending)
+        : options_(options), env_(env), calls_(pending), opener_(env.random() | 1) {}
+
+    /// A seed names this endpoint, or does not any more.
+    void on_named(endpoint const& where);
+    void on_omitted(endpoint const& where);
+
+    void on_up(endpoint const& where, node_id id);
+    void on_down(endpoint const& where);
+    /// Whoever is there takes no client, or not this one.
+    void on_refused(endpoint const& where, std::string const& why);
+    void on_reply(endpoint const& from, net::client_reply&& m);
+
+    void inquire(client_inquiry&& i);
+    /// A session is opened with the first call that needs one, or when it is wanted.
+    void want_session() { session_wanted_ = true; }
+    void tick();
+    void flush();
+    /// Ends everything that waits, and the session.
+    void stop();
+
+    [[nodiscard]] client_engine_status status() const;
+    [[nodiscard]] bool is_ready() const { return calls_.session() != session_id{}; }
+    /// Some replica serves.
+    [[nodiscard]] bool is_served() const { return nearest(std::nullopt).has_value(); }
+
+private:
+    struct replica {
+        bool named = false;  ///< by a seed
+        bool member = false; ///< by the newest view
+        bool up = false;
+        node_id id{};
+        std::optional<net::view> seen{}; ///< what it said last on this connection
+        std::uint64_t ping = 0;          ///< number of the one that has no answer; 0: none
+        instant pinged_at{};
+        instant heard_at{};
+        std::optional<duration> round_trip{};
+        std::size_t waiting = 0; ///< reads that it has not answered
+        std::uint64_t reads = 0; ///< that it has
+    };
+    struct sent_commands {
+        endpoint to;
+        std::vector<sequence> numbers;
+    };
+    struct open_read {
+        call_ticket ticket;
+        instant deadline;
+        std::shared_ptr<remote_read const> what;
+        std::optional<endpoint> to{}; ///< who has it; nothing: it is to be sent
+        std::optional<endpoint> not_to{}; ///< who had it last
+        instant sent_at{};
+        instant not_before{};
+        unsigned tries = 0;
+    };
+    struct open_inquiry {
+        client_inquiry what;
+        std::optional<endpoint> to{};
+    };
+    static constexpr std::size_t most_replicas = 64;
+    static constexpr int silent_after = 3;  ///< heartbeats; then others are preferred,
+    static constexpr int dead_after = 12;   ///< and then the connection is made again
+
+    void on(endpoint const& from, net::client_pong& m);
+    void on(endpoint const& from, net::client_refused& m);
+    void on(endpoint const& from, net::client_opened& m);
+    void on(endpoint const& from, net::client_outcomes& m);
+    void on(endpoint const& from, net::client_answer& m);
+
+    replica* know(endpoint const& where);
+    void adopt(net::view const& v);
+    void forget_leavers(instant now);
+    void watch_replica(endpoint const& where, replica& r, instant now);
+    void watch_route(instant now);
+    void keep_session(instant now);
+    void lose_session();
+    void send_session_command(command_kind kind, object_id object, session_id session, std::string body);
+    void send_commands(instant now);
+    void take_reads();
+    void send_reads(instant now);
+    void send_inquiries();
+    void watch_reads(instant now);
+    void watch_inquiries(instant now);
+    void release(open_read& r);
+    [[nodiscard]] bool is_usable(replica const& r, instant now) const;
+    [[nodiscard]] bool is_usable(endpoint const& where, instant now) const;
+    [[nodiscard]] std::optional<endpoint> leader(instant now) const;
+    [[nodiscard]] std::optional<endpoint> nearest(std::optional<endpoint> const& but) const;
+    [[nodiscard]] std::optional<endpoint> choose_reader(std::optional<endpoint> const& but);
+    [[nodiscard]] net::client_query make_query(std::uint64_t number, open_read const& r, instant now) const;
+
+    client_engine_options options_;
+    client_environment& env_;
+    calls& calls_;
+    std::map<endpoint, replica> replicas_;
+    cluster_id cluster_;
+    epoch current_;
+    std::optional<endpoint> route_; ///< where commands go
+    slot seen_;                     ///< the highest slot whose effects were shown to a caller
+    std::string refusal_;           ///< the last one
+    bool too_many_ = false;         ///< endpoints: told once
+
+    std::uint64_t next_number_ = 1;
+    std::map<std::uint64_t, sent_commands> sent_; ///< the latest ones, to know what a refusal refuses
+    std::map<std::uint64_t, open_read> reads_;
+    std::map<std::uint64_t, open_inquiry> inquiries_;
+    std::vector<finished_call> finished_;
+
+    bool session_wanted_ = false;
+    std::uint64_t opener_; ///< this process's number in its `open_session`
+    instant opened_at_{};
+    instant session_used_{};
+    instant kept_alive_at_{};
+    bool stopped_ = false;
+};
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/client_engine_group.hpp>
+// The client engine's members that deal with the group: endpoints, views, health. Included by client_engine.hpp.
+
+namespace openreplica::inline v0::runtime {
+
+inline client_engine::replica* client_engine::know(endpoint const& where) {
+    if (auto const it = replicas_.find(where); it != replicas_.end()) return &it->second;
+    if (replicas_.size() >= most_replicas) {
+        if (!std::exchange(too_many_, true))
+            env_.log(log_level::warning, "the seeds and the group name more than " + std::to_string(most_replicas) +
+                                             " addresses; " + to_string(where) + " and further ones are not dialled");
+        return nullptr;
+    }
+    replica& r = replicas_[where];
+    env_.connect(where);
+    return &r;
+}
+
+inline void client_engine::on_named(endpoint const& where) {
+    if (stopped_) return;
+    if (replica* r = know(where)) r->named = true;
+}
+
+inline void client_engine::on_omitted(endpoint const& where) {
+    if (auto const it = replicas_.find(where); it != replicas_.end()) it->second.named = false;
+}
+
+inline void client_engine::on_up(endpoint const& where, node_id id) {
+    auto const it = replicas_.find(where);
+    if (it == replicas_.end() || stopped_) return;
+    replica& r = it->second;
+    r.up = true;
+    if (r.id != id) r.round_trip.reset(); // Another process took over the address.
+    r.id = id;
+    r.seen.reset();
+    r.ping = 0;
+    r.heard_at = env_.now();
+    watch_replica(where, r, env_.now());
+}
+
+inline void client_engine::on_down(endpoint const& where) {
+    auto const it = replicas_.find(where);
+    if (it == replicas_.end()) return;
+    it->second.up = false;
+    it->second.ping = 0;
+    if (route_ == where) route_.reset();
+    // Who comes back knows nothing of what was asked on the old connection.
+    std::erase_if(sent_, [&](auto const& s) { return s.second.to == where; });
+    for (auto& [number, r] : reads_)
+        if (r.to == where) release(r);
+    for (auto it2 = inquiries_.begin(); it2 != inquiries_.end();) {
+        open_inquiry& i = it2->second;
+        bool const lost = i.to == where && i.what.is_order;
+        if (lost)
+            finished_.push_back({std::move(i.what.done), failed(errc::outcome_unknown, "the connection to " + to_string(where) +
+                                                                 " ended before the order's outcome was known; it may "
+                                                                 "have been carried out")});
+        else if (i.to == where)
+            i.to.reset();
+        it2 = lost ? inquiries_.erase(it2) : std::next(it2);
+    }
+    it->second.waiting = 0;
+}
+
+inline void client_engine::on_refused(endpoint const& where, std::string const& why) {
+    std::string const line = to_string(where) + " refused this client: " + why;
+    if (line != refusal_) env_.log(log_level::warning, line);
+    refusal_ = line;
+}
+
+inline void client_engine::on_reply(endpoint const& from, net::client_reply&& m) {
+    auto const it = replicas_.find(from);
+    if (it == replicas_.end() || !it->second.up || stopped_) return;
+    it->second.heard_at = env_.now();
+    std::visit([&](auto& body) { on(from, body); }, m);
+}
+
+inline void client_engine::on(endpoint const& from, net::client_pong& m) {
+    instant const now = env_.now();
+    replica& r = replicas_.at(from);
+    if (m.number != 0 && m.number == r.ping) {
+        r.ping = 0;
+        duration const took = now - r.pinged_at;
+        r.round_trip = r.round_trip ? *r.round_trip + (took - *r.round_trip) / 4 : took;
+    }
+    if (!m.now.cluster.empty() && !cluster_.empty() && m.now.cluster != cluster_) m.now.serving = false;
+    r.seen = std::move(m.now);
+    if (r.seen->serving) {
+        calls_.clock(r.seen->clock, now);
+        if (cluster_.empty()) env_.cluster_known(cluster_ = r.seen->cluster);
+        adopt(*r.seen);
+    }
+    watch_route(now);
+}
+
+/// Of two views the one of the later configuration counts.
+inline void client_engine::adopt(net::view const& v) {
+    if (v.current <= current_ || v.members.empty()) return;
+    current_ = v.current;
+    for (auto& [where, r] : replicas_) r.member = false;
+    for (paxos::member const& m : v.members)
+        if (replica* r = know(m.address)) r->member = true;
+}
+
+/// Those whom nobody names any more are of use while nobody else serves.
+inline void client_engine::forget_leavers(instant now) {
+    for (auto it = replicas_.begin(); it != replicas_.end();) {
+        replica const& r = it->second;
+        endpoint const where = it->first;
+        bool const leaves = !r.named && !r.member;
+        bool const others = leaves && std::any_of(replicas_.begin(), replicas_.end(), [&](auto const& o) {
+            return o.first != where && (o.second.named || o.second.member) && is_usable(o.second, now);
+        });
+        if (!others) {
+            ++it;
+            continue;
+        }
+        on_down(where);
+        env_.disconnect(where);
+        it = replicas_.erase(it);
+    }
+}
+
+inline bool client_engine::is_usable(replica const& r, instant now) const {
+    bool const silent = r.ping != 0 && now - std::max(r.pinged_at, r.heard_at) > silent_after * options_.heartbeat;
+    return r.up && r.seen && r.seen->serving && !silent;
+}
+
+inline bool client_engine::is_usable(endpoint const& where, instant now) const {
+    auto const it = replicas_.find(where);
+    return it != replicas_.end() && is_usable(it->second, now);
+}
+
+/// Several may have led lately: the one of whom the highest ballot tells is the latest.
+inline std::optional<endpoint> client_engine::leader(instant now) const {
+    net::view const* newest = nullptr;
+    for (auto const& [where, r] : replicas_) {
+        if (!is_usable(r, now)) continue;
+        bool const newer = newest == nullptr || std::pair(newest->current, newest->promised) < std::pair(r.seen->current, r.seen->promised);
+        if (newer) newest = &*r.seen;
+    }
+    if (newest == nullptr || newest->leader.empty()) return std::nullopt;
+    for (auto const& [where, r] : replicas_)
+        if (r.id == newest->leader && is_usable(r, now)) return where;
+    return std::nullopt;
+}
+
+inline std::optional<endpoint> client_engine::nearest(std::optional<endpoint> const& but) const {
+    std::optional<endpoint> best;
+    duration best_trip{};
+    for (auto const& [where, r] : replicas_) {
+        if (where == but || !is_usable(r, env_.now())) continue;
+        duration const trip = r.round_trip.value_or(std::chrono::seconds(1));
+        if (best && trip >= best_trip) continue;
+        best = where;
+        best_trip = trip;
+    }
+    return best;
+}
+
+/// Among those that are about as near as the nearest, one that has the fewest reads to answer.
+inline std::optional<endpoint> client_engine::choose_reader(std::optional<endpoint> const& but) {
+    instant const now = env_.now();
+    auto const first = nearest(but);
+    if (!first) return but && is_usable(*but, now) ? but : std::nullopt;
+    auto const trip = [](replica const& r) { return r.round_trip.value_or(std::chrono::seconds(1)); };
+    duration const similar = 2 * trip(replicas_.at(*first)) + std::chrono::microseconds(500);
+    std::optional<endpoint> best;
+    std::size_t fewest = 0;
+    std::uint64_t equal = 0;
+    for (auto const& [where, r] : replicas_) {
+        if (where == but || !is_usable(r, now) || trip(r) > similar) continue;
+        if (best && r.waiting > fewest) continue;
+        equal = best && r.waiting == fewest ? equal + 1 : 1;
+        // Each of the equal ones is as likely as the others.
+        if (equal == 1 || env_.random() % equal == 0) best = where;
+        fewest = r.waiting;
+    }
+    return best;
+}
+
+inline void client_engine::watch_replica(endpoint const& where, replica& r, instant now) {
+    if (!r.up) return;
+    if (r.ping != 0) {
+        if (now - std::max(r.pinged_at, r.heard_at) <= dead_after * options_.heartbeat) return;
+        // The connection may be half open. What was asked over it is asked elsewhere.
+        env_.log(log_level::info, to_string(where) + " has been silent for long; it is dialled again");
+        on_down(where);
+        return env_.connect(where);
+    }
+    if (r.seen && now - r.pinged_at < options_.heartbeat) return;
+    r.ping = next_number_++;
+    r.pinged_at = now;
+    env_.send(where, net::client_ping{r.ping});
+}
+
+inline void client_engine::watch_route(instant now) {
+    auto route = leader(now);
+    if (!route && route_ && is_usable(*route_, now)) route = route_;
+    if (!route) route = nearest(std::nullopt);
+    if (route == route_) return;
+    auto const before = std::exchange(route_, route);
+    if (before && calls_.session() != session_id{}) env_.send(*before, net::client_leave{calls_.session()});
+    // What was on its way to the old one may be lost: the session table sorts out what was not.
+    if (route_) calls_.resend(now);
+}
+
+inline void client_engine::tick() {
+    if (stopped_) return;
+    instant const now = env_.now();
+    for (auto& [where, r] : replicas_) watch_replica(where, r, now);
+    forget_leavers(now);
+    watch_route(now);
+    if (!route_) env_.look_again();
+    calls_.expire(now);
+    watch_reads(now);
+    watch_inquiries(now);
+    keep_session(now);
+    calls_.resend(now - options_.retry);
+}
+
+inline client_engine_status client_engine::status() const {
+    instant const now = env_.now();
+    client_engine_status s;
+    s.cluster = cluster_;
+    s.current = current_;
+    s.session = calls_.session();
+    s.seen = seen_;
+    auto const leads = leader(now);
+    for (auto const& [where, r] : replicas_)
+        s.replicas.push_back({where, r.id, r.up, is_usable(r, now), leads == where, r.member, r.round_trip.value_or(duration{}),
+                              r.reads});
+    if (nearest(std::nullopt)) return s;
+    bool const somebody = std::any_of(replicas_.begin(), replicas_.end(), [](auto const& r) { return r.second.up; });
+    if (somebody)
+        s.problem = "replicas answer, but none of them sees a healthy leader";
+    else if (!refusal_.empty())
+        s.problem = refusal_;
+    else
+        s.problem = replicas_.empty() ? "the seeds have not named any address yet; check the seeds and the DNS server"
+                                      : "nobody answers at any of the " + std::to_string(replicas_.size()) +
+                                            " addresses that are known; check the seeds, and that the group runs";
+    return s;
+}
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/client_engine_work.hpp>
+// The client engine's members that move work: sessions, commands, reads, inquiries. Included by client_engine.hpp.
+
+namespace openreplica::inline v0::runtime {
+
+inline void client_engine::flush() {
+    instant const now = env_.now();
+    if (!stopped_) {
+        keep_session(now);
+        send_commands(now);
+        take_reads();
+        send_reads(now);
+        send_inquiries();
+    }
+    for (finished_call& f : std::exchange(finished_, {})) f.done(std::move(f.outcome));
+    for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
+}
+
+// ---- the session
+
+inline void client_engine::keep_session(instant now) {
+    if (!route_) return;
+    if (calls_.session() == session_id{}) {
+        bool const needed = session_wanted_ || calls_.has_waiting();
+        if (!needed || now - opened_at_ < options_.retry) return;
+        opened_at_ = now;
+        send_session_command(command_kind::open_session, object_id{opener_}, {},
+                             "[" + std::to_string(options_.session_timeout.count()) + "]");
+    } else if (now - session_used_ >= options_.session_timeout / 3 &&
+               now - kept_alive_at_ >= std::min(options_.retry, options_.session_timeout / 3)) {
+        kept_alive_at_ = now;
+        send_session_command(command_kind::keep_alive, {}, calls_.session(), "[]");
+    }
+}
+
+/// Best effort, repeated until its effect shows.
+inline void client_engine::send_session_command(command_kind kind, object_id object, session_id session, std::string body) {
+    std::vector<shared_bytes> one{shared_bytes(encode(envelope{kind, object, session, {}, {}, {}, body}))};
+    env_.send(*route_, net::client_commands{0, std::move(one)});
+}
+
+inline void client_engine::on(endpoint const&, net::client_opened& m) {
+    if (m.opener != opener_ || calls_.session() != session_id{}) return;
+    if (m.reason != errc{}) return env_.log(log_level::warning, "the group opened no session for this client: " + m.text);
+    instant const now = env_.now();
+    calls_.clock(m.clock, now); // Deadlines are numbered by it.
+    calls_.session_opened(m.session, now);
+    session_used_ = now;
+}
+
+inline void client_engine::lose_session() {
+    calls_.session_lost();
+    sent_.clear(); // Their numbers are another session's now.
+    opener_ = env_.random() | 1;
+    opened_at_ = {};
+    env_.log(log_level::warning, "this client's session expired: it was cut off for longer than session_timeout; calls that "
+                                 "were under way end with outcome_unknown");
+}
+
+inline void client_engine::stop() {
+    if (std::exchange(stopped_, true)) return;
+    // The group need not wait for the session to expire.
+    if (route_ && calls_.session() != session_id{})
+        send_session_command(command_kind::close_session, {}, calls_.session(), "[]");
+    calls_.stop();
+    for (auto& [number, i] : inquiries_)
+        finished_.push_back({std::move(i.what.done), failed(errc::stopped, "the client was stopped")});
+    inquiries_.clear();
+    reads_.clear();
+    flush();
+}
+
+// ---- commands
+
+inline void client_engine::send_commands(instant now) {
+    if (!route_) return;
+    for (;;) {
+        if (sent_.size() >= 1024) sent_.erase(sent_.begin());
+        calls::batch b = calls_.take_outbox(now);
+        if (b.numbers.empty()) return;
+        std::uint64_t const number = next_number_++;
+        sent_.emplace(number, sent_commands{*route_, std::move(b.numbers)});
+        env_.send(*route_, net::client_commands{number, std::move(b.commands)});
+    }
+}
+
+/// Only who was given commands can refuse them, each once: a refusal is the proof that an attempt had no effect.
+inline void client_engine::on(endpoint const& from, net::client_refused& m) {
+    auto const it = sent_.find(m.number);
+    if (it == sent_.end() || it->second.to != from || !is_refusal(m.reason)) return;
+    instant const now = env_.now();
+    // Nobody leads there: look again before long.
+    instant const sent_at = m.reason == errc::not_executed ? now - options_.retry * 9 / 10 : now;
+    std::vector<sequence> refused;
+    for (std::uint32_t i : m.which)
+        if (i < it->second.numbers.size()) refused.push_back(std::exchange(it->second.numbers[i], sequence{}));
+    if (m.which.empty()) refused = std::move(it->second.numbers);
+    std::erase(refused, sequence{}); // Refused before.
+    calls_.refused(refused, failed(m.reason, std::move(m.text)), sent_at);
+    if (m.which.empty()) sent_.erase(it);
+}
+
+inline void client_engine::on(endpoint const&, net::client_outcomes& m) {
+    if (m.session != calls_.session()) return;
+    instant const now = env_.now();
+    calls_.clock(m.clock, now);
+    seen_ = std::max(seen_, m.applied);
+    session_used_ = now;
+    bool gone = false;
+    for (net::command_outcome& o : m.list) {
+        gone = gone || o.outcome.code == errc::session_expired;
+        if (auto f = calls_.complete(m.session, o.seq, std::move(o.outcome), now, o.stored))
+            finished_.push_back(std::move(*f));
+    }
+    if (gone) lose_session();
+}
+
+// ---- reads
+
+inline void client_engine::take_reads() {
+    for (auto& r : calls_.take_reads()) reads_.emplace(next_number_++, open_read{r.ticket, r.deadline, std::move(r.remote)});
+}
+
+inline net::client_query client_engine::make_query(std::uint64_t number, open_read const& r, instant now) const {
+    net::client_query q;
+    q.number = number;
+    q.timeout_us = static_cast<std::uint64_t>(std::max<duration::rep>((r.deadline - now).count(), 0));
+    if (!r.what) { // A read point and nothing else.
+        q.kind = net::query_kind::exists;
+        return q;
+    }
+    q.kind = r.what->exists ? net::query_kind::exists : net::query_kind::call;
+    q.local = r.what->local;
+    q.floor = seen_;
+    auto const bound = std::chrono::floor<duration>(r.what->max_staleness);
+    q.max_staleness_us = static_cast<std::uint64_t>((r.what->max_staleness.count() > 0 ? std::max(bound, duration(1))
+                                                                                       : options_.max_staleness).count());
+    q.name = r.what->name;
+    q.type = r.what->type;
+    q.body = shared_bytes(r.what->body);
+    return q;
+}
+
+inline void client_engine::send_reads(instant now) {
+    for (auto& [number, r] : reads_) {
+        if (r.to || r.not_before > now) continue;
+        auto const to = choose_reader(r.not_to);
+        if (!to) return;
+        r.to = to;
+        r.sent_at = now;
+        ++r.tries;
+        ++replicas_.at(*to).waiting;
+        env_.send(*to, make_query(number, r, now));
+    }
+}
+
+/// It is to be sent again, to another replica if there is one.
+inline void client_engine::release(open_read& r) {
+    if (!r.to) return;
+    if (auto const it = replicas_.find(*r.to); it != replicas_.end() && it->second.waiting > 0) --it->second.waiting;
+    r.not_to = std::exchange(r.to, std::nullopt);
+}
+
+inline void client_engine::watch_reads(instant now) {
+    for (auto it = reads_.begin(); it != reads_.end();) {
+        open_read& r = it->second;
+        // Its outcome was given when the calls expired.
+        bool const over = r.deadline <= now;
+        bool const late = r.to && now - r.sent_at >= options_.retry * (1u << std::min(r.tries, 6u)) / 2;
+        if (over || late || (r.to && !is_usable(*r.to, now))) release(r);
+        it = over ? reads_.erase(it) : std::next(it);
+    }
+}
+
+/// Whether another replica may do better.
+[[nodiscard]] constexpr bool is_of_one_replica(errc code) {
+    return code == errc::not_executed || code == errc::stopped || code == errc::needs_upgrade || code == errc::diverged ||
+           code == errc::storage_failed;
+}
+
+inline void client_engine::on(endpoint const& from, net::client_answer& m) {
+    if (auto const it = inquiries_.find(m.number); it != inquiries_.end()) {
+        finished_.push_back({std::move(it->second.what.done), std::move(m.outcome)});
+        inquiries_.erase(it);
+        return;
+    }
+    auto const it = reads_.find(m.number);
+    if (it == reads_.end()) return;
+    open_read& r = it->second;
+    ++replicas_.at(from).reads;
+    if (is_of_one_replica(m.outcome.code)) {
+        if (r.to != from) return; // It was asked elsewhere meanwhile.
+        r.not_before = env_.now() + options_.retry / 10;
+        return release(r);
+    }
+    release(r);
+    seen_ = std::max(seen_, m.outcome.at); // Before anybody knows.
+    if (auto f = calls_.end_read(r.ticket, std::move(m.outcome))) finished_.push_back(std::move(*f));
+    reads_.erase(it);
+}
+
+// ---- inquiries
+
+inline void client_engine::inquire(client_inquiry&& i) {
+    if (stopped_) {
+        finished_.push_back({std::move(i.done), failed(errc::stopped, "the client was stopped")});
+        return;
+    }
+    inquiries_.emplace(next_number_++, open_inquiry{std::move(i)});
+}
+
+/// An order goes where commands go. A question is answered by anybody who is there, whether it serves or not.
+inline void client_engine::send_inquiries() {
+    for (auto& [number, i] : inquiries_) {
+        if (i.to) continue;
+        std::optional<endpoint> to = i.what.of ? i.what.of : i.what.is_order ? route_ : nearest(std::nullopt);
+        if (!to && !i.what.is_order)
+            for (auto const& [where, r] : replicas_)
+                if (r.up && r.seen && !to) to = where;
+        auto const it = to ? replicas_.find(*to) : replicas_.end();
+        if (it == replicas_.end() || !it->second.up) continue;
+        i.to = to;
+        if (i.what.is_order)
+            env_.send(*to, net::client_order{number, i.what.text});
+        else
+            env_.send(*to, net::client_question{number, i.what.what, i.what.text});
+    }
+}
+
+inline void client_engine::watch_inquiries(instant now) {
+    for (auto it = inquiries_.begin(); it != inquiries_.end();) {
+        open_inquiry& i = it->second;
+        bool const over = i.what.deadline <= now;
+        if (over) {
+            bool const unknown = i.to && i.what.is_order;
+            finished_.push_back({std::move(i.what.done),
+                                 unknown ? failed(errc::outcome_unknown, "the order was sent, and its outcome did not arrive "
+                                                                         "in time; it may have been carried out")
+                                         : failed(errc::not_executed, "no answer came in time: " +
+                                                                          (i.to ? to_string(*i.to) + " was asked"
+                                                                                : status().problem))});
+        }
+        it = over ? inquiries_.erase(it) : std::next(it);
+    }
+}
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/random.hpp>
+// Entropy for ids, jitter and ballots' spread: one draw from the system, then arithmetic.
+
+namespace openreplica::inline v0::runtime {
+
+/// 64 random bits at a time, seeded by the operating system. Not for secrets.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: unsafe.
+class random_source {
+    std::uint64_t state_;
+
+public:
+    random_source() {
+        std::random_device device;
+        state_ = (static_cast<std::uint64_t>(device()) << 32) ^ device();
+        state_ = mix64(state_ ^ ((static_cast<std::uint64_t>(device()) << 32) ^ device()));
+    }
+    [[nodiscard]] std::uint64_t operator()() { return mix64(state_ += 0x9E3779B97F4A7C15u); }
+};
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/seed_watch.hpp>
+// Where a node looks for its group: its seeds, and what DNS last told of them.
+
+// <openreplica/runtime/line_limiter.hpp>
+// Which of many like log lines a person should see.
+
+namespace openreplica::inline v0::runtime {
+
+/// Lets through the first line, every line with another reason than the one before, and otherwise one a minute.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: unsafe.
+class line_limiter {
+public:
+    static constexpr duration interval = std::chrono::minutes(1);
+
+    [[nodiscard]] bool lets_through(std::string_view reason, instant now) {
+        if (told_at_ && reason == reason_ && now - *told_at_ < interval) return false;
+        reason_ = reason;
+        told_at_ = now;
+        return true;
+    }
+
+private:
+    std::string reason_;
+    std::optional<instant> told_at_;
+};
+
+} // namespace openreplica::inline v0::runtime
+
+namespace openreplica::inline v0::runtime {
+
+/// How long a node waits between two lookups of a seed.
+struct lookup_pauses {
+    using milliseconds = std::chrono::milliseconds;
+    milliseconds founding{1000}; ///< while there is no group
+    milliseconds least{30000};   ///< afterwards the answer's own time to live, but not less than this
+    milliseconds most{300000};   ///< nor more than this
+    milliseconds spread{250};    ///< up to this much longer, at random, so that nodes do not ask in step
+
+    [[nodiscard]] milliseconds next(bool settled, std::chrono::seconds ttl, std::uint64_t random) const {
+        milliseconds const wait = settled ? std::min(std::max<milliseconds>(ttl, least), most) : founding;
+        return wait + milliseconds(random % (static_cast<std::uint64_t>(spread.count()) + 1));
+    }
+};
+
+/// Read whenever a node is opened. Tests shorten it; it is no option, because haste only loads DNS servers.
+inline lookup_pauses seed_lookup_pauses{};
+
+/// Looks up `srv:` seeds again and again, and tells which endpoints the seeds name.
+///
+/// A failed or empty answer takes no endpoint away. An endpoint is omitted when a later successful answer of the seed
+/// that named it lacks it, and no other seed names it.
+///
+/// @par Thread safety
+/// One strand, the one given at construction. Events are called on it, until `stop`.
+class seed_watch : public std::enable_shared_from_this<seed_watch> {
+public:
+    struct events {
+        std::function<void(endpoint const&)> named;   ///< by a seed; again with every answer that names it
+        std::function<void(endpoint const&)> omitted; ///< no seed names it any more
+        std::function<bool()> settled;                ///< the node belongs to a group that serves it
+        std::function<std::uint64_t()> random;
+        std::function<instant()> now;
+        std::function<void(log_level, std::string const&)> log;
+    };
+
+    seed_watch(asio::any_io_executor strand, std::vector<std::string> const& seeds, dns::discovery_options options,
+               lookup_pauses pauses, events e)
+        : strand_(strand), pauses_(pauses), events_(std::move(e)), discovery_(strand, std::move(options)) {
+        for (std::string const& text : seeds) seeds_.emplace_back(strand_, text);
+    }
+
+    void start() {
+        for (seed& s : seeds_) {
+            if (s.text.starts_with("srv:")) {
+                look_up(s);
+            } else {
+                s.named.push_back(*parse_endpoint(s.text));
+                s.answered = true;
+                events_.named(s.named.front());
+            }
+        }
+    }
+    void stop() {
+        stopped_ = true;
+        for (seed& s : seeds_) s.timer.cancel();
+        discovery_.cancel();
+    }
+
+    /// Nobody who is known answers: looks again as soon as one looks while there is no group, and not at the answers' leisure.
+    void hurry() {
+        for (seed& s : seeds_)
+            if (s.leisurely && !stopped_) wait(s, pauses_.next(false, {}, events_.random()));
+    }
+
+    /// Seeds whose latest lookup failed, or has not ended yet.
+    [[nodiscard]] std::vector<std::string> unanswered() const {
+        std::vector<std::string> all;
+        for (seed const& s : seeds_)
+            if (!s.answered) all.push_back(s.text);
+        return all;
+    }
+
+private:
+    struct seed {
+        seed(asio::any_io_executor const& strand, std::string t) : text(std::move(t)), timer(strand) {}
+
+        std::string text;
+        asio::steady_timer timer;
+        std::vector<endpoint> named; ///< by the latest successful answer
+        bool answered = false;
+        bool leisurely = false; ///< its next lookup may be far away
+        line_limiter warnings;
+    };
+
+    [[nodiscard]] bool names(endpoint const& e) const {
+        return std::any_of(seeds_.begin(), seeds_.end(), [&](seed const& s) {
+            return std::find(s.named.begin(), s.named.end(), e) != s.named.end();
+        });
+    }
+
+    void look_up(seed& s) {
+        // The seeds stay where they are, and as long as this object.
+        discovery_.async_lookup_seeds(s.text, [weak = weak_from_this(), &s](dns::lookup_result found) {
+            if (auto const self = weak.lock(); self && !self->stopped_) self->on_answer(s, found);
+        });
+    }
+
+    void on_answer(seed& s, dns::lookup_result const& found) {
+        s.answered = !found.failure;
+        if (found.failure)
+            complain(s, found);
+        else
+            take(s, found);
+        bool const settled = events_.settled();
+        wait(s, pauses_.next(settled, found.ttl, events_.random()));
+        s.leisurely = settled;
+    }
+
+    void wait(seed& s, lookup_pauses::milliseconds pause) {
+        s.leisurely = false;
+        s.timer.expires_after(pause);
+        s.timer.async_wait([weak = weak_from_this(), &s](asio::error_code failure) {
+            auto const self = weak.lock();
+            if (failure || !self || self->stopped_) return;
+            s.leisurely = false;
+            self->look_up(s);
+        });
+    }
+
+    void take(seed& s, dns::lookup_result const& found) {
+        std::vector<endpoint> now;
+        for (auto const& e : found.endpoints) now.push_back(e.address);
+        std::vector<endpoint> const before = std::exchange(s.named, now);
+        for (endpoint const& e : now) events_.named(e);
+        for (endpoint const& e : before)
+            if (!names(e)) events_.omitted(e);
+    }
+
+    void complain(seed& s, dns::lookup_result const& found) {
+        if (!s.warnings.lets_through(dns::to_string(*found.failure), events_.now())) return;
+        events_.log(events_.settled() ? log_level::info : log_level::warning, s.text + ": " + found.text);
+    }
+
+    asio::any_io_executor strand_;
+    lookup_pauses pauses_;
+    events events_;
+    dns::discovery discovery_;
+    std::deque<seed> seeds_;
+    bool stopped_ = false;
+};
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/serial_executor.hpp>
+// A strand that another thread may step into.
+
+#include <asio/prefer.hpp>
+#include <asio/query.hpp>
+#include <asio/require.hpp>
+
+namespace openreplica::inline v0::runtime {
+
+/// Runs what is given to it one after the other, on the threads of another executor.
+///
+/// Unlike an `asio::strand` it can be entered by a thread that is none of that executor's, when nobody is inside: a
+/// caller that is going to wait anyway then does the work itself instead of waking a thread that does it.
+///
+/// @par Order
+/// Work that is posted from one thread runs in that order where the other executor keeps it (an `io_context` run by one
+/// thread does); otherwise only one at a time is promised.
+///
+/// @par Thread safety
+/// Distinct and shared objects: safe.
+class serial_executor {
+    struct place {
+        std::mutex mutex;
+        std::atomic<std::thread::id> inside;
+
+        template <class F>
+        void run(F& f) {
+            inside.store(std::this_thread::get_id(), std::memory_order_relaxed);
+            f();
+            inside.store(std::thread::id(), std::memory_order_relaxed);
+        }
+        [[nodiscard]] bool is_mine() const {
+            return inside.load(std::memory_order_relaxed) == std::this_thread::get_id();
+        }
+    };
+
+    asio::any_io_executor inner_;
+    std::shared_ptr<place> place_;
+
+    serial_executor(asio::any_io_executor inner, std::shared_ptr<place> p)
+        : inner_(std::move(inner)), place_(std::move(p)) {}
+
+public:
+    /// A new one. (No converting constructor: the conversion to `any_io_executor` would ask for it, and so for itself.)
+    [[nodiscard]] static serial_executor over(asio::any_io_executor inner) {
+        return {std::move(inner), std::make_shared<place>()};
+    }
+
+    /// True on the thread that is inside.
+    [[nodiscard]] bool is_mine() const { return place_->is_mine(); }
+
+    /// Runs `f` here and now if nobody is inside; says whether it did.
+    template <class F>
+    [[nodiscard]] bool try_run(F f) const {
+        if (place_->is_mine()) return false;
+        std::unique_lock const lock(place_->mutex, std::try_to_lock);
+        if (!lock) return false;
+        place_->run(f);
+        return true;
+    }
+
+    // What Asio asks of an executor.
+
+    bool operator==(serial_executor const& other) const noexcept {
+        return place_ == other.place_ && inner_ == other.inner_;
+    }
+    template <class F>
+    void execute(F&& f) const {
+        inner_.execute([p = place_, f = std::decay_t<F>(std::forward<F>(f))]() mutable {
+            if (p->is_mine()) return f(); // Dispatched from inside: it need not wait for itself.
+            std::lock_guard const lock(p->mutex);
+            p->run(f);
+        });
+    }
+    template <class Property>
+        requires asio::can_query_v<asio::any_io_executor const&, Property>
+    [[nodiscard]] decltype(auto) query(Property const& p) const {
+        return asio::query(inner_, p);
+    }
+    template <class Property>
+        requires asio::can_require_v<asio::any_io_executor const&, Property>
+    [[nodiscard]] serial_executor require(Property const& p) const {
+        return {asio::require(inner_, p), place_};
+    }
+    template <class Property>
+        requires asio::can_prefer_v<asio::any_io_executor const&, Property>
+    [[nodiscard]] serial_executor prefer(Property const& p) const {
+        return {asio::prefer(inner_, p), place_};
+    }
+};
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/surroundings.hpp>
+// What lies around a node or a client: where it runs.
+
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
+#include <asio/strand.hpp>
+#include <asio/system_executor.hpp>
+#include <asio/thread_pool.hpp>
+
+namespace openreplica::inline v0 {
+
+namespace runtime {
+
+/// Where handlers run and which threads must not block.
+struct surroundings {
+    asio::any_io_executor protocol; ///< runs the strand
+    asio::any_io_executor handlers; ///< runs handlers that have no executor of their own
+    asio::any_io_executor afterwards; ///< the same once the node has stopped, when nobody may run `handlers` any more
+    std::function<bool()> needed;   ///< true on a thread that the executors need to make progress
+    std::shared_ptr<void> contexts; ///< what the executors belong to, if nobody else keeps it: handles outlive nodes
+};
+
+} // namespace runtime
+
+namespace detail {
+
+/// True when this thread is running handlers of the context behind `e`: to block on it could wait for ever.
+[[nodiscard]] inline bool runs_in_this_thread(asio::any_io_executor const& e) {
+    if (auto const* io = e.target<asio::io_context::executor_type>()) return io->running_in_this_thread();
+    if (auto const* pool = e.target<asio::thread_pool::executor_type>()) return pool->running_in_this_thread();
+    if (auto const* s = e.target<asio::strand<asio::io_context::executor_type>>())
+        return s->get_inner_executor().running_in_this_thread();
+    if (auto const* s = e.target<asio::strand<asio::any_io_executor>>()) return runs_in_this_thread(s->get_inner_executor());
+    return false;
+}
+
+/// The two threads of a node or client that was given no executor: one for the protocol, one for handlers, so that no
+/// handler ever delays a heartbeat.
+class own_threads {
+    struct lane {
+        asio::io_context context{1};
+        asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(context);
+        std::thread thread{};
+
+        /// The thread owns its lane too: when a handler ends its own node, the context outlives that handler.
+        static std::shared_ptr<lane> start() {
+            auto const l = std::make_shared<lane>();
+            l->thread = std::thread([l] { l->context.run(); });
+            return l;
+        }
+        void join() {
+            guard.reset();
+            if (thread.get_id() == std::this_thread::get_id())
+                thread.detach(); // A handler ends its own node; the thread ends when the handler returns.
+            else if (thread.joinable())
+                thread.join();
+        }
+    };
+    std::shared_ptr<lane> protocol_ = lane::start();
+    std::shared_ptr<lane> handlers_ = lane::start();
+
+public:
+    [[nodiscard]] runtime::surroundings surroundings() const {
+        return {protocol_->context.get_executor(), handlers_->context.get_executor(), asio::system_executor(),
+                [p = std::weak_ptr(protocol_), h = std::weak_ptr(handlers_)] {
+                    auto const here = [](std::shared_ptr<lane> const& l) {
+                        return l && l->context.get_executor().running_in_this_thread();
+                    };
+                    return here(p.lock()) || here(h.lock());
+                },
+                std::make_shared<own_threads>(*this)};
+    }
+    /// Runs what is queued for handlers, then ends both threads.
+    void finish() {
+        asio::post(handlers_->context, [h = handlers_] { h->context.stop(); });
+        handlers_->join();
+        protocol_->join();
+    }
+};
+
+} // namespace detail
+
+} // namespace openreplica::inline v0
+
+#include <asio/dispatch.hpp>
+
+namespace openreplica::inline v0::runtime {
+
+/// Runs one client engine on one strand of a given executor.
+///
+/// @par Threads
+/// The strand runs everything; no user code. Handles call from any thread; a blocked one may do the strand's work.
+class client_service final : public gateway,
+                             private client_environment,
+                             public std::enable_shared_from_this<client_service> {
+public:
+    using surroundings = runtime::surroundings;
+    using catalogue = std::function<std::vector<state_machine::type_print>()>;
+
+    client_service(surroundings around, client_options options, catalogue types);
+
+    void start();
+    /// Ends every pending call with an outcome and closes all sockets; may be called again. As a node's.
+    void stop(std::function<void()> done = {});
+
+    [[nodiscard]] client_engine_status status() const;
+    [[nodiscard]] std::size_t pending_calls() const { return calls_.pending_count(); }
+    bool wait_ready(std::chrono::nanoseconds timeout);
+
+    /// A question to a replica, or an order to the group; `done` runs once, on any thread. Its deadline is set here.
+    void inquire(client_inquiry inquiry, std::chrono::nanoseconds timeout);
+    [[nodiscard]] call_ticket new_ticket() { return call_ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)}; }
+
+    // gateway
+    call_ticket submit(command_request request, completion done) override;
+    call_ticket read(read_request request, completion done) override;
+    void wait(waiter& w, std::chrono::nanoseconds timeout) override;
+    void cancel(call_ticket ticket) override;
+    [[nodiscard]] std::shared_lock<std::shared_mutex> hold_open() const override { return std::shared_lock(open_); }
+    [[nodiscard]] bool is_stopped() const override { return stopped_; }
+    [[nodiscard]] asio::any_io_executor get_executor() const override {
+        return stopped_ ? around_.afterwards : around_.handlers;
+    }
+    [[nodiscard]] bool would_deadlock() const override {
+        // After `stop` no call waits, and the caller's context may be gone.
+        return !stopped_ && (strand_.is_mine() || around_.needed());
+    }
+
+private:
+    // client_environment
+    [[nodiscard]] instant now() const override {
+        return instant(std::chrono::duration_cast<duration>(std::chrono::steady_clock::now().time_since_epoch()));
+    }
+    [[nodiscard]] std::uint64_t random() override { return random_(); }
+    void connect(openreplica::endpoint const& where) override;
+    void disconnect(openreplica::endpoint const& where) override;
+    void send(openreplica::endpoint const& to, net::client_request const& what) override;
+    void look_again() override { seeds_->hurry(); }
+    void cluster_known(cluster_id cluster) override { cluster_ = cluster; }
+    void log(log_level level, std::string const& line) override;
+
+    [[nodiscard]] client_engine_options make_engine_options() const;
+    [[nodiscard]] seed_watch::events seed_events();
+    [[nodiscard]] net::hello make_hello() const;
+    [[nodiscard]] net::link::events link_events(openreplica::endpoint const& where);
+    [[nodiscard]] instant deadline_for(std::chrono::nanoseconds timeout) const {
+        if (timeout.count() <= 0) timeout = options_.call_timeout;
+        return now() + std::chrono::ceil<duration>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365)));
+    }
+    [[nodiscard]] call_outcome check_size(std::string const& body, char const* what) const;
+    void run_finished();
+    void called(bool caller_waits);
+    void wake();
+    void on_wake();
+    void shut_down();
+    void arm_tick();
+    void on_tick();
+    void publish();
+
+    surroundings around_;
+    client_options options_;
+    catalogue catalogue_;
+    serial_executor strand_;
+    random_source random_;
+    node_id self_; ///< this process, for the handshake
+    cluster_id cluster_;
+    calls calls_;
+    client_engine engine_;
+    std::shared_ptr<seed_watch> seeds_;
+    std::map<openreplica::endpoint, std::shared_ptr<net::link>> links_;
+    std::set<std::string> refused_hosts_; ///< not loopback: told once each
+    std::optional<asio::steady_timer> ticker_;
+
+    std::atomic<std::uint64_t> next_ticket_{1};
+    std::atomic<bool> wake_pending_{false};
+    mutable std::shared_mutex open_; ///< held while an asynchronous call is made, and to stop
+    std::mutex finishing_;
+    std::mutex inquiries_mutex_;
+    std::vector<client_inquiry> inquiries_; ///< for the strand to take
+    std::atomic<bool> session_wanted_{false};
+    std::atomic<bool> stopped_{false};
+    bool shut_down_ = false; ///< the strand's: it has no sockets and no timers any more
+
+    mutable std::mutex status_mutex_;
+    std::condition_variable ready_changed_;
+    client_engine_status status_;
+    bool ready_ = false; ///< changed on the strand, with the mutex
+};
+
+inline client_service::client_service(surroundings around, client_options options, catalogue types)
+    : around_(std::move(around)), options_(std::move(options)), catalogue_(std::move(types)),
+      strand_(serial_executor::over(around_.protocol)), self_{random_(), random_()},
+      calls_(options_.limits.max_pending_calls), engine_(make_engine_options(), *this, calls_),
+      seeds_(std::make_shared<seed_watch>(
+          strand_, options_.seeds,
+          dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}, seed_lookup_pauses,
+          seed_events())),
+      ticker_(strand_) {}
+
+inline client_engine_options client_service::make_engine_options() const {
+    client_engine_options o;
+    o.heartbeat = options_.heartbeat;
+    o.session_timeout = options_.session_timeout;
+    o.max_staleness = options_.max_staleness;
+    return o;
+}
+
+inline void client_service::start() {
+    asio::dispatch(strand_, [self = shared_from_this()] {
+        if (self->shut_down_) return;
+        self->seeds_->start();
+        self->on_tick();
+    });
+}
+
+inline void client_service::stop(std::function<void()> done) {
+    {
+        std::lock_guard const lock(open_); // Who is making a call has made it, or finds that the client has stopped.
+        stopped_ = true;
+    }
+    calls_.stop();
+    run_finished();
+    auto end = [self = shared_from_this(), done = std::move(done)] {
+        self->shut_down();
+        if (done) done();
+    };
+    if (!strand_.try_run(end)) asio::post(strand_, std::move(end));
+}
+
+/// Nothing of the executor's context is held any more: handles may outlive it.
+inline void client_service::shut_down() {
+    if (std::exchange(shut_down_, true)) return;
+    ticker_.reset();
+    seeds_->stop();
+    {
+        std::lock_guard const lock(inquiries_mutex_);
+        for (auto& i : std::exchange(inquiries_, {})) engine_.inquire(std::move(i));
+    }
+    engine_.stop();
+    run_finished();
+    for (auto& [where, link] : links_) link->stop();
+    links_.clear();
+    publish();
+    seeds_.reset();
+}
+
+// ---- calls
+
+inline call_outcome client_service::check_size(std::string const& body, char const* what) const {
+    if (body.size() <= options_.limits.max_command_bytes) return {};
+    return failed(errc::too_large, std::string(what) + " has " + std::to_string(body.size()) +
+                                       " bytes; limits.max_command_bytes is " +
+                                       std::to_string(options_.limits.max_command_bytes));
+}
+
+inline call_ticket client_service::submit(command_request request, completion done) {
+    call_ticket const ticket = new_ticket();
+    bool const caller_waits = request.caller_waits;
+    instant const at = now();
+    instant const deadline = deadline_for(request.timeout);
+    call_outcome why = check_size(request.body, "the command");
+    bool const creates = request.birth && (request.kind == command_kind::call || request.kind == command_kind::create);
+    if (why.ok() && creates) why = check_size(request.birth->body, "the command that creates the object");
+    if (!why.ok())
+        calls_.reject(std::move(done), std::move(why));
+    else
+        calls_.submit(ticket, std::move(request), std::move(done), at, deadline);
+    called(caller_waits);
+    return ticket;
+}
+
+inline call_ticket client_service::read(read_request request, completion done) {
+    call_ticket const ticket = new_ticket();
+    call_outcome why;
+    if (request.remote) why = check_size(request.remote->body, "the read");
+    if (why.ok() && request.birth) why = check_size(request.birth->body, "the command that creates the object");
+    if (!why.ok())
+        calls_.reject(std::move(done), std::move(why));
+    else
+        calls_.read(ticket, std::move(request.birth), std::move(done), now(), deadline_for(request.timeout),
+                    std::move(request.remote));
+    called(request.caller_waits);
+    return ticket;
+}
+
+inline void client_service::inquire(client_inquiry inquiry, std::chrono::nanoseconds timeout) {
+    inquiry.deadline = deadline_for(timeout);
+    {
+        std::lock_guard const lock(inquiries_mutex_);
+        if (!stopped_) {
+            inquiries_.push_back(std::move(inquiry));
+            return wake();
+        }
+    }
+    inquiry.done(failed(errc::stopped, "the client was stopped"));
+}
+
+/// One at a time, so that `stop` ends after every completion that was there before: nobody may run the handlers' executor
+/// behind it.
+inline void client_service::run_finished() {
+    std::lock_guard const lock(finishing_);
+    for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
+}
+
+inline void client_service::wait(waiter& w, std::chrono::nanoseconds timeout) {
+    instant const deadline = deadline_for(timeout);
+    auto woken = waiter::cause::asked;
+    while ((woken = w.sleep(deadline - now())) == waiter::cause::asked) {}
+    if (woken == waiter::cause::finished) return;
+    // Perhaps nobody runs the strand, which looks after deadlines otherwise.
+    calls_.expire(now());
+    run_finished();
+    w.sleep(); // It has its outcome, or is being given it.
+}
+
+inline void client_service::cancel(call_ticket ticket) {
+    (void)calls_.cancel(ticket);
+    run_finished();
+}
+
+/// However many calls arrive before the strand looks, it is woken once: they leave together.
+inline void client_service::wake() {
+    if (stopped_ || wake_pending_.exchange(true)) return;
+    asio::post(strand_, [weak = weak_from_this()] {
+        if (auto const self = weak.lock()) self->on_wake();
+    });
+}
+
+/// A caller that waits, and waits alone, does the strand's work itself if it can: one wake-up less on its way.
+inline void client_service::called(bool caller_waits) {
+    if (stopped_ || caller_waits) run_finished(); // Refused; and after `stop` nobody else may be left to say so.
+    bool const alone = caller_waits && calls_.pending_count() <= 1 && !stopped_;
+    if (!alone || !strand_.try_run([this] { on_wake(); })) return wake();
+    if (stopped_) (void)strand_.try_run([this] { shut_down(); }); // Perhaps `stop` found this thread inside.
+}
+
+inline void client_service::on_wake() {
+    wake_pending_ = false;
+    if (shut_down_) return;
+    std::vector<client_inquiry> inquiries;
+    {
+        std::lock_guard const lock(inquiries_mutex_);
+        inquiries.swap(inquiries_);
+    }
+    for (auto& i : inquiries) engine_.inquire(std::move(i));
+    if (session_wanted_) engine_.want_session();
+    engine_.flush();
+    run_finished();
+}
+
+// ---- time
+
+inline void client_service::arm_tick() {
+    ticker_->expires_after(std::clamp<std::chrono::milliseconds>(options_.heartbeat / 5, std::chrono::milliseconds(1),
+                                                                 std::chrono::milliseconds(20)));
+    ticker_->async_wait([weak = weak_from_this()](asio::error_code failure) {
+        auto const self = weak.lock();
+        if (self && !failure) self->on_tick();
+    });
+}
+
+inline void client_service::on_tick() {
+    if (stopped_ || shut_down_) return;
+    engine_.tick();
+    engine_.flush();
+    run_finished();
+    publish();
+    arm_tick();
+}
+
+inline void client_service::publish() {
+    client_engine_status s = engine_.status();
+    bool const ready = engine_.is_ready();
+    std::lock_guard const lock(status_mutex_);
+    status_ = std::move(s);
+    if (std::exchange(ready_, ready) != ready || stopped_) ready_changed_.notify_all();
+}
+
+inline client_engine_status client_service::status() const {
+    std::lock_guard const lock(status_mutex_);
+    return status_;
+}
+
+inline bool client_service::wait_ready(std::chrono::nanoseconds timeout) {
+    if (would_deadlock())
+        throw error(errc::would_deadlock, "wait_ready() on a thread that the client needs would wait for ever; call it from "
+                                          "another thread");
+    session_wanted_ = true;
+    wake();
+    std::unique_lock lock(status_mutex_);
+    // Bounded, because the largest durations would overflow the clock.
+    auto const limit = std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365));
+    ready_changed_.wait_for(lock, limit, [this] { return ready_ || stopped_.load(); });
+    return ready_ && !stopped_;
+}
+
+// ---- connections
+
+inline net::hello client_service::make_hello() const {
+    net::hello h;
+    h.who = net::role::client;
+    h.group = options_.group;
+    h.cluster = cluster_;
+    h.self.id = self_;
+    for (auto& t : catalogue_()) h.catalogue.push_back({std::move(t.name), t.fingerprint});
+    return h;
+}
+
+inline net::link::events client_service::link_events(openreplica::endpoint const& where) {
+    auto const weak = weak_from_this();
+    auto const then = [weak](auto f) {
+        auto const self = weak.lock();
+        if (!self || self->shut_down_) return;
+        f(*self);
+        self->engine_.flush();
+        if (self->engine_.is_ready() != self->ready_) self->publish();
+    };
+    return {.up = [then, where](net::hello_reply const& who) {
+                then([&](client_service& s) { s.engine_.on_up(where, who.self.id); });
+            },
+            .down = [then, where](std::error_code, bool was_up) {
+                if (was_up) then([&](client_service& s) { s.engine_.on_down(where); });
+            },
+            .refused = [then, where](net::hello_reply const& why) {
+                then([&](client_service& s) { s.engine_.on_refused(where, why.text); });
+            },
+            .frame = [weak, where](net::frame_stream::frame const& f) {
+                auto m = net::decode_client_reply(f.header.type, f.bytes, f.body, f.header.length);
+                auto const self = weak.lock();
+                if (m && self && !self->shut_down_) self->engine_.on_reply(where, std::move(*m));
+                return m.has_value();
+            },
+            .batch_end = [then] { then([](client_service&) {}); }};
+}
+
+inline void client_service::connect(openreplica::endpoint const& where) {
+    if (auto const old = links_.find(where); old != links_.end()) disconnect(where);
+    if (!options_.allow_plaintext && !detail::is_loopback(where.host)) {
+        if (refused_hosts_.insert(where.host).second)
+            log(log_level::warning, to_string(where) + " is not a loopback address and there is no TLS: it is not dialled; set "
+                                                       "allow_plaintext if the network is trusted");
+        return;
+    }
+    net::link_options o;
+    o.queue_bytes = options_.limits.link_queue_bytes;
+    o.max_frame = options_.limits.max_frame_bytes;
+    auto const link = net::link::make(strand_, where, make_hello(), o, link_events(where));
+    links_[where] = link;
+    link->start();
+}
+
+/// The link ends by its next turn: this may be called from one of its own events.
+inline void client_service::disconnect(openreplica::endpoint const& where) {
+    auto const it = links_.find(where);
+    if (it == links_.end()) return;
+    it->second->stop();
+    asio::post(strand_, [link = it->second] {}); // It may be in the middle of an event of its own.
+    links_.erase(it);
+}
+
+inline void client_service::send(openreplica::endpoint const& to, net::client_request const& what) {
+    auto const it = links_.find(to);
+    if (it != links_.end() && it->second->is_up())
+        it->second->send(std::make_shared<std::string const>(net::encode(what)), net::priority::normal);
+}
+
+inline void client_service::log(log_level level, std::string const& line) {
+    if (options_.logger)
+        options_.logger(level, line);
+    else if (level >= log_level::warning)
+        std::fprintf(stderr, "openreplica: %s\n", line.c_str());
+}
+
+inline seed_watch::events client_service::seed_events() {
+    return {.named = [this](openreplica::endpoint const& where) { engine_.on_named(where); },
+            .omitted = [this](openreplica::endpoint const& where) { engine_.on_omitted(where); },
+            .settled = [this] { return engine_.is_served(); },
+            .random = [this] { return random_(); },
+            .now = [this] { return now(); },
+            .log = [this](log_level level, std::string const& line) { log(level, line); }};
+}
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/status.hpp>
+// What a node tells about itself.
+
+namespace openreplica::inline v0 {
+
+/// A voter as this node sees it.
+struct voter_status {
+    std::string id;       ///< 32 hexadecimal digits
+    std::string endpoint; ///< `host:port`
+    bool connected = false;
+};
+
+/// How a node's data directory is.
+struct disk_status {
+    std::string directory;          ///< empty: diskless
+    std::string state;              ///< "ok", "slow", "full" or "failed"
+    std::uint64_t log_bytes = 0;    ///< what the write-ahead log's files take at most
+    std::uint64_t snapshot = 0;     ///< slot of the newest snapshot on disk
+    std::int64_t last_sync_us = 0;  ///< how long the latest group took to write and sync
+    std::int64_t slowest_sync_us = 0; ///< of all groups since the node was opened
+};
+
+/// A picture of one node at one moment. `to_json` writes it for tools and logs, as a member and for nlohmann/json.
+struct node_status {
+    std::string id;             ///< 32 hexadecimal digits
+    std::string cluster;        ///< 32 hexadecimal digits; empty: belongs to no group yet
+    std::string group;          ///< the group's name
+    std::string endpoint;       ///< where this node is reached
+    std::string role;           ///< "leader", "voter", "learner", or "founding" before there is a group
+    std::string leader;         ///< endpoint of the leader, if known
+    std::uint32_t epoch = 0;    ///< number of the configuration
+    std::vector<voter_status> voters;
+    bool ready = false;         ///< has a session: calls can be executed
+    bool healthy = false;       ///< sees a healthy leader
+    std::uint64_t chosen = 0;   ///< highest slot known to be chosen
+    std::uint64_t applied = 0;  ///< highest slot applied to this replica's objects
+    std::uint64_t log_start = 0; ///< lowest slot still in the log
+    std::uint64_t log_memory_bytes = 0; ///< what the log weighs in memory: it is kept for members that lag or join
+    std::uint64_t digest = 0;   ///< hash chain over what was applied
+    std::uint64_t pending_calls = 0; ///< calls and reads of this process without an outcome
+    disk_status disk;
+    std::string problem;        ///< why the node does not serve, and what to do; empty when it does
+    /// The longest that nothing was applied because a snapshot was taken, microseconds: how long copying the state takes.
+    std::int64_t snapshot_pause_us = 0;
+    /// The object that could not be written as JSON at the last attempt: there is no new snapshot, so the log is kept.
+    /// Empty when nothing stands in the way.
+    std::string log_kept_by;
+
+    /// The same as a JSON object with these names.
+    [[nodiscard]] nlohmann::json to_json() const;
+};
+
+/// A replica as a client sees it.
+struct replica_status {
+    std::string id;         ///< 32 hexadecimal digits; empty: nobody has answered there
+    std::string endpoint;   ///< `host:port`
+    bool connected = false;
+    bool serving = false;   ///< it is there, and sees a healthy leader
+    bool member = false;    ///< the group names it; otherwise only a seed does
+    std::int64_t round_trip_us = 0;
+    std::uint64_t reads = 0; ///< that it has answered
+};
+
+/// A picture of one client at one moment.
+struct client_status {
+    std::string group;        ///< the group's name
+    std::string cluster;      ///< 32 hexadecimal digits; empty: the group was not found yet
+    std::string leader;       ///< endpoint of the leader, if known
+    std::uint32_t epoch = 0;  ///< number of the newest configuration that it has heard of
+    std::uint64_t session = 0; ///< 0: none yet; a call that needs one opens it
+    bool ready = false;       ///< has a session: calls can be executed
+    std::uint64_t seen = 0;   ///< no read shows an older state than this slot's
+    std::vector<replica_status> replicas; ///< at all addresses that it knows
+    std::uint64_t pending_calls = 0; ///< calls and reads without an outcome
+    std::string problem;      ///< why nothing is executed, and what to do; empty when it is
+
+    /// The same as a JSON object with these names.
+    [[nodiscard]] nlohmann::json to_json() const;
+};
+
+inline void to_json(nlohmann::json& j, replica_status const& r) {
+    j = {{"id", r.id},           {"endpoint", r.endpoint},           {"connected", r.connected}, {"serving", r.serving},
+         {"member", r.member}, {"round_trip_us", r.round_trip_us}, {"reads", r.reads}};
+}
+
+inline void to_json(nlohmann::json& j, client_status const& s) {
+    j = {{"group", s.group},     {"cluster", s.cluster}, {"leader", s.leader}, {"epoch", s.epoch},
+         {"session", s.session}, {"ready", s.ready},     {"seen", s.seen},     {"replicas", s.replicas},
+         {"pending_calls", s.pending_calls}, {"problem", s.problem}};
+}
+
+inline nlohmann::json client_status::to_json() const { return *this; }
+
+inline void to_json(nlohmann::json& j, voter_status const& v) {
+    j = {{"id", v.id}, {"endpoint", v.endpoint}, {"connected", v.connected}};
+}
+
+inline void to_json(nlohmann::json& j, disk_status const& d) {
+    j = {{"directory", d.directory}, {"state", d.state}, {"log_bytes", d.log_bytes}, {"snapshot", d.snapshot},
+         {"last_sync_us", d.last_sync_us}, {"slowest_sync_us", d.slowest_sync_us}};
+}
+
+inline void to_json(nlohmann::json& j, node_status const& s) {
+    j = {{"id", s.id},           {"cluster", s.cluster},     {"group", s.group},   {"endpoint", s.endpoint},
+         {"role", s.role},       {"leader", s.leader},       {"epoch", s.epoch},   {"voters", s.voters},
+         {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
+         {"log_start", s.log_start}, {"log_memory_bytes", s.log_memory_bytes},
+         {"digest", s.digest},   {"pending_calls", s.pending_calls},
+         {"disk", s.disk},
+         {"problem", s.problem}, {"log_kept_by", s.log_kept_by},
+         {"snapshot_pause_us", s.snapshot_pause_us}};
+}
+
+inline nlohmann::json node_status::to_json() const { return *this; }
+
+} // namespace openreplica::inline v0
+
+#include <asio/execution_context.hpp>
+
+namespace openreplica::inline v0 {
+
+/// The way to a group's objects for a process that is no replica: `replicated<T>` works on it as on a node.
+///
+/// Opening a client does not wait for the group: calls made before one is found wait until their deadline. It looks for
+/// the group at its seeds, learns of the members from any of them, and follows when they change: a client that knows a
+/// DNS name survives the replacement of every member.
+///
+/// Each call runs at most once, however often the library has to send it again: it travels under the client's session,
+/// which the group keeps while the client is heard of. The first call that needs one opens it; a client that only reads
+/// has none. Const methods run at a replica, and `local()` ones at a near one, on whatever state it has; what a client
+/// has seen once, it never sees undone.
+///
+/// @par Threads
+/// `client(options)` runs threads of its own; handlers without an executor of their own run on one that runs nothing
+/// else. `client(executor, options)` runs everything on the caller's executor: whoever runs it must not block in it. All
+/// members are safe from any thread; moving a client is not.
+///
+/// @par Lifetime
+/// The destructor stops. Handles (`replicated<T>`) may outlive the client; their calls then end with `errc::stopped`. The
+/// context of a caller's executor must live until `stop()` has returned and every asynchronous call has completed.
+/// Movable: a moved-from client's members throw `errc::stopped`.
+class client {
+public:
+    /// Opens a client with threads of its own.
+    ///
+    /// @throws error `bad_option` or `not_supported` with a sentence about the option.
+    explicit client(client_options options) : group_(options.group) {
+        options.validate();
+        threads_.emplace();
+        open(threads_->surroundings(), std::move(options));
+    }
+
+    /// Opens a client on the caller's executor. A blocking call on a thread that runs it throws `errc::would_deadlock`;
+    /// this is recognised for `asio::io_context`, `asio::thread_pool` and strands of them.
+    ///
+    /// @throws error as above
+    client(asio::any_io_executor executor, client_options options) : group_(options.group) {
+        options.validate();
+        open({executor, executor, executor, [executor] { return detail::runs_in_this_thread(executor); }, {}},
+             std::move(options));
+    }
+
+    /// The same on an execution context.
+    template <class Context>
+        requires std::is_convertible_v<Context&, asio::execution_context&>
+    client(Context& context, client_options options)
+        : client(asio::any_io_executor(context.get_executor()), std::move(options)) {}
+
+    client(client&& other) noexcept
+        : group_(std::move(other.group_)), threads_(std::exchange(other.threads_, std::nullopt)),
+          service_(std::exchange(other.service_, nullptr)), stopped_(other.stopped_.exchange(false)) {}
+    client& operator=(client&& other) noexcept {
+        if (this != &other) {
+            stop();
+            group_ = std::move(other.group_);
+            threads_ = std::exchange(other.threads_, std::nullopt);
+            service_ = std::exchange(other.service_, nullptr);
+            stopped_ = other.stopped_.exchange(false);
+        }
+        return *this;
+    }
+    ~client() { stop(); }
+
+    /// Ends every pending call with an outcome, closes the session and all connections, and ends the client's own
+    /// threads. On a caller's executor it returns at once. May be called again, also by several threads; the first one
+    /// does it.
+    void stop() noexcept {
+        if (!service_ || stopped_.exchange(true)) return;
+        if (!threads_) return service_->stop();
+        std::promise<void> closed;
+        service_->stop([&closed] { closed.set_value(); });
+        closed.get_future().wait();
+        threads_->finish();
+    }
+
+    /// Opens the session and waits until calls can be executed. False when `timeout` passes first or the client is
+    /// stopped. Nobody needs to: calls wait by themselves.
+    bool wait_ready(std::chrono::nanoseconds timeout) { return service().wait_ready(timeout); }
+
+    /// A recent picture of the group as this client sees it, at most a fifth of a heartbeat old.
+    [[nodiscard]] client_status status() const;
+
+    /// The executor of handlers that have none of their own.
+    [[nodiscard]] asio::any_io_executor get_executor() const { return service().get_executor(); }
+
+    // ---- what tools need: no types
+
+    /// Calls a method of an object whose type this program need not know: `arguments` is a JSON array in canonical form, as
+    /// `call("hits", "add", "[1]")`. It goes through the log, const or not, exactly once. Returns the result as JSON
+    /// text, empty for void. The object must exist.
+    ///
+    /// @throws error as a call of a handle does
+    std::string call(std::string const& object, std::string const& method, std::string const& arguments,
+                     call_options options = {});
+
+    /// Asks a replica about itself and what it holds; blocks for the answer, JSON text. `what` is `status`, `members`,
+    /// `objects`, `types`, `show` (an object's state; the argument is its name), `sessions`, `pending` or `log` (the
+    /// last entries; the argument is their number).
+    ///
+    /// @param of the address of the replica; empty: the one that answers soonest
+    /// @throws error `not_executed` when nobody answers in time, and what the replica says
+    std::string ask(std::string const& what, std::string const& argument = {}, std::optional<endpoint> of = {},
+                    std::chrono::nanoseconds timeout = {});
+
+    /// Gives the group an operator's order, JSON text, and blocks for what came of it. It is sent once.
+    ///
+    /// @throws error `not_supported` when the group takes none; `outcome_unknown` when no answer came in time
+    std::string order(std::string const& text, std::chrono::nanoseconds timeout = {});
+
+    /// What handles hold on to.
+    friend object::host openreplica_host(client const& c) {
+        (void)c.service();
+        return {c.service_, nullptr};
+    }
+
+private:
+    void open(runtime::surroundings around, client_options options) {
+        auto types = [] { return object::type_registry::global().catalogue(); };
+        service_ = std::make_shared<runtime::client_service>(std::move(around), std::move(options), types);
+        service_->start();
+    }
+    [[nodiscard]] runtime::client_service& service() const {
+        if (!service_) throw error(errc::stopped, "this client was moved from; use the one that it was moved to");
+        return *service_;
+    }
+    /// Blocks for one outcome: `start` is given the completion.
+    template <class Start>
+    std::string wait_for(std::string const& what, std::chrono::nanoseconds timeout, Start start) const;
+
+    std::string group_;
+    std::optional<detail::own_threads> threads_;
+    std::shared_ptr<runtime::client_service> service_;
+    std::atomic<bool> stopped_ = false;
+};
+
+template <class Start>
+std::string client::wait_for(std::string const& what, std::chrono::nanoseconds timeout, Start start) const {
+    if (service().would_deadlock())
+        throw error(errc::would_deadlock, "\"" + what + "\" was asked on a thread that the client needs to get the answer");
+    runtime::waiter waiter;
+    call_outcome outcome;
+    start([&](call_outcome&& o) {
+        outcome = std::move(o);
+        waiter.finish();
+    });
+    service().wait(waiter, timeout);
+    if (!outcome.ok()) throw error(outcome.code, outcome.text);
+    return std::move(outcome.result);
+}
+
+inline std::string client::call(std::string const& object, std::string const& method, std::string const& arguments,
+                                call_options options) {
+    if (arguments.size() < 2 || arguments.front() != '[' || arguments.back() != ']')
+        throw error(errc::bad_arguments, "the arguments of \"" + method + "\" are no JSON array; write [] for none");
+    auto birth = std::make_shared<runtime::object_birth>();
+    birth->id = object::object_id_of(object);
+    birth->created = true; // Its type is unknown here, so it cannot be made.
+    std::string body = "[";
+    write_json_string(body, method);
+    if (arguments.size() > 2) (body += ',').append(arguments, 1, arguments.size() - 2);
+    body += ']';
+    return wait_for(method, options.timeout, [&](runtime::gateway::completion done) {
+        service().submit({command_kind::call, std::move(birth), std::move(body), options.timeout, true}, std::move(done));
+    });
+}
+
+inline std::string client::ask(std::string const& what, std::string const& argument, std::optional<endpoint> of,
+                               std::chrono::nanoseconds timeout) {
+    return wait_for(what, timeout, [&](runtime::gateway::completion done) {
+        service().inquire({false, what, argument, std::move(of), {}, std::move(done)}, timeout);
+    });
+}
+
+inline std::string client::order(std::string const& text, std::chrono::nanoseconds timeout) {
+    return wait_for("order", timeout, [&](runtime::gateway::completion done) {
+        service().inquire({true, {}, text, {}, {}, std::move(done)}, timeout);
+    });
+}
+
+inline client_status client::status() const {
+    runtime::client_engine_status const s = service().status();
+    client_status out;
+    out.group = group_;
+    if (!s.cluster.empty()) out.cluster = to_string(s.cluster);
+    out.epoch = s.current.value;
+    out.session = s.session.value;
+    out.ready = s.session != session_id{};
+    out.seen = s.seen.value;
+    for (auto const& r : s.replicas) {
+        out.replicas.push_back({r.id.empty() ? std::string() : to_string(r.id), to_string(r.where), r.up, r.serving, r.member,
+                                r.round_trip.count(), r.reads});
+        if (r.leads) out.leader = to_string(r.where);
+    }
+    out.pending_calls = service().pending_calls();
+    out.problem = s.problem;
+    return out;
+}
+
+} // namespace openreplica::inline v0
+
+// <openreplica/node.hpp>
+// This process's seat in the group.
+
+// <openreplica/runtime/service.hpp>
+// A node at work: the engine on its strand, the sockets, the apply thread, and the gateway that handles call.
+
+// <openreplica/runtime/apply_thread.hpp>
+// The thread that runs user code: methods of objects and completions.
+
+// <openreplica/runtime/applier.hpp>
+// Applies chosen entries and runs completions: everything that runs user code.
+
+// <openreplica/paxos/record.hpp>
+// What must survive a crash.
+
+// <openreplica/paxos/founding_message.hpp>
+// What nodes say to one another before they belong to a group.
 
 namespace openreplica::inline v0::paxos {
 
@@ -6655,501 +10091,6 @@ struct durable_state {
 };
 
 } // namespace openreplica::inline v0::paxos
-
-// <openreplica/runtime/calls.hpp>
-// The calls of this process that have no outcome yet: exactly-once, retried, each with one honest end.
-
-namespace openreplica::inline v0::runtime {
-
-/// A completion and what it completes with.
-struct finished_call {
-    gateway::completion done;
-    call_outcome outcome;
-};
-
-/// The pending calls of one process under its one session.
-///
-/// A call waits until there is a session and its object exists; then it gets a sequence number, and from then on it may
-/// be sent any number of times: the session table of the replicated state runs it once and repeats its outcome. A call
-/// that was sent is never sent again under another session.
-///
-/// @par Honest outcomes (rule 10)
-/// A code that says "no effect" is given only when every attempt was refused or none was made. A call that was sent and
-/// has neither a result nor that proof at its deadline ends with `outcome_unknown`.
-///
-/// Linearizable reads are calls too: they wait for their object, count against the limit and end at their deadline. What
-/// differs is where they go: `take_reads` hands them to whoever asks the group for a read point.
-///
-/// @par Thread safety
-/// Safe from any thread. Completions are not run here: `take_finished` hands them out, and `complete` and `end_read` give
-/// back the one to run.
-class calls {
-public:
-    explicit calls(std::size_t max_pending) : max_pending_(max_pending) {}
-
-    /// Commands to send now, with the numbers to report about them.
-    struct batch {
-        std::vector<sequence> numbers;
-        std::vector<shared_bytes> commands;
-    };
-
-    /// Takes a call. A request to `create` completes when the object of its birth exists, and shares one command with
-    /// every call that waits for the same.
-    void submit(call_ticket ticket, command_request request, gateway::completion done, instant now, instant deadline) {
-        std::lock_guard const lock(mutex_);
-        take_in({std::move(request), std::move(done), ticket, deadline}, now);
-    }
-
-    /// Takes a read. With a birth that is not known to have happened the object is made first, so that the read finds
-    /// what its handle promises.
-    void read(call_ticket ticket, std::shared_ptr<object_birth> birth, gateway::completion done, instant now,
-              instant deadline) {
-        std::lock_guard const lock(mutex_);
-        pending c{{command_kind::create, std::move(birth), {}, {}}, std::move(done), ticket, deadline};
-        c.reads = true;
-        take_in(std::move(c), now);
-    }
-
-    /// A read that may ask for its read point.
-    struct read_to_ask {
-        call_ticket ticket;
-        instant deadline;
-    };
-    [[nodiscard]] std::vector<read_to_ask> take_reads() {
-        std::lock_guard const lock(mutex_);
-        return std::exchange(reads_to_ask_, {});
-    }
-    /// The read has its outcome. The completion to run, if it is still wanted.
-    [[nodiscard]] std::optional<finished_call> end_read(call_ticket ticket, call_outcome&& outcome) {
-        std::lock_guard const lock(mutex_);
-        auto const at = reads_.find(ticket);
-        if (at == reads_.end()) return std::nullopt;
-        finished_call f{std::move(at->second.done), std::move(outcome)};
-        reads_.erase(at);
-        return f;
-    }
-
-    /// Ends a call that was never taken in.
-    void reject(gateway::completion done, call_outcome why) {
-        std::lock_guard const lock(mutex_);
-        finished_.push_back({std::move(done), std::move(why)});
-    }
-
-    /// The object is known to have been created or adopted.
-    [[nodiscard]] bool is_created(object_birth const& birth) const {
-        std::lock_guard const lock(mutex_);
-        return birth.created;
-    }
-
-    /// One batch to the leader holds at most this many commands and, once it holds one, this many bytes.
-    static constexpr std::size_t batch_commands = 512;
-    static constexpr std::size_t batch_bytes = 1u << 20;
-
-    /// Takes the commands whose turn it is to be sent, and counts the attempt.
-    [[nodiscard]] batch take_outbox(instant now) {
-        std::lock_guard const lock(mutex_);
-        admit_held(now);
-        batch b;
-        std::size_t bytes = 0;
-        while (!outbox_.empty() && b.numbers.size() < batch_commands && bytes < batch_bytes) {
-            sequence const n = outbox_.front();
-            outbox_.pop_front();
-            pending* c = find(n);
-            if (c == nullptr || !c->queued) continue;
-            c->queued = false;
-            ++c->attempts;
-            c->sent_at = now;
-            b.numbers.push_back(n);
-            b.commands.push_back(c->encoded);
-            bytes += c->encoded.size();
-        }
-        return b;
-    }
-
-    /// The commands were not taken: they were not proposed because of this attempt. `not_executed` (nobody leads there)
-    /// is tried again; any other code ends the calls whose every attempt was refused.
-    ///
-    /// @param sent_at counts as the time of the attempt, so that `resend` takes it up early or late
-    void refused(std::vector<sequence> const& numbers, call_outcome const& why, instant sent_at) {
-        std::lock_guard const lock(mutex_);
-        for (sequence n : numbers) {
-            pending* c = find(n);
-            if (c == nullptr) continue;
-            ++c->refusals;
-            c->sent_at = sent_at;
-            if (why.code != errc::not_executed && c->refusals == c->attempts) end(n, why);
-        }
-    }
-
-    /// Queues again every call that was sent before `before` and has no outcome.
-    void resend(instant before) {
-        std::lock_guard const lock(mutex_);
-        for (std::size_t i = 0; i < open_.size(); ++i)
-            if (auto& c = open_[i]; c && !c->queued && c->sent_at <= before) {
-                c->queued = true;
-                outbox_.push_back(first_.plus(i));
-            }
-    }
-
-    /// The log decided a call of this session. The completion to run, if it is still wanted.
-    ///
-    /// @param stored the session keeps this outcome, so that every other attempt has the same
-    [[nodiscard]] std::optional<finished_call> complete(session_id session, sequence n, call_outcome&& outcome, instant now,
-                                                        bool stored = true) {
-        std::lock_guard const lock(mutex_);
-        if (session != session_) return std::nullopt;
-        pending* c = find(n);
-        if (c == nullptr) return std::nullopt;
-        bool const gone = outcome.code == errc::session_expired;
-        if ((gone || !stored) && c->attempts > c->refusals + 1)
-            outcome = failed(errc::outcome_unknown, gone ? "the session expired while the call was being retried"
-                                                         : "one attempt was refused, but another may have been executed");
-        pending taken = take(n);
-        if (taken.internal) {
-            if (gone)
-                taken.request.birth->creating = false; // What waits for the object goes under the next session.
-            else
-                born(taken.request.birth, outcome, now);
-            return std::nullopt;
-        }
-        return finished_call{std::move(taken.done), std::move(outcome)};
-    }
-
-    /// A session was opened for this process; what waited for it may go.
-    void session_opened(session_id id, instant now) {
-        std::lock_guard const lock(mutex_);
-        session_ = id;
-        next_ = first_ = sequence{1};
-        admit_waiting(now);
-    }
-
-    /// The session is gone. What was sent under it ends; what was not goes under the next one.
-    void session_lost() {
-        std::lock_guard const lock(mutex_);
-        session_ = session_id{};
-        for (auto& c : open_)
-            if (c) {
-                if (c->attempts == c->refusals || OPENREPLICA_MUTANT(retry_under_new_session))
-                    waiting_.push_back(renewed(std::move(*c)));
-                else if (c->internal)
-                    c->request.birth->creating = false;
-                else
-                    finish(std::move(*c), failed(errc::outcome_unknown, "the session expired before the call's outcome "
-                                                                        "was known; it may have been executed"));
-            }
-        open_.clear();
-        outbox_.clear();
-        open_count_ = 0;
-    }
-    [[nodiscard]] session_id session() const {
-        std::lock_guard const lock(mutex_);
-        return session_;
-    }
-
-    /// The log clock as the last applied entry showed it.
-    void clock(log_time stamp, instant now) {
-        std::lock_guard const lock(mutex_);
-        if (stamp < stamp_) return;
-        stamp_ = stamp;
-        stamp_at_ = now;
-    }
-
-    /// Ends the calls whose deadline has come.
-    void expire(instant now) {
-        std::lock_guard const lock(mutex_);
-        if (now < earliest_) return;
-        earliest_ = instant::max();
-        std::vector<sequence> due;
-        for (std::size_t i = 0; i < open_.size(); ++i) {
-            if (!open_[i]) continue;
-            if (open_[i]->deadline <= now)
-                due.push_back(first_.plus(i));
-            else
-                earliest_ = std::min(earliest_, open_[i]->deadline);
-        }
-        for (sequence n : due) end(n, give_up(*find(n), "its deadline passed"));
-        expire_reads(now);
-        auto const late = std::stable_partition(waiting_.begin(), waiting_.end(),
-                                                [&](pending const& c) { return c.deadline > now; });
-        bool const some_waited = late != waiting_.end();
-        for (auto it = late; it != waiting_.end(); ++it)
-            finish(std::move(*it), failed(errc::not_executed, "no leader could be reached before the call's deadline; "
-                                                              "nothing was sent"));
-        waiting_.erase(late, waiting_.end());
-        for (pending const& c : waiting_) earliest_ = std::min(earliest_, c.deadline);
-        if (some_waited) drop_unwanted_creations();
-    }
-
-    /// The caller gave up. True when the call was found here.
-    bool cancel(call_ticket ticket) {
-        std::lock_guard const lock(mutex_);
-        for (auto it = waiting_.begin(); it != waiting_.end(); ++it)
-            if (it->ticket == ticket) {
-                finish(std::move(*it), failed(errc::cancelled, "cancelled before anything was sent"));
-                waiting_.erase(it);
-                drop_unwanted_creations();
-                return true;
-            }
-        if (auto const it = reads_.find(ticket); it != reads_.end()) {
-            finished_.push_back({std::move(it->second.done), failed(errc::cancelled, "the read was cancelled")});
-            reads_.erase(it);
-            return true;
-        }
-        for (std::size_t i = 0; i < open_.size(); ++i)
-            if (open_[i] && open_[i]->ticket == ticket) {
-                bool const unsent = open_[i]->attempts == open_[i]->refusals;
-                end(first_.plus(i), unsent ? failed(errc::cancelled, "cancelled before anything was sent")
-                                           : give_up(*open_[i], "it was cancelled"));
-                return true;
-            }
-        return false;
-    }
-
-    /// Ends every call: the node stops.
-    void stop() {
-        std::lock_guard const lock(mutex_);
-        stopped_ = true;
-        for (pending& c : waiting_)
-            finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
-        waiting_.clear();
-        for (auto& c : open_)
-            if (c && !c->internal) {
-                bool const unsent = c->attempts == c->refusals;
-                auto outcome = unsent ? failed(errc::stopped, "the node was stopped before the call was sent")
-                                      : give_up(*c, "the node was stopped");
-                finish(std::move(*c), std::move(outcome));
-            }
-        for (auto& [ticket, r] : reads_)
-            finished_.push_back({std::move(r.done), failed(errc::stopped, "the node was stopped before the read was made")});
-        reads_.clear();
-        reads_to_ask_.clear();
-        open_.clear();
-        outbox_.clear();
-        open_count_ = 0;
-    }
-
-    /// Completions that must run, in the order in which they became due.
-    [[nodiscard]] std::vector<finished_call> take_finished() {
-        std::lock_guard const lock(mutex_);
-        return std::exchange(finished_, {});
-    }
-    [[nodiscard]] std::size_t pending_count() const {
-        std::lock_guard const lock(mutex_);
-        return waiting_.size() + open_count_ + reads_.size();
-    }
-    /// Something can be sent or asked now.
-    [[nodiscard]] bool has_work() const {
-        std::lock_guard const lock(mutex_);
-        return !outbox_.empty() || !reads_to_ask_.empty() || (held_ > 0 && has_room());
-    }
-
-private:
-    struct pending {
-        command_request request;
-        gateway::completion done;
-        call_ticket ticket;
-        instant deadline;
-        bool internal = false;   ///< the `create` command that others wait for
-        bool reads = false;      ///< a read that waits for its object
-        bool queued = false;     ///< in the outbox
-        unsigned attempts = 0;   ///< how often it was sent
-        unsigned refusals = 0;   ///< how many attempts were refused for certain
-        instant sent_at{};
-        shared_bytes encoded{};
-    };
-
-    static call_outcome give_up(pending const& c, std::string const& why) {
-        bool const unsent = c.attempts == c.refusals;
-        if (unsent || OPENREPLICA_MUTANT(failure_means_not_executed))
-            return failed(errc::not_executed, "the call was not executed: no leader took it and " + why);
-        return failed(errc::outcome_unknown, "the call was sent, and " + why + " before its outcome was known; it may "
-                                             "have been executed");
-    }
-
-    struct waiting_read {
-        gateway::completion done;
-        instant deadline;
-    };
-
-    void take_in(pending c, instant now) {
-        if (stopped_)
-            return finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
-        if (waiting_.size() + open_count_ + reads_.size() >= max_pending_)
-            return finish(std::move(c), failed(errc::overloaded, "too many calls are pending on this node "
-                                                                 "(limits.max_pending_calls); wait for some to finish"));
-        earliest_ = std::min(earliest_, c.deadline);
-        if (c.reads && (!c.request.birth || c.request.birth->created)) return finish(std::move(c), {});
-        admit(std::move(c), now);
-    }
-
-    void expire_reads(instant now) {
-        for (auto it = reads_.begin(); it != reads_.end();) {
-            auto& [done, deadline] = it->second;
-            bool const due = deadline <= now;
-            if (due)
-                finished_.push_back({std::move(done), failed(errc::not_executed, "the read was not made before its deadline: "
-                                                                                 "no leader confirmed a read point, or this "
-                                                                                 "replica lags")});
-            else
-                earliest_ = std::min(earliest_, deadline);
-            it = due ? reads_.erase(it) : std::next(it);
-        }
-    }
-
-    /// A creation that nobody waits for any more would be sent for ever where it cannot be executed.
-    void drop_unwanted_creations() {
-        std::vector<sequence> unwanted;
-        for (std::size_t i = 0; i < open_.size(); ++i) {
-            if (!open_[i] || !open_[i]->internal) continue;
-            auto const& birth = open_[i]->request.birth;
-            if (std::none_of(waiting_.begin(), waiting_.end(), [&](auto const& c) { return c.request.birth == birth; }))
-                unwanted.push_back(first_.plus(i));
-        }
-        for (sequence n : unwanted) take(n).request.birth->creating = false;
-    }
-
-    static pending renewed(pending c) {
-        c.attempts = c.refusals = 0;
-        c.queued = false;
-        return c;
-    }
-
-    /// Sends the call on its way, or lets it wait for a session or for its object.
-    void admit(pending c, instant now) {
-        auto const birth = c.request.birth;
-        bool const create = c.request.kind == command_kind::create && !c.internal;
-        bool const needs_object = birth && !birth->created && (create || c.request.kind == command_kind::call);
-        if (session_ == session_id{}) {
-            waiting_.push_back(std::move(c));
-        } else if ((!create || needs_object) && !has_room()) {
-            // The session's results are kept within a window of numbers: past it an outcome could not be stored, and
-            // a retry could run a second time.
-            ++held_;
-            waiting_.push_back(std::move(c));
-        } else if (needs_object) {
-            waiting_.push_back(std::move(c));
-            if (!std::exchange(birth->creating, true)) {
-                pending creation{{command_kind::create, birth, birth->body, {}}, {}, {}, instant::max()};
-                creation.internal = true;
-                enqueue(std::move(creation), now);
-            }
-        } else if (create) {
-            finish(std::move(c), call_outcome{});
-        } else {
-            enqueue(std::move(c), now);
-        }
-    }
-
-    [[nodiscard]] bool has_room() const { return next_.since(first_) < session_window; }
-
-    void admit_held(instant now) {
-        if (held_ > 0 && has_room() && session_ != session_id{}) admit_waiting(now);
-    }
-
-    void admit_waiting(instant now) {
-        held_ = 0;
-        auto all = std::exchange(waiting_, {});
-        for (pending& c : all) admit(std::move(c), now);
-    }
-
-    void enqueue(pending c, instant now) {
-        sequence const n = std::exchange(next_, next_.next());
-        envelope e;
-        e.kind = c.request.kind;
-        e.object = c.request.birth ? c.request.birth->id : object_id{};
-        e.session = session_;
-        e.seq = n;
-        e.acked_below = first_;
-        if (c.deadline != instant::max()) e.deadline = log_deadline(c.deadline, now);
-        e.body = c.request.body;
-        c.encoded = shared_bytes(encode(e));
-        c.queued = true;
-        open_.emplace_back(std::move(c));
-        ++open_count_;
-        outbox_.push_back(n);
-    }
-
-    [[nodiscard]] log_time log_deadline(instant deadline, instant now) const {
-        auto const passed = std::max<duration::rep>((now - stamp_at_).count(), 0);
-        auto const left = std::max<duration::rep>((deadline - now).count(), 0);
-        return stamp_.plus(static_cast<std::uint64_t>(passed + left));
-    }
-
-    [[nodiscard]] pending* find(sequence n) {
-        if (n < first_ || n.since(first_) >= open_.size()) return nullptr;
-        auto& c = open_[static_cast<std::size_t>(n.since(first_))];
-        return c ? &*c : nullptr;
-    }
-
-    pending take(sequence n) {
-        auto& place = open_[static_cast<std::size_t>(n.since(first_))];
-        pending c = std::move(*place);
-        place.reset();
-        --open_count_;
-        while (!open_.empty() && !open_.front()) {
-            open_.pop_front();
-            first_ = first_.next();
-        }
-        return c;
-    }
-
-    void end(sequence n, call_outcome outcome) {
-        pending c = take(n);
-        if (c.internal)
-            unborn(c.request.birth, outcome);
-        else
-            finish(std::move(c), std::move(outcome));
-    }
-
-    void finish(pending c, call_outcome outcome) {
-        if (!c.reads || !outcome.ok()) return finished_.push_back({std::move(c.done), std::move(outcome)});
-        // Its object is there.
-        reads_.emplace(c.ticket, waiting_read{std::move(c.done), c.deadline});
-        reads_to_ask_.push_back({c.ticket, c.deadline});
-    }
-
-    /// A `create` command was decided: what waited for the object goes on, or fails as the creation failed.
-    void born(std::shared_ptr<object_birth> const& birth, call_outcome const& outcome, instant now) {
-        if (!outcome.ok()) return unborn(birth, outcome);
-        birth->creating = false;
-        birth->created = true;
-        admit_waiting(now);
-    }
-
-    /// There is no object: what waited for it was never sent, and ends for the same reason.
-    void unborn(std::shared_ptr<object_birth> const& birth, call_outcome const& why) {
-        birth->creating = false;
-        auto all = std::exchange(waiting_, {});
-        for (pending& c : all) {
-            bool const waited = c.request.birth == birth && c.request.kind != command_kind::destroy &&
-                                c.request.kind != command_kind::reset;
-            if (waited)
-                finish(std::move(c), why);
-            else
-                waiting_.push_back(std::move(c));
-        }
-    }
-
-    mutable std::mutex mutex_;
-    std::size_t max_pending_;
-    bool stopped_ = false;
-    session_id session_;
-    sequence next_{1};
-    sequence first_{1};                       ///< number of `open_.front()`: everything below has its outcome
-    std::deque<std::optional<pending>> open_; ///< numbered calls, by number
-    std::size_t open_count_ = 0;
-    std::deque<pending> waiting_; ///< calls without a number: no session yet, no object, or no room in the session
-    std::size_t held_ = 0;        ///< how many of them wait for room at least
-    std::unordered_map<call_ticket, waiting_read> reads_; ///< reads whose object is there
-    std::vector<read_to_ask> reads_to_ask_;               ///< those that nobody was told of yet
-    std::deque<sequence> outbox_;
-    std::vector<finished_call> finished_;
-    instant earliest_ = instant::max(); ///< no deadline is earlier
-    log_time stamp_;
-    instant stamp_at_{};
-};
-
-} // namespace openreplica::inline v0::runtime
 
 // <openreplica/runtime/snapshot_transfer.hpp>
 // Sends and fetches snapshots in chunks, on request, so that nothing else waits for them.
@@ -7536,7 +10477,7 @@ struct apply_report {
     std::vector<std::pair<std::uint64_t, session_id>> opened; ///< opener's number, session
     bool session_used = false;          ///< a command of this process's session was applied
     bool session_gone = false;          ///< a command of this process's session was refused as expired
-    bool calls_can_go = false;          ///< this process's calls wait for the strand only
+    bool calls_can_go = false;          ///< calls of this process, or outcomes of its clients, wait for the strand only
     bool snapshot_tried = false;        ///< the batch asked for a snapshot and had its turn
     std::optional<frozen_snapshot> snapshot;
     duration freeze_pause{};            ///< how long nothing was applied because of it
@@ -7545,10 +10486,21 @@ struct apply_report {
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
 };
 
+/// Who wants to know what every command gave. Called where entries are applied; it must be quick.
+class apply_observer {
+public:
+    virtual ~apply_observer() = default;
+    virtual void on_command(slot at, log_time stamp, applied_command const& did) = 0;
+    /// A batch has ended. True when the strand should look at once.
+    [[nodiscard]] virtual bool on_batch_end() = 0;
+};
+
 /// Drives the state machine, on one thread at a time.
 class applier {
 public:
-    applier(state_machine& machine, calls& pending) : machine_(machine), calls_(pending) {}
+    /// @param observer may be null
+    applier(state_machine& machine, calls& pending, apply_observer* observer = nullptr)
+        : machine_(machine), calls_(pending), observer_(observer) {}
 
     /// Works through a batch and completes this process's calls on the way.
     [[nodiscard]] apply_report run(apply_batch&& work, instant now) {
@@ -7566,6 +10518,7 @@ public:
         // What waited for an object that could not be made.
         for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
         report.calls_can_go = calls_.has_work();
+        if (observer_ != nullptr && observer_->on_batch_end()) report.calls_can_go = true;
         report.applied = applied_;
         report.stamp = stamp_;
         report.digest = machine_.digest();
@@ -7599,6 +10552,7 @@ private:
                                  "does not know; it has stopped applying and must be replaced by a newer version";
             return false;
         }
+        if (observer_ != nullptr) observer_->on_command(e.at, std::max(stamp_, e.what.stamp), *did);
         if (did->opener != 0 && did->outcome.ok()) report.opened.emplace_back(did->opener, did->session);
         if (did->session == calls_.session())
             (did->outcome.code == errc::session_expired ? report.session_gone : report.session_used) = true;
@@ -7645,6 +10599,7 @@ private:
 
     state_machine& machine_;
     calls& calls_;
+    apply_observer* observer_;
     slot applied_;
     log_time stamp_;
     ballot behind_; ///< the highest ballot of an applied entry
@@ -7672,8 +10627,10 @@ class apply_thread {
 public:
     /// @param clock the node's steady clock
     /// @param wake posts to the strand; called on the apply thread
-    apply_thread(state_machine& machine, calls& pending, std::function<instant()> clock, std::function<void()> wake)
-        : applier_(machine, pending), clock_(std::move(clock)), wake_(std::move(wake)), thread_([this] { run(); }) {}
+    /// @param observer may be null
+    apply_thread(state_machine& machine, calls& pending, std::function<instant()> clock, std::function<void()> wake,
+                 apply_observer* observer = nullptr)
+        : applier_(machine, pending, observer), clock_(std::move(clock)), wake_(std::move(wake)), thread_([this] { run(); }) {}
 
     apply_thread(apply_thread const&) = delete;
     apply_thread& operator=(apply_thread const&) = delete;
@@ -9911,6 +12868,12 @@ public:
     /// elsewhere, and nobody without a group, has spoken; and seeds for which DNS has no answer.
     [[nodiscard]] virtual std::vector<std::string> silent_seeds() const { return {}; }
 
+    /// Commands of a client of this node were not proposed because of this attempt; `which` as in `forward_refused`.
+    virtual void refuse(net::guest_id client, std::uint64_t number, std::vector<std::uint32_t> const& which,
+                        call_outcome const& why) {
+        (void)client, (void)number, (void)which, (void)why;
+    }
+
     virtual void log(log_level level, std::string const& line) = 0;
 };
 
@@ -10045,6 +13008,9 @@ public:
     void on_written(written_snapshot&& s);
     void on_applied(apply_report&& report);
     void add_reads(std::vector<pending_read>&& reads);
+    /// Commands of a client of this node. What is not proposed is refused, here or by the leader; the rest shows when it
+    /// is applied.
+    void on_commands(net::guest_id client, net::client_commands&& m);
     /// True when the read was found; it ends with `cancelled`: a read has no effect.
     bool cancel_read(call_ticket ticket);
     void tick();
@@ -10106,6 +13072,7 @@ private:
     void on(node_id from, paxos::forward_refused const& m);
     void on(node_id from, paxos::snapshot_request const& m);
     void on(node_id from, paxos::snapshot_chunk const& m);
+    [[nodiscard]] bool pass_on_refusal(node_id from, paxos::forward_refused const& m);
     template <class Core>
     void on(node_id from, Core const& m) {
         replica_->step(from, m, env_.now());
@@ -10139,6 +13106,12 @@ private:
         std::vector<sequence> numbers;
     };
     std::map<std::uint64_t, sent_forward> forwards_; ///< the latest ones, to know what a refusal refuses
+    struct sent_for_client {
+        node_id to;
+        net::guest_id client;
+        std::uint64_t number; ///< the client's
+    };
+    std::map<std::uint64_t, sent_for_client> sent_for_clients_; ///< the latest ones, by this node's number
     std::set<std::pair<node_id, std::uint64_t>> seen_; ///< the latest forwards of others
     std::deque<std::pair<node_id, std::uint64_t>> seen_order_;
     std::optional<node_id> route_;
@@ -10172,246 +13145,8 @@ private:
 
 } // namespace openreplica::inline v0::runtime
 
-// <openreplica/runtime/engine_group.hpp>
-// The engine's members that deal with the group: founding, peers, messages, time. Included by engine.hpp.
-
-namespace openreplica::inline v0::runtime {
-
-inline engine::engine(paxos::member self, engine_options options, environment& env, storage::storage& store,
-                      calls& pending)
-    : self_(std::move(self)), options_(options), env_(env), store_(store), calls_(pending) {
-    options_.protocol.incarnation = env_.random();
-    next_forward_ = (env_.random() >> 2) + 1; // A refusal of an earlier life's forward must not match.
-    opener_ = env_.random() | 1;
-}
-
-inline void engine::start(paxos::durable_state&& recovered) {
-    founding_.emplace(self_, founding_options(), recovered, env_.now());
-    if (met_self_) founding_->met_self(env_.now());
-    if (recovered.base.at > slot{}) {
-        checked_snapshot base = with_checksum(recovered.base);
-        install_ = snapshot_parts{base.what, {base.what.state}, base.checksum};
-        install_is_recovered_ = true;
-        snapshots_.keep(std::move(base), env_.now()); // Peers that need it may ask at once.
-    }
-    if (recovered.group_chosen) join(recovered.group.cluster, recovered.group.members, recovered);
-}
-
-inline paxos::founding_options engine::founding_options() const {
-    paxos::founding_options o;
-    o.founders = options_.founders;
-    o.has_seeds = options_.has_seeds;
-    return o;
-}
-
-inline void engine::join(cluster_id cluster, paxos::configuration const& governing,
-                         paxos::durable_state const& recovered) {
-    cluster_ = cluster;
-    core_base_ = written_;
-    replica_.emplace(self_.id, governing, options_.protocol, recovered, env_.now());
-    for (node_id peer : up_) replica_->add_peer(peer);
-    env_.identity_changed(self_.id, cluster_, governing);
-    env_.log(log_level::info, "node " + short_name(self_.id) + " belongs to cluster " + short_name(cluster_) + " of " +
-                                  std::to_string(governing.voters.size()) + " voters, " +
-                                  (governing.has_voter(self_.id) ? "as a voter" : "as a learner without a vote"));
-}
-
-inline void engine::on_peer_up(node_id peer) {
-    if (std::find(up_.begin(), up_.end(), peer) == up_.end()) up_.push_back(peer);
-    if (replica_) replica_->add_peer(peer);
-}
-
-inline void engine::on_peer_down(node_id peer) {
-    std::erase(up_, peer);
-    // Whoever comes back may have forgotten what it took: its refusals prove nothing about what was sent before.
-    std::erase_if(forwards_, [&](auto const& f) { return f.second.to == peer; });
-    if (replica_) replica_->suspect(peer, env_.now());
-}
-
-inline void engine::on_peer_forgotten(node_id peer) {
-    std::erase(up_, peer);
-    if (replica_) replica_->remove_peer(peer);
-}
-
-inline void engine::on_met_self() {
-    met_self_ = true;
-    if (founding_) founding_->met_self(env_.now());
-}
-
-inline void engine::on_message(node_id from, paxos::message&& m) {
-    if (!replica_ || stopped_) return;
-    std::visit([&](auto& body) { on(from, body); }, m);
-}
-
-inline void engine::on_message(paxos::member const& from, paxos::founding_message const& m) {
-    if (stopped_ || !founding_) return;
-    bool const asks = std::holds_alternative<paxos::discover>(m);
-    if (replica_ && asks) {
-        // Whoever looks for a group is told of this one; a node advertises it once its first no-op is chosen.
-        bool const established = replica_->entries().chosen() > slot{};
-        env_.send(from.id, paxos::founding_message(paxos::welcome{cluster_, replica_->governing(), established}));
-    }
-    founding_->step(from, m, env_.now());
-}
-
-inline void engine::step_founding() {
-    paxos::founding_output out = founding_->take_output();
-    if (!out.append.empty()) {
-        written_ = written_.plus(out.append.size());
-        store_.append(out.append, written_);
-    }
-    for (auto& m : out.messages) {
-        lsn const after = m.durable ? written_ : lsn{};
-        held_founding_.emplace_back(std::move(m), after);
-    }
-    while (!held_founding_.empty() && held_founding_.front().second <= durable_) {
-        auto const& m = held_founding_.front().first;
-        env_.send(m.to, m.what);
-        held_founding_.pop_front();
-    }
-    if (out.needs_new_identity) return start_over();
-    if (replica_) return;
-    if (auto const* g = founding_->group())
-        join(g->cluster, g->members, {});
-    else if (auto const* w = founding_->joined())
-        join_existing(*w);
-}
-
-/// Joins a group that others founded, and remembers it: what is written from here on belongs to that cluster.
-inline void engine::join_existing(paxos::welcome const& w) {
-    using paxos::founding_record;
-    founding_record const r{founding_record::step::chosen, paxos::first_configuration{w.cluster, w.governing}};
-    paxos::record const joined = r;
-    written_ = written_.next();
-    store_.append(std::span(&joined, 1), written_);
-    join(w.cluster, w.governing, {});
-}
-
-/// This node's id has refused to take part in a cluster for good: it goes on as an empty node under a fresh one.
-inline void engine::start_over() {
-    self_.id = node_id{env_.random(), env_.random()};
-    replica_.reset();
-    cluster_ = {};
-    held_founding_.clear();
-    held_.clear();
-    store_.start_over(self_.id);
-    founding_.emplace(self_, founding_options(), paxos::durable_state{}, env_.now());
-    if (met_self_) founding_->met_self(env_.now());
-    env_.identity_changed(self_.id, {}, {});
-    env_.log(log_level::warning, "the first configuration that this node had accepted was abandoned; it goes on as node " +
-                                     short_name(self_.id));
-}
-
-inline void engine::tick() {
-    if (stopped_) return;
-    instant const now = env_.now();
-    if (!replica_ && options_.has_seeds) founding_->seeds_silent(env_.silent_seeds());
-    if (replica_ && replica_->entries().chosen() > slot{}) founding_->established();
-    founding_->tick(now, env_.random(), cluster_id{env_.random(), env_.random()});
-    calls_.expire(now);
-    expire_reads(now);
-    watch_storage(now);
-    if (!replica_) return;
-    replica_->tick(now, env_.random());
-    watch_leader(now);
-    keep_session(now);
-    keep_clock(now);
-    calls_.resend(now - options_.retry);
-}
-
-inline void engine::watch_storage(instant now) {
-    bool const stays_full = OPENREPLICA_MUTANT(full_for_good) && health_ == storage::health::full;
-    if (!stays_full) health_ = store_.state();
-    if (replica_) replica_->set_disk(health_, now);
-}
-
-inline void engine::watch_leader(instant now) {
-    auto const leader = replica_->leader_id(now);
-    if (leader != known_leader_) {
-        known_leader_ = leader;
-        env_.log(log_level::info, leader ? "node " + short_name(*leader) + " leads" : "no leader is known");
-    }
-    auto const route = replica_->route(now);
-    if (route == route_) return;
-    route_ = route;
-    // What was on its way to the old leader may be lost: the session table sorts out what was not.
-    if (route) calls_.resend(now);
-}
-
-inline void engine::keep_session(instant now) {
-    if (!replica_->route(now)) return;
-    if (calls_.session() == session_id{}) {
-        if (now - opened_at_ < options_.retry || !is_near_the_end(now)) return;
-        opened_at_ = now;
-        std::string const body = "[" + std::to_string(options_.session_timeout.count()) + "]";
-        send_command(encode(envelope{command_kind::open_session, object_id{opener_}, {}, {}, {}, {}, body}));
-    } else if (now - session_used_ >= options_.session_timeout / 3 &&
-               now - kept_alive_at_ >= std::min(options_.retry, options_.session_timeout / 3)) {
-        kept_alive_at_ = now;
-        send_command(encode(envelope{command_kind::keep_alive, {}, calls_.session(), {}, {}, {}, "[]"}));
-    }
-}
-
-/// Little is left to take up before what is proposed now. A session that is opened earlier may have expired when this
-/// node gets to see it.
-inline bool engine::is_near_the_end(instant now) const {
-    constexpr std::uint64_t near = 32768; // entries
-    slot const known = replica_->known_chosen();
-    return !installing_ && !install_ && !snapshots_.is_fetching(now) &&
-           known.since(std::min(report_.applied, known)) <= near;
-}
-
-inline void engine::keep_clock(instant now) {
-    // Rule 13: nothing expires until a leader has led for one session timeout, so that everyone could be heard.
-    auto const clock = replica_->clock(now);
-    if (!clock || !report_.next_deadline || *report_.next_deadline > *clock) return;
-    if (replica_->leading_for(now) < options_.session_timeout || now - ticked_at_ < options_.retry) return;
-    ticked_at_ = now;
-    send_command(encode(envelope{command_kind::tick, {}, {}, {}, {}, {}, "[]"}));
-}
-
-inline void engine::stop() {
-    stopped_ = true;
-    calls_.stop();
-    auto end = [&](std::vector<pending_read>& reads) {
-        for (pending_read& r : reads)
-            finished_.push_back({std::move(r.done), failed(errc::stopped, "the node was stopped")});
-    };
-    for (read_group& g : asked_) end(g.reads);
-    for (placed_reads& p : placed_) end(p.reads);
-    asked_.clear();
-    placed_.clear();
-    flush();
-}
-
-inline engine_status engine::status() const {
-    engine_status s;
-    s.self = self_.id;
-    s.cluster = cluster_;
-    s.session = calls_.session();
-    s.applied = report_.applied;
-    s.digest = report_.digest;
-    s.problem = report_.problem;
-    s.log_kept_by = log_kept_by_;
-    s.freeze_pause = freeze_pause_;
-    if (!replica_) {
-        s.problem = founding_ ? founding_->explain() : "not started";
-        return s;
-    }
-    instant const now = env_.now();
-    s.governing = replica_->governing();
-    s.leader = replica_->leader_id(now);
-    s.leading = replica_->is_leader();
-    s.voter = replica_->is_voter();
-    s.healthy = replica_->is_happy(now);
-    s.promised = replica_->promised();
-    s.chosen = replica_->entries().chosen();
-    s.log_start = replica_->entries().first();
-    s.log_weight = replica_->entries().weight();
-    return s;
-}
-
-} // namespace openreplica::inline v0::runtime
+// <openreplica/runtime/engine_clients.hpp>
+// The engine's members that deal with commands of clients. Included by engine.hpp.
 
 // <openreplica/runtime/engine_work.hpp>
 // The engine's members that move work: calls, reads, storage order, snapshots. Included by engine.hpp.
@@ -10558,14 +13293,9 @@ inline void engine::on(node_id from, paxos::forward& m) {
     env_.send(std::span(&*to, 1), paxos::message(paxos::forward{0, 1, std::move(m.commands)}));
 }
 
-/// The codes with which a peer may say that it proposed nothing.
-[[nodiscard]] constexpr bool is_refusal(errc code) {
-    return (code >= errc::not_executed && code <= errc::no_such_method) || code == errc::malformed ||
-           code == errc::storage_full;
-}
-
 /// Only who was given a forward can refuse it, each command once: a refusal is the proof that an attempt had no effect.
 inline void engine::on(node_id from, paxos::forward_refused const& m) {
+    if (pass_on_refusal(from, m)) return;
     auto const it = forwards_.find(m.number);
     auto const code = static_cast<errc>(m.reason);
     if (it == forwards_.end() || it->second.to != from || !is_refusal(code)) return;
@@ -10795,277 +13525,671 @@ inline void engine::send_requests(node_id to, std::vector<paxos::snapshot_reques
 
 } // namespace openreplica::inline v0::runtime
 
-// <openreplica/runtime/random.hpp>
-// Entropy for ids, jitter and ballots' spread: one draw from the system, then arithmetic.
+namespace openreplica::inline v0::runtime {
+
+/// What a client may ask of the log. The clock is the leader's: a client's tick could end sessions too early.
+[[nodiscard]] constexpr bool is_for_clients(command_kind kind) { return kind != command_kind::tick; }
+
+inline void engine::on_commands(net::guest_id client, net::client_commands&& m) {
+    instant const now = env_.now();
+    // Nobody counts on an answer to number 0: sessions are kept that way, also while the disks are full.
+    auto const refuse = [&](call_outcome const& why) {
+        if (m.number != 0) env_.refuse(client, m.number, {}, why);
+    };
+    if (stopped_ || !replica_) return refuse(failed(errc::not_executed, "the replica belongs to no group yet"));
+    if (!replica_->is_leader()) {
+        auto const to = replica_->route(now);
+        if (!to) return refuse(failed(errc::not_executed, "the replica knows no leader"));
+        std::uint64_t const number = m.number == 0 ? 0 : next_forward_++;
+        if (number != 0) sent_for_clients_.emplace(number, sent_for_client{*to, client, m.number});
+        if (sent_for_clients_.size() > 4096) sent_for_clients_.erase(sent_for_clients_.begin());
+        return env_.send(std::span(&*to, 1), paxos::message(paxos::forward{number, 0, std::move(m.commands)}));
+    }
+    if (call_outcome const full = check_room(); !full.ok() && m.number != 0) return refuse(full);
+    if (!replica_->has_room(m.commands))
+        return refuse(failed(errc::overloaded, "the leader's window is full; nothing was executed, try again later"));
+    std::vector<shared_bytes> good;
+    for (std::uint32_t i = 0; i < m.commands.size(); ++i) {
+        if (call_outcome const why = check(m.commands[i], true); why.ok())
+            good.push_back(std::move(m.commands[i]));
+        else if (m.number != 0)
+            env_.refuse(client, m.number, {i}, why);
+    }
+    (void)replica_->propose(good, now);
+}
+
+/// The leader's refusal of what a client sent through here is the client's. False: it refuses something else.
+inline bool engine::pass_on_refusal(node_id from, paxos::forward_refused const& m) {
+    auto const it = sent_for_clients_.find(m.number);
+    if (it == sent_for_clients_.end() || it->second.to != from) return false;
+    auto const code = static_cast<errc>(m.reason);
+    if (!is_refusal(code)) return true;
+    env_.refuse(it->second.client, it->second.number, m.which, failed(code, m.text));
+    if (m.which.empty()) sent_for_clients_.erase(it);
+    return true;
+}
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/engine_group.hpp>
+// The engine's members that deal with the group: founding, peers, messages, time. Included by engine.hpp.
 
 namespace openreplica::inline v0::runtime {
 
-/// 64 random bits at a time, seeded by the operating system. Not for secrets.
+inline engine::engine(paxos::member self, engine_options options, environment& env, storage::storage& store,
+                      calls& pending)
+    : self_(std::move(self)), options_(options), env_(env), store_(store), calls_(pending) {
+    options_.protocol.incarnation = env_.random();
+    next_forward_ = (env_.random() >> 2) + 1; // A refusal of an earlier life's forward must not match.
+    opener_ = env_.random() | 1;
+}
+
+inline void engine::start(paxos::durable_state&& recovered) {
+    founding_.emplace(self_, founding_options(), recovered, env_.now());
+    if (met_self_) founding_->met_self(env_.now());
+    if (recovered.base.at > slot{}) {
+        checked_snapshot base = with_checksum(recovered.base);
+        install_ = snapshot_parts{base.what, {base.what.state}, base.checksum};
+        install_is_recovered_ = true;
+        snapshots_.keep(std::move(base), env_.now()); // Peers that need it may ask at once.
+    }
+    if (recovered.group_chosen) join(recovered.group.cluster, recovered.group.members, recovered);
+}
+
+inline paxos::founding_options engine::founding_options() const {
+    paxos::founding_options o;
+    o.founders = options_.founders;
+    o.has_seeds = options_.has_seeds;
+    return o;
+}
+
+inline void engine::join(cluster_id cluster, paxos::configuration const& governing,
+                         paxos::durable_state const& recovered) {
+    cluster_ = cluster;
+    core_base_ = written_;
+    replica_.emplace(self_.id, governing, options_.protocol, recovered, env_.now());
+    for (node_id peer : up_) replica_->add_peer(peer);
+    env_.identity_changed(self_.id, cluster_, governing);
+    env_.log(log_level::info, "node " + short_name(self_.id) + " belongs to cluster " + short_name(cluster_) + " of " +
+                                  std::to_string(governing.voters.size()) + " voters, " +
+                                  (governing.has_voter(self_.id) ? "as a voter" : "as a learner without a vote"));
+}
+
+inline void engine::on_peer_up(node_id peer) {
+    if (std::find(up_.begin(), up_.end(), peer) == up_.end()) up_.push_back(peer);
+    if (replica_) replica_->add_peer(peer);
+}
+
+inline void engine::on_peer_down(node_id peer) {
+    std::erase(up_, peer);
+    // Whoever comes back may have forgotten what it took: its refusals prove nothing about what was sent before.
+    std::erase_if(forwards_, [&](auto const& f) { return f.second.to == peer; });
+    std::erase_if(sent_for_clients_, [&](auto const& f) { return f.second.to == peer; });
+    if (replica_) replica_->suspect(peer, env_.now());
+}
+
+inline void engine::on_peer_forgotten(node_id peer) {
+    std::erase(up_, peer);
+    if (replica_) replica_->remove_peer(peer);
+}
+
+inline void engine::on_met_self() {
+    met_self_ = true;
+    if (founding_) founding_->met_self(env_.now());
+}
+
+inline void engine::on_message(node_id from, paxos::message&& m) {
+    if (!replica_ || stopped_) return;
+    std::visit([&](auto& body) { on(from, body); }, m);
+}
+
+inline void engine::on_message(paxos::member const& from, paxos::founding_message const& m) {
+    if (stopped_ || !founding_) return;
+    bool const asks = std::holds_alternative<paxos::discover>(m);
+    if (replica_ && asks) {
+        // Whoever looks for a group is told of this one; a node advertises it once its first no-op is chosen.
+        bool const established = replica_->entries().chosen() > slot{};
+        env_.send(from.id, paxos::founding_message(paxos::welcome{cluster_, replica_->governing(), established}));
+    }
+    founding_->step(from, m, env_.now());
+}
+
+inline void engine::step_founding() {
+    paxos::founding_output out = founding_->take_output();
+    if (!out.append.empty()) {
+        written_ = written_.plus(out.append.size());
+        store_.append(out.append, written_);
+    }
+    for (auto& m : out.messages) {
+        lsn const after = m.durable ? written_ : lsn{};
+        held_founding_.emplace_back(std::move(m), after);
+    }
+    while (!held_founding_.empty() && held_founding_.front().second <= durable_) {
+        auto const& m = held_founding_.front().first;
+        env_.send(m.to, m.what);
+        held_founding_.pop_front();
+    }
+    if (out.needs_new_identity) return start_over();
+    if (replica_) return;
+    if (auto const* g = founding_->group())
+        join(g->cluster, g->members, {});
+    else if (auto const* w = founding_->joined())
+        join_existing(*w);
+}
+
+/// Joins a group that others founded, and remembers it: what is written from here on belongs to that cluster.
+inline void engine::join_existing(paxos::welcome const& w) {
+    using paxos::founding_record;
+    founding_record const r{founding_record::step::chosen, paxos::first_configuration{w.cluster, w.governing}};
+    paxos::record const joined = r;
+    written_ = written_.next();
+    store_.append(std::span(&joined, 1), written_);
+    join(w.cluster, w.governing, {});
+}
+
+/// This node's id has refused to take part in a cluster for good: it goes on as an empty node under a fresh one.
+inline void engine::start_over() {
+    self_.id = node_id{env_.random(), env_.random()};
+    replica_.reset();
+    cluster_ = {};
+    held_founding_.clear();
+    held_.clear();
+    store_.start_over(self_.id);
+    founding_.emplace(self_, founding_options(), paxos::durable_state{}, env_.now());
+    if (met_self_) founding_->met_self(env_.now());
+    env_.identity_changed(self_.id, {}, {});
+    env_.log(log_level::warning, "the first configuration that this node had accepted was abandoned; it goes on as node " +
+                                     short_name(self_.id));
+}
+
+inline void engine::tick() {
+    if (stopped_) return;
+    instant const now = env_.now();
+    if (!replica_ && options_.has_seeds) founding_->seeds_silent(env_.silent_seeds());
+    if (replica_ && replica_->entries().chosen() > slot{}) founding_->established();
+    founding_->tick(now, env_.random(), cluster_id{env_.random(), env_.random()});
+    calls_.expire(now);
+    expire_reads(now);
+    watch_storage(now);
+    if (!replica_) return;
+    replica_->tick(now, env_.random());
+    watch_leader(now);
+    keep_session(now);
+    keep_clock(now);
+    calls_.resend(now - options_.retry);
+}
+
+inline void engine::watch_storage(instant now) {
+    bool const stays_full = OPENREPLICA_MUTANT(full_for_good) && health_ == storage::health::full;
+    if (!stays_full) health_ = store_.state();
+    if (replica_) replica_->set_disk(health_, now);
+}
+
+inline void engine::watch_leader(instant now) {
+    auto const leader = replica_->leader_id(now);
+    if (leader != known_leader_) {
+        known_leader_ = leader;
+        env_.log(log_level::info, leader ? "node " + short_name(*leader) + " leads" : "no leader is known");
+    }
+    auto const route = replica_->route(now);
+    if (route == route_) return;
+    route_ = route;
+    // What was on its way to the old leader may be lost: the session table sorts out what was not.
+    if (route) calls_.resend(now);
+}
+
+inline void engine::keep_session(instant now) {
+    if (!replica_->route(now)) return;
+    if (calls_.session() == session_id{}) {
+        if (now - opened_at_ < options_.retry || !is_near_the_end(now)) return;
+        opened_at_ = now;
+        std::string const body = "[" + std::to_string(options_.session_timeout.count()) + "]";
+        send_command(encode(envelope{command_kind::open_session, object_id{opener_}, {}, {}, {}, {}, body}));
+    } else if (now - session_used_ >= options_.session_timeout / 3 &&
+               now - kept_alive_at_ >= std::min(options_.retry, options_.session_timeout / 3)) {
+        kept_alive_at_ = now;
+        send_command(encode(envelope{command_kind::keep_alive, {}, calls_.session(), {}, {}, {}, "[]"}));
+    }
+}
+
+/// Little is left to take up before what is proposed now. A session that is opened earlier may have expired when this
+/// node gets to see it.
+inline bool engine::is_near_the_end(instant now) const {
+    constexpr std::uint64_t near = 32768; // entries
+    slot const known = replica_->known_chosen();
+    return !installing_ && !install_ && !snapshots_.is_fetching(now) &&
+           known.since(std::min(report_.applied, known)) <= near;
+}
+
+inline void engine::keep_clock(instant now) {
+    // Rule 13: nothing expires until a leader has led for one session timeout, so that everyone could be heard.
+    auto const clock = replica_->clock(now);
+    if (!clock || !report_.next_deadline || *report_.next_deadline > *clock) return;
+    if (replica_->leading_for(now) < options_.session_timeout || now - ticked_at_ < options_.retry) return;
+    ticked_at_ = now;
+    send_command(encode(envelope{command_kind::tick, {}, {}, {}, {}, {}, "[]"}));
+}
+
+inline void engine::stop() {
+    stopped_ = true;
+    calls_.stop();
+    auto end = [&](std::vector<pending_read>& reads) {
+        for (pending_read& r : reads)
+            finished_.push_back({std::move(r.done), failed(errc::stopped, "the node was stopped")});
+    };
+    for (read_group& g : asked_) end(g.reads);
+    for (placed_reads& p : placed_) end(p.reads);
+    asked_.clear();
+    placed_.clear();
+    flush();
+}
+
+inline engine_status engine::status() const {
+    engine_status s;
+    s.self = self_.id;
+    s.cluster = cluster_;
+    s.session = calls_.session();
+    s.applied = report_.applied;
+    s.digest = report_.digest;
+    s.problem = report_.problem;
+    s.log_kept_by = log_kept_by_;
+    s.freeze_pause = freeze_pause_;
+    if (!replica_) {
+        s.problem = founding_ ? founding_->explain() : "not started";
+        return s;
+    }
+    instant const now = env_.now();
+    s.governing = replica_->governing();
+    s.leader = replica_->leader_id(now);
+    s.leading = replica_->is_leader();
+    s.voter = replica_->is_voter();
+    s.healthy = replica_->is_happy(now);
+    s.promised = replica_->promised();
+    s.chosen = replica_->entries().chosen();
+    s.log_start = replica_->entries().first();
+    s.log_weight = replica_->entries().weight();
+    return s;
+}
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/guests.hpp>
+// The clients that are connected to this node.
+
+// <openreplica/runtime/guest_reads.hpp>
+// Reads that clients have made here.
+
+namespace openreplica::inline v0::runtime {
+
+/// Runs const methods for clients, on a thread of its own: neither the strand nor the applying of entries waits for them.
+///
+/// A read is linearizable or local. A local one runs at once if this replica's state is recent enough for it: it must hold
+/// the slot that the client has seen, and, with a bound on its age, must have been the group's within that time. This
+/// replica knows the latter from the last read point that was confirmed: the state was the group's when that was asked
+/// for. Otherwise the read waits for a read point of its own, which satisfies both bounds and renews what is known; so
+/// however many reads with a bound of a second arrive, the leader is asked once a second.
 ///
 /// @par Thread safety
-/// Distinct objects: safe. Shared objects: unsafe.
-class random_source {
-    std::uint64_t state_;
-
+/// One strand, except where said.
+class guest_reads {
 public:
-    random_source() {
-        std::random_device device;
-        state_ = (static_cast<std::uint64_t>(device()) << 32) ^ device();
-        state_ = mix64(state_ ^ ((static_cast<std::uint64_t>(device()) << 32) ^ device()));
+    struct answer {
+        net::guest_id to;
+        net::client_answer what;
+    };
+    struct surroundings {
+        std::function<void(std::vector<pending_read>&&)> ask; ///< for read points; their completions run on any thread
+        std::function<void()> wake;                           ///< there is something to take; called on any thread
+        std::function<instant()> now;                         ///< called on any thread
+    };
+
+    guest_reads(state_machine const& machine, surroundings around) : machine_(machine), around_(std::move(around)) {}
+
+    /// Takes a read in; `flush` sends it on its way. `may_run` is false while this replica has nothing to show.
+    void add(net::guest_id from, net::client_query&& q, bool may_run) {
+        auto const patience = std::chrono::microseconds(std::min<std::uint64_t>(q.timeout_us, longest_us));
+        auto r = std::make_shared<read>(read{from, std::move(q), around_.now() + patience, {}});
+        (r->what.local && may_run ? to_run_ : to_ask_).push_back(std::move(r));
     }
-    [[nodiscard]] std::uint64_t operator()() { return mix64(state_ += 0x9E3779B97F4A7C15u); }
+
+    /// What arrived together leaves together.
+    void flush() {
+        {
+            std::lock_guard const lock(mutex_);
+            std::move(not_fresh_.begin(), not_fresh_.end(), std::back_inserter(to_ask_));
+            not_fresh_.clear();
+        }
+        if (!to_run_.empty()) run_all(std::exchange(to_run_, {}));
+        if (to_ask_.empty()) return;
+        std::vector<pending_read> points;
+        for (auto& r : std::exchange(to_ask_, {})) {
+            r->asked_at = around_.now();
+            points.push_back({[this, r](call_outcome&& o) { on_point(r, std::move(o)); }, call_ticket{}, r->deadline});
+        }
+        around_.ask(std::move(points));
+    }
+
+    /// Answers since the last call.
+    [[nodiscard]] std::vector<answer> take_answers() {
+        std::lock_guard const lock(mutex_);
+        return std::exchange(answers_, {});
+    }
+
+    /// Begins to run the reads whose point was reached: called where entries are applied, after a batch.
+    void run_ready() {
+        reads ready;
+        {
+            std::lock_guard const lock(mutex_);
+            ready.swap(ready_);
+        }
+        if (!ready.empty()) run_all(std::move(ready));
+    }
+
+    /// Waits for the read that is being made; the others are dropped.
+    void stop() { thread_.stop(); }
+
+private:
+    struct read {
+        net::guest_id from;
+        net::client_query what;
+        instant deadline;
+        instant asked_at; ///< for its read point
+    };
+    using reads = std::vector<std::shared_ptr<read>>;
+    static constexpr std::uint64_t longest_us = 365ull * 24 * 3600 * 1'000'000;
+    static constexpr std::uint64_t unknown_us = std::numeric_limits<std::uint64_t>::max();
+
+    /// On the strand when there is no read point, where entries are applied when the state holds it.
+    void on_point(std::shared_ptr<read> const& r, call_outcome&& o) {
+        std::lock_guard const lock(mutex_);
+        if (!o.ok()) return answers_.push_back({r->from, {r->what.number, std::move(o), unknown_us}});
+        auto const asked = r->asked_at.time_since_epoch().count();
+        if (asked > fresh_.load(std::memory_order_relaxed)) fresh_.store(asked, std::memory_order_relaxed);
+        r->what.local = false; // It has its point.
+        ready_.push_back(r);
+    }
+
+    void run_all(reads&& all) {
+        thread_.post([this, all = std::move(all)] {
+            for (auto const& r : all) run(r);
+            around_.wake();
+        });
+    }
+
+    void run(std::shared_ptr<read> const& r) {
+        net::client_query const& q = r->what;
+        instant const now = around_.now();
+        if (r->deadline <= now)
+            return finish(*r, failed(errc::not_executed, "the read's deadline passed before it was made"), unknown_us);
+        std::uint64_t const age = staleness(now);
+        bool const too_old = q.local && q.max_staleness_us > 0 && age > q.max_staleness_us;
+        call_outcome o;
+        if (!too_old)
+            o = machine_.query({q.kind == net::query_kind::exists, q.name, q.type, q.body.view()});
+        if (too_old || (q.local && o.at < q.floor)) {
+            std::lock_guard const lock(mutex_);
+            return not_fresh_.push_back(r);
+        }
+        finish(*r, std::move(o), age);
+    }
+
+    void finish(read const& r, call_outcome&& o, std::uint64_t age) {
+        std::lock_guard const lock(mutex_);
+        answers_.push_back({r.from, {r.what.number, std::move(o), age}});
+    }
+
+    [[nodiscard]] std::uint64_t staleness(instant now) const {
+        auto const fresh = fresh_.load(std::memory_order_relaxed);
+        auto const passed = now.time_since_epoch().count() - fresh;
+        return fresh == never ? unknown_us : static_cast<std::uint64_t>(std::max<instant::rep>(passed, 0));
+    }
+
+    static constexpr instant::rep never = std::numeric_limits<instant::rep>::min();
+
+    state_machine const& machine_;
+    surroundings around_;
+    reads to_run_;
+    reads to_ask_;
+    std::atomic<instant::rep> fresh_{never}; ///< when the state was the group's
+    std::mutex mutex_;
+    reads ready_;     ///< their point is reached
+    reads not_fresh_; ///< the state was not recent enough for them
+    std::vector<answer> answers_;
+    background thread_;
 };
 
 } // namespace openreplica::inline v0::runtime
 
-// <openreplica/runtime/seed_watch.hpp>
-// Where a node looks for its group: its seeds, and what DNS last told of them.
-
-// <openreplica/runtime/line_limiter.hpp>
-// Which of many like log lines a person should see.
-
 namespace openreplica::inline v0::runtime {
 
-/// Lets through the first line, every line with another reason than the one before, and otherwise one a minute.
+/// Takes what clients ask of this node, and tells them what came of it.
+///
+/// A client takes no part in the protocol. Its commands go to the log like a peer's; when one is applied here, its outcome
+/// goes to the connection that the session's commands came over. An outcome that is lost on the way is in the session
+/// table: the client sends the command again and gets it.
+///
+/// Nothing queues without limit: a client has at most `max_requests` questions and reads without an answer here, and one
+/// that does not take its answers is cut off by the listener. A client that has been silent for `patience` is cut off too.
 ///
 /// @par Thread safety
-/// Distinct objects: safe. Shared objects: unsafe.
-class line_limiter {
+/// One strand, except where said.
+class guests final : public apply_observer {
 public:
-    static constexpr duration interval = std::chrono::minutes(1);
+    using completion = unique_function<void(call_outcome&&)>;
+    struct surroundings {
+        std::function<void(net::guest_id, net::client_reply const&)> send;
+        std::function<void(net::guest_id)> close;
+        std::function<void(net::guest_id, net::client_commands&&)> propose;
+        std::function<void(std::vector<pending_read>&&)> ask; ///< for read points
+        std::function<net::view()> look;                      ///< at the group, as this node sees it
+        std::function<void()> wake;                           ///< called on any thread: there is something to deliver
+        std::function<instant()> now;                         ///< called on any thread
+        /// Answers a person's question, on any thread, with JSON text.
+        std::function<void(std::string what, std::string argument, completion)> question;
+        /// Carries out an operator's order, and says on any thread what came of it.
+        std::function<void(std::string order, completion)> order;
+    };
+    static constexpr duration patience = std::chrono::seconds(30);
 
-    [[nodiscard]] bool lets_through(std::string_view reason, instant now) {
-        if (told_at_ && reason == reason_ && now - *told_at_ < interval) return false;
-        reason_ = reason;
-        told_at_ = now;
-        return true;
+    guests(state_machine const& machine, surroundings around, std::size_t max_requests)
+        : around_(std::move(around)), max_requests_(max_requests),
+          reads_(machine, {around_.ask, around_.wake, around_.now}) {}
+
+    void on_up(net::guest_id who) {
+        if (guests_.empty()) seen_ = around_.look();
+        guests_[who].heard_at = around_.now();
+    }
+    void on_down(net::guest_id who) {
+        guests_.erase(who);
+        std::lock_guard const lock(mutex_);
+        std::erase_if(sessions_, [&](auto const& s) { return s.second == who; });
+        std::erase_if(openers_, [&](auto const& o) { return o.second == who; });
+        count_listeners();
+    }
+    void on_message(net::guest_id from, net::client_request&& m) {
+        auto const it = guests_.find(from);
+        if (it == guests_.end()) return;
+        it->second.heard_at = around_.now();
+        std::visit([&](auto& body) { on(from, it->second, body); }, m);
+    }
+
+    /// Commands of a client were not proposed because of this attempt.
+    void refuse(net::guest_id client, std::uint64_t number, std::vector<std::uint32_t> const& which,
+                call_outcome const& why) {
+        around_.send(client, net::client_refused{number, which, why.code, why.text});
+    }
+
+    /// Sends what has come to be known since the last call, and has reads made.
+    void flush() {
+        std::vector<letter> outcomes;
+        std::vector<guest_reads::answer> answers = reads_.take_answers();
+        {
+            std::lock_guard const lock(mutex_);
+            outcomes.swap(outbox_);
+            place_of_.clear();
+            std::move(answers_.begin(), answers_.end(), std::back_inserter(answers));
+            answers_.clear();
+        }
+        for (letter& l : outcomes) around_.send(l.to, l.what);
+        for (auto& a : answers) answer(a.to, std::move(a.what));
+        reads_.flush();
+    }
+
+    void tick() {
+        if (guests_.empty()) return;
+        net::view now = around_.look();
+        bool const news = now.cluster != seen_.cluster || now.current != seen_.current || now.members != seen_.members ||
+                          now.leader != seen_.leader || now.serving != seen_.serving;
+        seen_ = std::move(now);
+        std::vector<net::guest_id> silent;
+        for (auto const& [who, g] : guests_)
+            if (g.heard_at + patience < around_.now()) silent.push_back(who);
+        for (net::guest_id who : silent) around_.close(who);
+        if (!news) return;
+        std::vector<net::guest_id> all; // Who does not take the news is closed, and is in the map no more.
+        for (auto const& [who, g] : guests_) all.push_back(who);
+        for (net::guest_id who : all) around_.send(who, net::client_pong{0, seen_});
+    }
+
+    [[nodiscard]] std::size_t count() const { return guests_.size(); }
+
+    /// Waits for a read that is being made. From then on nothing runs here.
+    void stop() { reads_.stop(); }
+
+    // apply_observer: where entries are applied
+
+    void on_command(slot at, log_time stamp, applied_command const& did) override {
+        if (!anyone_listens_.load(std::memory_order_relaxed)) return;
+        std::lock_guard const lock(mutex_);
+        if (did.opener != 0) {
+            auto const opener = openers_.find(did.opener);
+            if (opener == openers_.end()) return;
+            net::guest_id const to = opener->second;
+            openers_.erase(opener);
+            if (did.outcome.ok()) sessions_[did.session] = to;
+            outbox_.push_back({to, net::client_opened{did.opener, did.session, stamp, did.outcome.code, did.outcome.text}, 0});
+        } else if (auto const session = sessions_.find(did.session); session != sessions_.end()) {
+            post(session->second, at, stamp, did);
+        }
+    }
+    [[nodiscard]] bool on_batch_end() override {
+        reads_.run_ready();
+        if (!anyone_listens_.load(std::memory_order_relaxed)) return false;
+        std::lock_guard const lock(mutex_);
+        return !outbox_.empty();
     }
 
 private:
-    std::string reason_;
-    std::optional<instant> told_at_;
-};
-
-} // namespace openreplica::inline v0::runtime
-
-namespace openreplica::inline v0::runtime {
-
-/// How long a node waits between two lookups of a seed.
-struct lookup_pauses {
-    using milliseconds = std::chrono::milliseconds;
-    milliseconds founding{1000}; ///< while there is no group
-    milliseconds least{30000};   ///< afterwards the answer's own time to live, but not less than this
-    milliseconds most{300000};   ///< nor more than this
-    milliseconds spread{250};    ///< up to this much longer, at random, so that nodes do not ask in step
-
-    [[nodiscard]] milliseconds next(bool settled, std::chrono::seconds ttl, std::uint64_t random) const {
-        milliseconds const wait = settled ? std::min(std::max<milliseconds>(ttl, least), most) : founding;
-        return wait + milliseconds(random % (static_cast<std::uint64_t>(spread.count()) + 1));
-    }
-};
-
-/// Read whenever a node is opened. Tests shorten it; it is no option, because haste only loads DNS servers.
-inline lookup_pauses seed_lookup_pauses{};
-
-/// Looks up `srv:` seeds again and again, and tells which endpoints the seeds name.
-///
-/// A failed or empty answer takes no endpoint away. An endpoint is omitted when a later successful answer of the seed
-/// that named it lacks it, and no other seed names it.
-///
-/// @par Thread safety
-/// One strand, the one given at construction. Events are called on it, until `stop`.
-class seed_watch : public std::enable_shared_from_this<seed_watch> {
-public:
-    struct events {
-        std::function<void(endpoint const&)> named;   ///< by a seed; again with every answer that names it
-        std::function<void(endpoint const&)> omitted; ///< no seed names it any more
-        std::function<bool()> settled;                ///< the node belongs to a group that serves it
-        std::function<std::uint64_t()> random;
-        std::function<instant()> now;
-        std::function<void(log_level, std::string const&)> log;
+    struct guest {
+        instant heard_at{};
+        std::size_t waiting = 0; ///< questions and reads without an answer
     };
+    struct letter {
+        net::guest_id to;
+        net::client_reply what;
+        std::size_t bytes;
+    };
+    /// A message with outcomes is closed at this size.
+    static constexpr std::size_t outcomes_bytes = 1u << 20;
 
-    seed_watch(asio::any_io_executor strand, std::vector<std::string> const& seeds, dns::discovery_options options,
-               lookup_pauses pauses, events e)
-        : strand_(strand), pauses_(pauses), events_(std::move(e)), discovery_(strand, std::move(options)) {
-        for (std::string const& text : seeds) seeds_.emplace_back(strand_, text);
+    void on(net::guest_id from, guest&, net::client_ping const& m) {
+        around_.send(from, net::client_pong{m.number, around_.look()});
     }
 
-    void start() {
-        for (seed& s : seeds_) {
-            if (s.text.starts_with("srv:")) {
-                look_up(s);
-            } else {
-                s.named.push_back(*parse_endpoint(s.text));
-                s.answered = true;
-                events_.named(s.named.front());
+    /// From now on the outcomes of the commands' session go to this connection, and to no other.
+    void on(net::guest_id from, guest&, net::client_commands& m) {
+        {
+            std::lock_guard const lock(mutex_);
+            for (shared_bytes const& c : m.commands) {
+                auto const e = decode_envelope(c.view());
+                bool const keeps_session = e && (e->kind == command_kind::open_session || e->kind == command_kind::keep_alive ||
+                                                 e->kind == command_kind::close_session);
+                if (!e || !is_for_clients(e->kind) || (m.number == 0 && !keeps_session)) return; // No client of ours sends it.
+                if (e->kind == command_kind::open_session)
+                    openers_[e->object.value] = from;
+                else
+                    sessions_[e->session] = from;
             }
+            count_listeners();
         }
+        around_.propose(from, std::move(m));
     }
-    void stop() {
-        stopped_ = true;
-        for (seed& s : seeds_) s.timer.cancel();
-        discovery_.cancel();
-    }
-
-    /// Seeds whose latest lookup failed, or has not ended yet.
-    [[nodiscard]] std::vector<std::string> unanswered() const {
-        std::vector<std::string> all;
-        for (seed const& s : seeds_)
-            if (!s.answered) all.push_back(s.text);
-        return all;
+    void on(net::guest_id from, guest&, net::client_leave const& m) {
+        std::lock_guard const lock(mutex_);
+        if (auto const it = sessions_.find(m.session); it != sessions_.end() && it->second == from) sessions_.erase(it);
+        count_listeners();
     }
 
-private:
-    struct seed {
-        seed(asio::any_io_executor const& strand, std::string t) : text(std::move(t)), timer(strand) {}
-
-        std::string text;
-        asio::steady_timer timer;
-        std::vector<endpoint> named; ///< by the latest successful answer
-        bool answered = false;
-        line_limiter warnings;
-    };
-
-    [[nodiscard]] bool names(endpoint const& e) const {
-        return std::any_of(seeds_.begin(), seeds_.end(), [&](seed const& s) {
-            return std::find(s.named.begin(), s.named.end(), e) != s.named.end();
-        });
+    void on(net::guest_id from, guest& g, net::client_query& m) {
+        if (!admit(from, g, m.number)) return;
+        reads_.add(from, std::move(m), !seen_.cluster.empty());
+    }
+    void on(net::guest_id from, guest& g, net::client_question& m) {
+        if (admit(from, g, m.number)) around_.question(std::move(m.what), std::move(m.argument), answers_to(from, m.number));
+    }
+    void on(net::guest_id from, guest& g, net::client_order& m) {
+        if (admit(from, g, m.number)) around_.order(std::move(m.text), answers_to(from, m.number));
     }
 
-    void look_up(seed& s) {
-        // The seeds stay where they are, and as long as this object.
-        discovery_.async_lookup_seeds(s.text, [weak = weak_from_this(), &s](dns::lookup_result found) {
-            if (auto const self = weak.lock(); self && !self->stopped_) self->on_answer(s, found);
-        });
+    [[nodiscard]] bool admit(net::guest_id from, guest& g, std::uint64_t number) {
+        if (g.waiting < max_requests_) return ++g.waiting, true;
+        around_.send(from, net::client_answer{number,
+                                              failed(errc::overloaded, "too many reads of this client wait at the replica "
+                                                                       "(limits.max_client_requests); nothing was done"),
+                                              0});
+        return false;
     }
 
-    void on_answer(seed& s, dns::lookup_result const& found) {
-        s.answered = !found.failure;
-        if (found.failure)
-            complain(s, found);
-        else
-            take(s, found);
-        s.timer.expires_after(pauses_.next(events_.settled(), found.ttl, events_.random()));
-        s.timer.async_wait([weak = weak_from_this(), &s](asio::error_code failure) {
-            auto const self = weak.lock();
-            if (!failure && self && !self->stopped_) self->look_up(s);
-        });
+    [[nodiscard]] completion answers_to(net::guest_id to, std::uint64_t number) {
+        return [this, to, number](call_outcome&& o) {
+            {
+                std::lock_guard const lock(mutex_);
+                answers_.push_back({to, {number, std::move(o), 0}});
+            }
+            around_.wake();
+        };
     }
 
-    void take(seed& s, dns::lookup_result const& found) {
-        std::vector<endpoint> now;
-        for (auto const& e : found.endpoints) now.push_back(e.address);
-        std::vector<endpoint> const before = std::exchange(s.named, now);
-        for (endpoint const& e : now) events_.named(e);
-        for (endpoint const& e : before)
-            if (!names(e)) events_.omitted(e);
+    void answer(net::guest_id to, net::client_answer&& what) {
+        auto const it = guests_.find(to);
+        if (it == guests_.end()) return;
+        --it->second.waiting;
+        around_.send(to, std::move(what));
     }
 
-    void complain(seed& s, dns::lookup_result const& found) {
-        if (!s.warnings.lets_through(dns::to_string(*found.failure), events_.now())) return;
-        events_.log(events_.settled() ? log_level::info : log_level::warning, s.text + ": " + found.text);
-    }
-
-    asio::any_io_executor strand_;
-    lookup_pauses pauses_;
-    events events_;
-    dns::discovery discovery_;
-    std::deque<seed> seeds_;
-    bool stopped_ = false;
-};
-
-} // namespace openreplica::inline v0::runtime
-
-// <openreplica/runtime/serial_executor.hpp>
-// A strand that another thread may step into.
-
-#include <asio/prefer.hpp>
-#include <asio/query.hpp>
-#include <asio/require.hpp>
-
-namespace openreplica::inline v0::runtime {
-
-/// Runs what is given to it one after the other, on the threads of another executor.
-///
-/// Unlike an `asio::strand` it can be entered by a thread that is none of that executor's, when nobody is inside: a
-/// caller that is going to wait anyway then does the work itself instead of waking a thread that does it.
-///
-/// @par Order
-/// Work that is posted from one thread runs in that order where the other executor keeps it (an `io_context` run by one
-/// thread does); otherwise only one at a time is promised.
-///
-/// @par Thread safety
-/// Distinct and shared objects: safe.
-class serial_executor {
-    struct place {
-        std::mutex mutex;
-        std::atomic<std::thread::id> inside;
-
-        template <class F>
-        void run(F& f) {
-            inside.store(std::this_thread::get_id(), std::memory_order_relaxed);
-            f();
-            inside.store(std::thread::id(), std::memory_order_relaxed);
+    /// Adds an outcome to the message that its session gets next.
+    void post(net::guest_id to, slot at, log_time stamp, applied_command const& did) {
+        std::size_t const bytes = did.outcome.text.size() + did.outcome.result.size() + 32;
+        auto const known = place_of_.find(did.session);
+        bool const fits = known != place_of_.end() && outbox_[known->second].to == to &&
+                          outbox_[known->second].bytes + bytes <= outcomes_bytes;
+        if (!fits) {
+            place_of_[did.session] = outbox_.size();
+            outbox_.push_back({to, net::client_outcomes{did.session, {}, {}, {}}, 0});
         }
-        [[nodiscard]] bool is_mine() const {
-            return inside.load(std::memory_order_relaxed) == std::this_thread::get_id();
-        }
-    };
-
-    asio::any_io_executor inner_;
-    std::shared_ptr<place> place_;
-
-    serial_executor(asio::any_io_executor inner, std::shared_ptr<place> p)
-        : inner_(std::move(inner)), place_(std::move(p)) {}
-
-public:
-    /// A new one. (No converting constructor: the conversion to `any_io_executor` would ask for it, and so for itself.)
-    [[nodiscard]] static serial_executor over(asio::any_io_executor inner) {
-        return {std::move(inner), std::make_shared<place>()};
+        letter& l = outbox_[place_of_[did.session]];
+        l.bytes += bytes;
+        auto& message = std::get<net::client_outcomes>(l.what);
+        message.applied = at;
+        message.clock = stamp;
+        message.list.push_back({did.seq, did.stored, did.outcome});
     }
 
-    /// True on the thread that is inside.
-    [[nodiscard]] bool is_mine() const { return place_->is_mine(); }
+    void count_listeners() { anyone_listens_ = !sessions_.empty() || !openers_.empty(); }
 
-    /// Runs `f` here and now if nobody is inside; says whether it did.
-    template <class F>
-    [[nodiscard]] bool try_run(F f) const {
-        if (place_->is_mine()) return false;
-        std::unique_lock const lock(place_->mutex, std::try_to_lock);
-        if (!lock) return false;
-        place_->run(f);
-        return true;
-    }
+    surroundings around_;
+    std::size_t max_requests_;
+    std::map<net::guest_id, guest> guests_;
+    net::view seen_; ///< as clients were told
+    guest_reads reads_;
 
-    // What Asio asks of an executor.
-
-    bool operator==(serial_executor const& other) const noexcept {
-        return place_ == other.place_ && inner_ == other.inner_;
-    }
-    template <class F>
-    void execute(F&& f) const {
-        inner_.execute([p = place_, f = std::decay_t<F>(std::forward<F>(f))]() mutable {
-            if (p->is_mine()) return f(); // Dispatched from inside: it need not wait for itself.
-            std::lock_guard const lock(p->mutex);
-            p->run(f);
-        });
-    }
-    template <class Property>
-        requires asio::can_query_v<asio::any_io_executor const&, Property>
-    [[nodiscard]] decltype(auto) query(Property const& p) const {
-        return asio::query(inner_, p);
-    }
-    template <class Property>
-        requires asio::can_require_v<asio::any_io_executor const&, Property>
-    [[nodiscard]] serial_executor require(Property const& p) const {
-        return {asio::require(inner_, p), place_};
-    }
-    template <class Property>
-        requires asio::can_prefer_v<asio::any_io_executor const&, Property>
-    [[nodiscard]] serial_executor prefer(Property const& p) const {
-        return {asio::prefer(inner_, p), place_};
-    }
+    std::atomic<bool> anyone_listens_{false};
+    std::mutex mutex_; // For the rest.
+    std::unordered_map<session_id, net::guest_id> sessions_; ///< who is told the outcomes
+    std::unordered_map<std::uint64_t, net::guest_id> openers_;
+    std::vector<letter> outbox_;
+    std::unordered_map<session_id, std::size_t> place_of_; ///< of a session's last message in it
+    std::vector<guest_reads::answer> answers_;
 };
 
 } // namespace openreplica::inline v0::runtime
@@ -11078,216 +14202,6 @@ public:
 
 // <openreplica/net/decode.hpp>
 // Bytes as messages. The bytes may come from anyone.
-
-// <openreplica/net/handshake.hpp>
-// Who are you, and do we belong together?
-
-// <openreplica/net/frame.hpp>
-// The fixed header in front of every message on a connection.
-
-namespace openreplica::inline v0::net {
-
-/// Version of the frame layout and of the messages in it.
-inline constexpr std::uint8_t frame_version = 1;
-inline constexpr std::uint32_t frame_magic = 0x3152'524Fu; // "ORR1" in the byte order of the wire
-inline constexpr std::size_t frame_header_size = 20;
-/// Before the handshake a stranger may send this much, and no more.
-inline constexpr std::size_t max_handshake_frame = 64 * 1024;
-
-/// magic u32, version u8, type u8, flags u16 (zero), body length u32, body CRC32C u32, header CRC32C u32.
-struct frame_header {
-    std::uint8_t type = 0;
-    std::uint32_t length = 0;
-    std::uint32_t body_checksum = 0;
-};
-
-/// Room for a header in front of a body that is about to be written behind it.
-inline std::string begin_frame(std::size_t body_size) {
-    std::string out;
-    out.reserve(frame_header_size + body_size);
-    out.resize(frame_header_size);
-    return out;
-}
-
-/// Fills in the header of a frame whose body is complete.
-inline void finish_frame(std::string& frame, std::uint8_t type) {
-    std::string_view const body = std::string_view(frame).substr(frame_header_size);
-    std::string header;
-    wire_writer w(header);
-    w.put(frame_magic);
-    w.put(frame_version);
-    w.put(type);
-    w.put(std::uint16_t{0});
-    w.put(static_cast<std::uint32_t>(body.size()));
-    w.put(crc32c(body));
-    w.put(crc32c(header));
-    frame.replace(0, frame_header_size, header);
-}
-
-/// Reads a header, or says why these bytes are none. Nothing is allocated for a body before this has accepted it.
-[[nodiscard]] inline std::variant<frame_header, std::string> read_header(std::string_view bytes, std::size_t max_frame) {
-    wire_reader r(bytes.substr(0, frame_header_size));
-    auto const magic = r.get<std::uint32_t>();
-    auto const version = r.get<std::uint8_t>();
-    frame_header h;
-    h.type = r.get<std::uint8_t>();
-    auto const flags = r.get<std::uint16_t>();
-    h.length = r.get<std::uint32_t>();
-    h.body_checksum = r.get<std::uint32_t>();
-    auto const checksum = r.get<std::uint32_t>();
-    if (!r.complete()) return std::string("a header is cut short");
-    if (magic != frame_magic) return std::string("the bytes are not OpenReplica's: something else speaks to this port");
-    if (checksum != crc32c(bytes.substr(0, frame_header_size - 4))) return std::string("a header's checksum is wrong");
-    if (version != frame_version) return "frame version " + std::to_string(version) + " is not spoken here";
-    if (flags != 0) return std::string("a header has unknown flags");
-    if (h.length > max_frame)
-        return "a message of " + std::to_string(h.length) + " bytes exceeds the limit of " + std::to_string(max_frame);
-    return h;
-}
-
-} // namespace openreplica::inline v0::net
-
-namespace openreplica::inline v0::net {
-
-inline constexpr std::uint8_t hello_type = 128;
-inline constexpr std::uint8_t hello_reply_type = 129;
-/// The protocol versions that this library speaks.
-inline constexpr std::uint16_t protocol_min = 1;
-inline constexpr std::uint16_t protocol_max = 1;
-
-/// The first message on a connection.
-struct hello {
-    /// A type that the sender's program knows.
-    struct type_print {
-        std::string name;
-        std::uint64_t fingerprint = 0;
-        bool operator==(type_print const&) const = default;
-    };
-    std::uint16_t oldest = protocol_min;
-    std::uint16_t newest = protocol_max;
-    std::string group{};
-    cluster_id cluster{}; ///< empty: belongs to no group yet
-    paxos::member self{};
-    std::vector<type_print> catalogue{};
-    bool operator==(hello const&) const = default;
-};
-
-/// Why a connection is refused.
-enum class refusal : std::uint8_t { none, wrong_group, protocol, wrong_cluster, catalogue, self };
-
-/// The answer; a refused connection is closed after it.
-struct hello_reply {
-    refusal reason = refusal::none;
-    std::string text{}; ///< for a refusal: what does not fit and what to do
-    paxos::member self{};
-    cluster_id cluster{};
-    bool operator==(hello_reply const&) const = default;
-};
-
-/// Decides whether two nodes may talk (rule 16). The epoch is information and no reason to refuse.
-[[nodiscard]] inline hello_reply judge(hello const& mine, hello const& theirs) {
-    auto refuse = [&](refusal why, std::string text) {
-        return hello_reply{why, std::move(text), mine.self, mine.cluster};
-    };
-    if (theirs.group != mine.group)
-        return refuse(refusal::wrong_group, "this node belongs to group \"" + mine.group + "\", not \"" + theirs.group +
-                                                "\"; check the seeds");
-    if (theirs.oldest > mine.newest || theirs.newest < mine.oldest)
-        return refuse(refusal::protocol, "no common protocol version: this node speaks " + std::to_string(mine.oldest) +
-                                             " to " + std::to_string(mine.newest) + "; upgrade the older program");
-    if (theirs.self.id == mine.self.id) return refuse(refusal::self, "this node met itself");
-    if (!theirs.cluster.empty() && !mine.cluster.empty() && theirs.cluster != mine.cluster)
-        return refuse(refusal::wrong_cluster, "this node belongs to cluster " + to_string(mine.cluster) + ", not " +
-                                                  to_string(theirs.cluster) + ": two groups have the same name");
-    for (auto const& t : theirs.catalogue) {
-        auto const known = std::find_if(mine.catalogue.begin(), mine.catalogue.end(),
-                                        [&](auto const& m) { return m.name == t.name; });
-        if (known != mine.catalogue.end() && known->fingerprint != t.fingerprint)
-            return refuse(refusal::catalogue, "type \"" + t.name + "\" has other methods here than there; run programs "
-                                                                   "that agree on it");
-    }
-    return hello_reply{refusal::none, {}, mine.self, mine.cluster};
-}
-
-namespace detail {
-
-inline void put_member(wire_writer& w, paxos::member const& m) {
-    w.put(m.id);
-    w.put_string(m.address.host);
-    w.put(m.address.port);
-}
-[[nodiscard]] inline paxos::member get_member(wire_reader& r) {
-    paxos::member m;
-    m.id = r.get<node_id>();
-    auto const host = r.get_string();
-    if (host.size() > 255) r.fail();
-    m.address.host = std::string(host.substr(0, 255));
-    m.address.port = r.get<std::uint16_t>();
-    return m;
-}
-
-} // namespace detail
-
-[[nodiscard]] inline std::string encode(hello const& h) {
-    std::string out = begin_frame(128 + 64 * h.catalogue.size());
-    wire_writer w(out);
-    w.put(h.oldest);
-    w.put(h.newest);
-    w.put_string(h.group);
-    w.put(h.cluster);
-    detail::put_member(w, h.self);
-    w.put(static_cast<std::uint32_t>(h.catalogue.size()));
-    for (auto const& t : h.catalogue) {
-        w.put_string(t.name);
-        w.put(t.fingerprint);
-    }
-    finish_frame(out, hello_type);
-    return out;
-}
-
-[[nodiscard]] inline std::optional<hello> decode_hello(std::string_view body) {
-    wire_reader r(body);
-    hello h;
-    h.oldest = r.get<std::uint16_t>();
-    h.newest = r.get<std::uint16_t>();
-    h.group = std::string(r.get_string());
-    h.cluster = r.get<cluster_id>();
-    h.self = detail::get_member(r);
-    auto const count = r.get<std::uint32_t>();
-    for (std::uint32_t i = 0; i < count && r.ok(); ++i) {
-        hello::type_print t;
-        t.name = std::string(r.get_string());
-        t.fingerprint = r.get<std::uint64_t>();
-        h.catalogue.push_back(std::move(t));
-    }
-    if (!r.complete() || h.self.id.empty() || h.self.address.empty()) return std::nullopt;
-    return h;
-}
-
-[[nodiscard]] inline std::string encode(hello_reply const& m) {
-    std::string out = begin_frame(128 + m.text.size());
-    wire_writer w(out);
-    w.put(static_cast<std::uint8_t>(m.reason));
-    w.put_string(m.text);
-    detail::put_member(w, m.self);
-    w.put(m.cluster);
-    finish_frame(out, hello_reply_type);
-    return out;
-}
-
-[[nodiscard]] inline std::optional<hello_reply> decode_hello_reply(std::string_view body) {
-    wire_reader r(body);
-    hello_reply m;
-    auto const reason = r.get<std::uint8_t>();
-    m.text = std::string(r.get_string());
-    m.self = detail::get_member(r);
-    m.cluster = r.get<cluster_id>();
-    if (!r.complete() || reason > static_cast<std::uint8_t>(refusal::self) || m.self.id.empty()) return std::nullopt;
-    m.reason = static_cast<refusal>(reason);
-    return m;
-}
-
-} // namespace openreplica::inline v0::net
 
 namespace openreplica::inline v0::net {
 
@@ -11604,233 +14518,6 @@ using any_message = std::variant<paxos::message, paxos::founding_message>;
 
 } // namespace openreplica::inline v0::net
 
-// <openreplica/net/link.hpp>
-// The outgoing connection to one address.
-
-#include <asio/buffer.hpp>
-
-namespace openreplica::inline v0::net {
-
-/// What may be lost first when a connection cannot keep up.
-enum class priority : std::uint8_t { normal, droppable };
-
-struct link_options {
-    std::size_t queue_bytes = 64u << 20; ///< what may wait; beyond it frames are lost and counted
-    std::chrono::milliseconds connect_timeout{2000};
-    std::chrono::milliseconds handshake_timeout{2000};
-    std::chrono::milliseconds first_retry{20};
-    std::chrono::milliseconds last_retry{1000};
-    std::chrono::milliseconds refused_retry{2000};
-};
-
-/// A connection that only sends. It is made again, with growing pauses, until it is stopped.
-///
-/// While one write is under way further frames gather, and leave together in the next one. Nothing queues without
-/// limit: what does not fit is lost, which the protocol repairs.
-///
-/// @par Thread safety
-/// One strand, the executor given at construction. Events are called on it, never from inside a member, and never after
-/// `stop`.
-class link : public std::enable_shared_from_this<link> {
-public:
-    struct events {
-        std::function<void(hello_reply const&)> up;
-        std::function<void(std::error_code, bool was_up)> down;
-        std::function<void(hello_reply const&)> refused;
-    };
-
-    [[nodiscard]] static std::shared_ptr<link> make(asio::any_io_executor strand, endpoint where, hello mine,
-                                                    link_options options, events e) {
-        return std::shared_ptr<link>(
-            new link(std::move(strand), std::move(where), std::move(mine), options, std::move(e)));
-    }
-
-    void start() { connect(); }
-    void stop() {
-        stopped_ = true;
-        timer_.cancel();
-        resolver_.cancel();
-        close();
-    }
-
-    [[nodiscard]] bool is_up() const { return up_; }
-    /// Frames that found no room.
-    [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
-
-    /// Queues a frame; it leaves at once when nothing is under way.
-    void send(std::shared_ptr<std::string const> frame, priority p) {
-        std::size_t const limit = p == priority::droppable ? options_.queue_bytes / 2 : options_.queue_bytes;
-        if (!up_ || queued_bytes_ + frame->size() > limit) {
-            ++dropped_;
-            return;
-        }
-        queued_bytes_ += frame->size();
-        queue_.push_back(std::move(frame));
-        if (writing_.empty()) write();
-    }
-
-private:
-    using tcp = asio::ip::tcp;
-
-    link(asio::any_io_executor strand, endpoint where, hello mine, link_options options, events e)
-        : where_(std::move(where)), mine_(std::move(mine)), options_(options), events_(std::move(e)), resolver_(strand),
-          socket_(strand), timer_(strand), pause_(options.first_retry) {}
-
-    /// Wraps a handler: it runs only while this attempt is the current one.
-    template <class F>
-    auto guarded(F f) {
-        return [self = shared_from_this(), attempt = attempt_,
-                f = std::move(f)](asio::error_code failure, auto&&... rest)
-                   requires std::is_invocable_v<F const&, link&, asio::error_code, decltype(rest)...>
-        {
-            if (!self->stopped_ && attempt == self->attempt_) f(*self, failure, std::forward<decltype(rest)>(rest)...);
-        };
-    }
-
-    void connect() {
-        ++attempt_;
-        deadline(options_.connect_timeout);
-        asio::error_code no_literal;
-        auto const address = asio::ip::make_address(where_.host, no_literal);
-        if (!no_literal) {
-            socket_.async_connect({address, where_.port},
-                                  guarded([](link& l, asio::error_code failure) { l.on_connected(failure); }));
-            return;
-        }
-        resolver_.async_resolve(where_.host, std::to_string(where_.port),
-                                guarded([](link& l, asio::error_code failure, tcp::resolver::results_type found) {
-                                    if (failure) return l.fail(failure);
-                                    asio::async_connect(
-                                        l.socket_, found,
-                                        l.guarded([](link& m, asio::error_code f, tcp::endpoint const&) { m.on_connected(f); }));
-                                }));
-    }
-
-    void deadline(std::chrono::milliseconds after) {
-        timer_.expires_after(after);
-        timer_.async_wait(guarded([](link& l, asio::error_code failure) {
-            if (!failure) l.fail(std::make_error_code(std::errc::timed_out));
-        }));
-    }
-
-    void on_connected(asio::error_code failure) {
-        if (failure) return fail(failure);
-        asio::error_code ignored;
-        socket_.set_option(tcp::no_delay(true), ignored);
-        deadline(options_.handshake_timeout);
-        greeting_ = encode(mine_);
-        asio::async_write(socket_, asio::buffer(greeting_), guarded([](link& l, asio::error_code f, std::size_t) {
-                              if (f) return l.fail(f);
-                              l.read_reply_header();
-                          }));
-    }
-
-    void read_reply_header() {
-        answer_.resize(frame_header_size);
-        asio::async_read(socket_, asio::buffer(answer_), guarded([](link& l, asio::error_code f, std::size_t) {
-                             if (f) return l.fail(f);
-                             auto const header = read_header(l.answer_, max_handshake_frame);
-                             auto const* h = std::get_if<frame_header>(&header);
-                             if (h == nullptr || h->type != hello_reply_type)
-                                 return l.fail(std::make_error_code(std::errc::protocol_error));
-                             l.read_reply(*h);
-                         }));
-    }
-
-    void read_reply(frame_header h) {
-        answer_.resize(h.length);
-        asio::async_read(socket_, asio::buffer(answer_), guarded([h](link& l, asio::error_code f, std::size_t) {
-                             if (f) return l.fail(f);
-                             auto const reply = decode_hello_reply(l.answer_);
-                             if (!reply || crc32c(l.answer_) != h.body_checksum)
-                                 return l.fail(std::make_error_code(std::errc::protocol_error));
-                             l.on_reply(*reply);
-                         }));
-    }
-
-    void on_reply(hello_reply const& reply) {
-        if (reply.reason != refusal::none) {
-            close();
-            retry(options_.refused_retry);
-            return events_.refused(reply);
-        }
-        timer_.cancel();
-        pause_ = options_.first_retry;
-        up_ = true;
-        watch();
-        events_.up(reply);
-    }
-
-    /// The peer says nothing more on this connection: whatever the read ends with means that it is over.
-    void watch() {
-        socket_.async_read_some(asio::buffer(rest_), guarded([](link& l, asio::error_code f, std::size_t) {
-                                    l.fail(f ? std::error_code(f) : std::make_error_code(std::errc::protocol_error));
-                                }));
-    }
-
-    void write() {
-        writing_.swap(queue_);
-        buffers_.clear();
-        for (auto const& frame : writing_) buffers_.emplace_back(asio::buffer(*frame));
-        asio::async_write(socket_, buffers_, guarded([](link& l, asio::error_code f, std::size_t n) {
-                              if (f) return l.fail(f);
-                              l.queued_bytes_ -= n;
-                              l.writing_.clear();
-                              if (!l.queue_.empty()) l.write();
-                          }));
-    }
-
-    void fail(std::error_code why) {
-        bool const was_up = up_;
-        close();
-        // Half of the pause is random, so that many nodes do not come back in step.
-        retry(pause_ / 2 + std::chrono::milliseconds(static_cast<std::int64_t>(
-                               std::hash<void const*>{}(this) / 64 + attempt_ * 7919) %
-                           std::max<std::int64_t>(pause_.count() / 2, 1)));
-        pause_ = std::min(pause_ * 2, options_.last_retry);
-        events_.down(why, was_up);
-    }
-
-    void retry(std::chrono::milliseconds after) {
-        timer_.expires_after(after);
-        timer_.async_wait(guarded([](link& l, asio::error_code failure) {
-            if (!failure) l.connect();
-        }));
-    }
-
-    void close() {
-        ++attempt_;
-        up_ = false;
-        asio::error_code ignored;
-        socket_.close(ignored);
-        writing_.clear();
-        queue_.clear();
-        queued_bytes_ = 0;
-    }
-
-    endpoint where_;
-    hello mine_;
-    link_options options_;
-    events events_;
-    tcp::resolver resolver_;
-    tcp::socket socket_;
-    asio::steady_timer timer_;
-    std::chrono::milliseconds pause_;
-    std::uint64_t attempt_ = 0; ///< handlers of an earlier attempt find another number here and do nothing
-    bool stopped_ = false;
-    bool up_ = false;
-    std::string greeting_;
-    std::string answer_;
-    std::array<char, 1> rest_{};
-    std::vector<std::shared_ptr<std::string const>> queue_;
-    std::vector<std::shared_ptr<std::string const>> writing_;
-    std::vector<asio::const_buffer> buffers_;
-    std::size_t queued_bytes_ = 0;
-    std::uint64_t dropped_ = 0;
-};
-
-} // namespace openreplica::inline v0::net
-
 // <openreplica/net/listener.hpp>
 // The connections that others make to this node.
 
@@ -11838,13 +14525,17 @@ namespace openreplica::inline v0::net {
 
 struct listener_options {
     std::size_t max_frame = 4u << 20;
-    std::size_t max_connections = 256;
+    std::size_t max_connections = 256; ///< of peers
+    std::size_t max_guests = 0;        ///< connections of clients
+    std::size_t guest_queue_bytes = 16u << 20; ///< what may wait for a client; one that does not take it is cut off
     std::size_t max_strangers = 64; ///< connections that have not said hello
     std::chrono::milliseconds hello_timeout{2000};
     std::chrono::milliseconds frame_timeout{10000}; ///< from the first byte of a message to its last
 };
 
 /// Accepts connections, says who may talk, and takes messages apart.
+///
+/// A peer only speaks here. A client is answered too: its connection is a guest with a name of its own.
 ///
 /// Nothing that a stranger sends reaches an assertion, and none can make this node hold more than `max_handshake_frame`
 /// bytes for it. Malformed bytes close the connection they came over, with a reason, and no other.
@@ -11859,6 +14550,9 @@ public:
         std::function<void(paxos::member const&, any_message&&)> message;
         std::function<void()> batch_end; ///< every complete message of one read has been delivered
         std::function<void(std::string const&)> malformed;
+        std::function<void(guest_id, hello const&)> guest_up{};
+        std::function<void(guest_id, client_request&&)> guest_message{};
+        std::function<void(guest_id)> guest_down{};
     };
 
     /// Binds and listens.
@@ -11873,6 +14567,12 @@ public:
 
     void start() { shared_->accept(); }
     void stop() { shared_->stop(); }
+
+    /// Tells a client something. Nothing happens when it has gone; one that takes too little is cut off, and finds what it
+    /// missed when it comes back.
+    void send(guest_id to, std::shared_ptr<std::string const> frame);
+    void close(guest_id guest);
+    void close_guests();
 
     [[nodiscard]] endpoint local_endpoint() const { return shared_->local; }
     [[nodiscard]] std::size_t connections() const { return shared_->open.size(); }
@@ -11895,6 +14595,7 @@ private:
             on.malformed(reason);
         }
         [[nodiscard]] std::size_t strangers() const;
+        [[nodiscard]] bool has_place(role who) const;
 
         asio::any_io_executor strand;
         listener_options options;
@@ -11903,6 +14604,8 @@ private:
         asio::steady_timer breath; ///< a pause after accept itself failed: no descriptors left
         endpoint local;
         std::set<std::shared_ptr<connection>> open;
+        std::map<guest_id, std::shared_ptr<connection>> guests; ///< the ones among them that are clients
+        guest_id last_guest;
         std::uint64_t malformed = 0;
         bool stopped = false;
     };
@@ -11915,9 +14618,13 @@ class listener::connection : public std::enable_shared_from_this<connection> {
     tcp::socket socket_;
     asio::steady_timer timer_;
     std::optional<hello> peer_;
-    std::string answer_;
-    std::shared_ptr<std::string> buffer_ = std::make_shared<std::string>();
-    std::size_t filled_ = 0;
+    guest_id guest_; ///< 0: no client
+    frame_stream incoming_;
+    std::vector<std::shared_ptr<std::string const>> queue_;
+    std::vector<std::shared_ptr<std::string const>> writing_;
+    std::vector<asio::const_buffer> buffers_;
+    std::size_t queued_bytes_ = 0;
+    bool last_words_ = false; ///< closed once everything is written
     std::uint64_t deadline_ = 0; ///< number of the one that holds
     bool timing_ = false; ///< a message has begun and must end in time
 
@@ -11937,13 +14644,40 @@ public:
     }
 
     void close() {
+        auto const self = shared_from_this();
         asio::error_code ignored;
         socket_.close(ignored);
         timer_.cancel();
-        owner_->open.erase(shared_from_this());
+        owner_->open.erase(self);
+        if (owner_->guests.erase(guest_) > 0 && !owner_->stopped) owner_->on.guest_down(guest_);
+    }
+
+    [[nodiscard]] role who() const { return guest_ == guest_id{} ? role::peer : role::client; }
+
+    void send(std::shared_ptr<std::string const> frame) {
+        if (queued_bytes_ > 0 && queued_bytes_ + frame->size() > owner_->options.guest_queue_bytes) {
+            owner_->report("a client did not take what it was told (limits.client_queue_bytes); the connection was closed");
+            return close();
+        }
+        queued_bytes_ += frame->size();
+        queue_.push_back(std::move(frame));
+        if (writing_.empty()) write();
     }
 
 private:
+    void write() {
+        writing_.swap(queue_);
+        buffers_.clear();
+        for (auto const& frame : writing_) buffers_.emplace_back(asio::buffer(*frame));
+        asio::async_write(socket_, buffers_, [self = shared_from_this()](asio::error_code failure, std::size_t n) {
+            if (!self->socket_.is_open()) return;
+            self->writing_.clear();
+            self->queued_bytes_ -= std::min(n, self->queued_bytes_);
+            if (failure || (self->last_words_ && self->queue_.empty())) return self->close();
+            if (!self->queue_.empty()) self->write();
+        });
+    }
+
     void deadline(std::chrono::milliseconds after) {
         timer_.expires_after(after);
         timer_.async_wait([self = shared_from_this(), number = ++deadline_](asio::error_code failure) {
@@ -11961,86 +14695,90 @@ private:
     }
 
     void read() {
-        std::size_t const room = is_stranger() ? 4096 : read_size;
-        if (buffer_->size() < filled_ + room) buffer_->resize(filled_ + room);
-        socket_.async_read_some(asio::buffer(buffer_->data() + filled_, buffer_->size() - filled_),
+        auto const [where, size] = incoming_.room(is_stranger() ? 4096 : read_size);
+        socket_.async_read_some(asio::buffer(where, size),
                                 [self = shared_from_this()](asio::error_code failure, std::size_t n) {
                                     if (self->owner_->stopped || !self->socket_.is_open()) return;
                                     if (failure) return self->close();
-                                    self->filled_ += n;
+                                    self->incoming_.add(n);
                                     if (self->take_frames()) self->read();
                                 });
     }
 
     /// Delivers every complete frame. False when the connection is over.
     bool take_frames() {
-        // The values of the messages are slices of this buffer; what is left over moves to a new one.
-        std::shared_ptr<std::string const> const bytes = buffer_;
-        std::size_t at = 0;
         bool delivered = false;
-        while (filled_ - at >= frame_header_size) {
-            std::string_view const rest = std::string_view(*bytes).substr(at, filled_ - at);
-            auto const header = read_header(rest, is_stranger() ? max_handshake_frame : owner_->options.max_frame);
-            if (auto const* reason = std::get_if<std::string>(&header)) return refuse(*reason);
-            auto const& h = std::get<frame_header>(header);
-            if (rest.size() < frame_header_size + h.length) break;
-            std::size_t const body = at + frame_header_size;
-            if (crc32c(std::string_view(*bytes).substr(body, h.length)) != h.body_checksum)
-                return refuse("a message's checksum is wrong");
-            if (!take(h, bytes, body)) return false;
+        for (;;) {
+            auto next = incoming_.next(is_stranger() ? max_handshake_frame : owner_->options.max_frame);
+            if (auto const* reason = std::get_if<std::string>(&next)) return refuse(*reason);
+            auto const* f = std::get_if<frame_stream::frame>(&next);
+            if (f == nullptr) break;
+            if (!take(*f)) return false;
             delivered = !is_stranger();
-            at = body + h.length;
         }
-        keep_rest(at);
+        keep_rest();
         if (delivered) owner_->on.batch_end();
         return socket_.is_open();
     }
 
-    bool take(frame_header const& h, std::shared_ptr<std::string const> const& bytes, std::size_t body) {
-        if (is_stranger()) return greet(h, std::string_view(*bytes).substr(body, h.length));
-        auto m = decode(h.type, bytes, body, h.length);
-        if (!m) return refuse("a message of type " + std::to_string(h.type) + " is malformed");
-        owner_->on.message(peer_->self, std::move(*m));
-        return !owner_->stopped;
+    bool take(frame_stream::frame const& f) {
+        if (is_stranger()) return greet(f);
+        bool const fits = who() == role::client ? take_request(f) : take_message(f);
+        if (!fits) return refuse("a message of type " + std::to_string(f.header.type) + " is malformed");
+        return !owner_->stopped && socket_.is_open();
     }
 
-    bool greet(frame_header const& h, std::string_view body) {
-        auto theirs = h.type == hello_type ? decode_hello(body) : std::nullopt;
+    bool take_message(frame_stream::frame const& f) {
+        auto m = decode(f.header.type, f.bytes, f.body, f.header.length);
+        if (m) owner_->on.message(peer_->self, std::move(*m));
+        return m.has_value();
+    }
+
+    bool take_request(frame_stream::frame const& f) {
+        auto m = decode_client_request(f.header.type, f.bytes, f.body, f.header.length);
+        if (m) owner_->on.guest_message(guest_, std::move(*m));
+        return m.has_value();
+    }
+
+    bool greet(frame_stream::frame const& f) {
+        auto theirs = f.header.type == hello_type ? decode_hello(f.text()) : std::nullopt;
         if (!theirs) return refuse("the first message is no hello");
-        hello_reply const reply = owner_->on.judge(*theirs);
+        hello_reply reply = owner_->on.judge(*theirs);
         if (owner_->stopped) return false;
-        answer_ = encode(reply);
-        bool const welcome = reply.reason == refusal::none;
-        asio::async_write(socket_, asio::buffer(answer_),
-                          [self = shared_from_this(), welcome](asio::error_code failure, std::size_t) {
-                              if ((failure || !welcome) && self->socket_.is_open()) self->close();
-                          });
+        if (reply.reason == refusal::none && !owner_->has_place(theirs->who)) {
+            reply.reason = refusal::full;
+            reply.text = theirs->who == role::client ? "this node has as many clients as it may (limits.max_clients)"
+                                                     : "this node has as many peers as it may (limits.max_connections)";
+        }
         // The deadline stays for a refused peer: it could leave the answer unread and keep its place for ever.
-        if (!welcome) return false;
+        last_words_ = reply.reason != refusal::none;
+        send(std::make_shared<std::string const>(encode(reply)));
+        if (last_words_) return false;
         no_deadline();
         peer_ = std::move(*theirs);
-        owner_->on.accepted(*peer_);
-        return !owner_->stopped;
+        if (peer_->who == role::client) {
+            guest_ = owner_->last_guest = owner_->last_guest.next();
+            owner_->guests.emplace(guest_, shared_from_this());
+            owner_->on.guest_up(guest_, *peer_);
+        } else {
+            owner_->on.accepted(*peer_);
+        }
+        return !owner_->stopped && socket_.is_open();
     }
 
     bool refuse(std::string const& reason) {
-        owner_->report(reason + (peer_ ? ", from node " + short_name(peer_->self.id) : std::string()) +
+        owner_->report(reason +
+                       (peer_ ? (who() == role::client ? ", from client " : ", from node ") + short_name(peer_->self.id)
+                              : std::string()) +
                        "; the connection was closed");
         close();
         return false;
     }
 
-    void keep_rest(std::size_t at) {
-        std::size_t const rest = filled_ - at;
-        if (at > 0) {
-            auto next = std::make_shared<std::string>();
-            next->reserve(std::max(rest, read_size));
-            next->append(buffer_->data() + at, rest);
-            buffer_ = std::move(next);
-            filled_ = rest;
-        }
+    void keep_rest() {
+        auto const [rest, fresh] = incoming_.keep_rest(read_size);
         if (is_stranger()) return;
-        if (rest > 0 && (at > 0 || !timing_)) deadline(owner_->options.frame_timeout);
+        if (rest > 0 && (fresh || !timing_)) deadline(owner_->options.frame_timeout);
         if (rest == 0 && timing_) no_deadline();
         timing_ = rest > 0;
     }
@@ -12073,7 +14811,8 @@ inline void listener::state::accept() {
             });
             return;
         }
-        if (self->open.size() >= self->options.max_connections || self->strangers() >= self->options.max_strangers) {
+        std::size_t const most = self->options.max_connections + self->options.max_guests;
+        if (self->open.size() >= most || self->strangers() >= self->options.max_strangers) {
             self->report("a connection was closed: there are too many (limits.max_connections)");
         } else {
             auto const c = std::make_shared<connection>(self, std::move(socket));
@@ -12087,6 +14826,29 @@ inline void listener::state::accept() {
 inline std::size_t listener::state::strangers() const {
     return static_cast<std::size_t>(
         std::count_if(open.begin(), open.end(), [](auto const& c) { return c->is_stranger(); }));
+}
+
+/// Whether one more of this kind may stay: neither peers nor clients take the others' places.
+inline bool listener::state::has_place(role who) const {
+    if (who == role::client) return guests.size() < options.max_guests;
+    auto const peers = std::count_if(open.begin(), open.end(), [](auto const& c) {
+        return !c->is_stranger() && c->who() == role::peer;
+    });
+    return static_cast<std::size_t>(peers) < options.max_connections;
+}
+
+inline void listener::send(guest_id to, std::shared_ptr<std::string const> frame) {
+    if (auto const it = shared_->guests.find(to); it != shared_->guests.end())
+        std::shared_ptr(it->second)->send(std::move(frame));
+}
+
+inline void listener::close(guest_id guest) {
+    if (auto const it = shared_->guests.find(guest); it != shared_->guests.end()) std::shared_ptr(it->second)->close();
+}
+
+inline void listener::close_guests() {
+    auto const all = shared_->guests;
+    for (auto const& [guest, c] : all) c->close();
 }
 
 inline void listener::state::stop() {
@@ -12121,6 +14883,9 @@ public:
         std::function<void()> met_self;         ///< an address that this node was given leads back to it
         std::function<void(node_id)> forgotten; ///< unreachable for long, or another node answers at its address
         std::function<void(log_level, std::string const&)> log;
+        std::function<void(net::guest_id)> guest_up{}; ///< a client has connected; it is nobody's peer
+        std::function<void(net::guest_id, net::client_request&&)> guest_message{};
+        std::function<void(net::guest_id)> guest_down{};
     };
 
     /// Binds the listener; throws when the address is taken or wrong.
@@ -12152,6 +14917,12 @@ public:
     void send(std::span<node_id const> to, paxos::message const& what);
     /// To one node, or without `to` to everyone whom this node has a connection to.
     void send(std::optional<node_id> to, paxos::founding_message const& what);
+
+    /// To a client, over the connection that it made.
+    void send(net::guest_id to, net::client_reply const& what) {
+        listener_.send(to, std::make_shared<std::string const>(net::encode(what)));
+    }
+    void close(net::guest_id guest) { listener_.close(guest); }
 
     [[nodiscard]] std::vector<node_id> connected() const;
     /// The node's latest handshake here did not name the type. False for a node that has not been met.
@@ -12242,6 +15013,7 @@ inline net::hello transport::make_hello() const {
 
 inline void transport::set_identity(node_id self, cluster_id cluster, openreplica::endpoint const& advertised) {
     bool const changed = self != self_.id || cluster != cluster_;
+    if (!cluster_.empty() && cluster != cluster_) listener_.close_guests(); // They came to the other cluster.
     self_ = {self, advertised};
     cluster_ = cluster;
     own_.insert(advertised);
@@ -12261,6 +15033,8 @@ inline net::listener_options transport::make_listener_options() const {
     net::listener_options o;
     o.max_frame = options_.limits.max_frame_bytes;
     o.max_connections = options_.limits.max_connections;
+    if (events_.guest_up) o.max_guests = options_.limits.max_clients;
+    o.guest_queue_bytes = options_.limits.client_queue_bytes;
     return o;
 }
 
@@ -12276,7 +15050,11 @@ inline net::listener::events transport::listener_events() {
                 },
             .message = [this](paxos::member const& from, net::any_message&& m) { deliver(from, std::move(m)); },
             .batch_end = [this] { events_.batch_end(); },
-            .malformed = [this](std::string const& reason) { complain(reason); }};
+            .malformed = [this](std::string const& reason) { complain(reason); },
+            .guest_up = [this](net::guest_id guest, net::hello const&) { events_.guest_up(guest); },
+            .guest_message = [this](net::guest_id from,
+                                    net::client_request&& m) { events_.guest_message(from, std::move(m)); },
+            .guest_down = [this](net::guest_id guest) { events_.guest_down(guest); }};
 }
 
 inline void transport::deliver(paxos::member const& from, net::any_message&& m) {
@@ -14680,8 +17458,6 @@ private:
 
 } // namespace openreplica::inline v0::storage
 
-#include <asio/dispatch.hpp>
-
 namespace openreplica::inline v0::runtime {
 
 /// Runs one engine on one strand of a given executor.
@@ -14691,14 +17467,7 @@ namespace openreplica::inline v0::runtime {
 /// decide. Handles call from any thread; a blocked one may do the work of either.
 class service final : public gateway, private environment, public std::enable_shared_from_this<service> {
 public:
-    /// What lies outside: where handlers run and which threads must not block.
-    struct surroundings {
-        asio::any_io_executor protocol; ///< runs the strand
-        asio::any_io_executor handlers; ///< runs handlers that have no executor of their own
-        asio::any_io_executor afterwards; ///< the same once the node has stopped, when nobody may run `handlers` any more
-        std::function<bool()> needed;   ///< true on a thread that the executors need to make progress
-        std::shared_ptr<void> contexts; ///< what the executors belong to, if nobody else keeps it: handles outlive nodes
-    };
+    using surroundings = runtime::surroundings;
 
     /// Binds the listener: a bad address or a port in use throws here. Nothing moves before `start`.
     service(surroundings around, node_options options, std::shared_ptr<state_machine> machine);
@@ -14711,6 +17480,7 @@ public:
     /// Waits for the apply thread to finish what it has, and lets go of the data directory. Call after `stop`.
     void join() {
         apply_.stop();
+        guests_.stop();
         writer_.stop();
         if (disk_) disk_->close();
     }
@@ -14723,6 +17493,17 @@ public:
     [[nodiscard]] std::vector<node_id> connected() const;
     [[nodiscard]] std::size_t pending_calls() const { return calls_.pending_count(); }
     bool wait_ready(std::chrono::nanoseconds timeout);
+
+    /// Who answers what clients ask about this node, and who carries out an operator's orders. Before `start`. Both are
+    /// called on the strand and complete on any thread.
+    void set_inspector(std::function<void(std::string what, std::string argument, guests::completion)> i) {
+        inspector_ = std::move(i);
+    }
+    void set_operator(std::function<void(std::string order, guests::completion)> o) { operator_ = std::move(o); }
+    /// For the inspector, on the strand: the last chosen entries that are still in memory, at most `count`.
+    [[nodiscard]] std::vector<paxos::entry> log_tail(std::size_t count) const;
+    /// For the inspector: runs `work` where entries are applied, after what was chosen so far.
+    void run_where_applied(unique_function<void()> work);
 
     // gateway
     call_ticket submit(command_request request, completion done) override;
@@ -14751,10 +17532,16 @@ private:
     void apply(apply_batch&& work) override { apply_.post(std::move(work)); }
     void write(frozen_snapshot&& s) override;
     void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) override;
+    void refuse(net::guest_id client, std::uint64_t number, std::vector<std::uint32_t> const& which,
+                call_outcome const& why) override {
+        guests_.refuse(client, number, which, why);
+    }
     void log(log_level level, std::string const& line) override;
     [[nodiscard]] std::vector<std::string> silent_seeds() const override;
 
     [[nodiscard]] transport::events transport_events();
+    [[nodiscard]] guests::surroundings guest_surroundings();
+    [[nodiscard]] net::view look() const;
     [[nodiscard]] std::unique_ptr<storage::data_directory> open_disk();
     [[nodiscard]] paxos::member myself();
     [[nodiscard]] seed_watch::events seed_events();
@@ -14811,6 +17598,9 @@ private:
     bool ready_ = false;
 
     background writer_; ///< of snapshots
+    std::function<void(std::string, std::string, guests::completion)> inspector_;
+    std::function<void(std::string, guests::completion)> operator_;
+    guests guests_;
     apply_thread apply_; // Last: it uses everything above.
 };
 
@@ -14826,7 +17616,8 @@ inline service::service(surroundings around, node_options options, std::shared_p
           strand_, options_.seeds,
           dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}, seed_lookup_pauses,
           seed_events())),
-      ticker_(strand_), apply_(*machine_, calls_, [this] { return now(); }, [this] { wake(); }) {
+      ticker_(strand_), guests_(*machine_, guest_surroundings(), options_.limits.max_client_requests),
+      apply_(*machine_, calls_, [this] { return now(); }, [this] { wake(); }, &guests_) {
     transport_->set_catalogue([this] { return machine_->catalogue(); });
 }
 
@@ -15004,6 +17795,7 @@ inline void service::on_wake() {
     if (shut_down_) return;
     take_news();
     engine_.flush();
+    guests_.flush();
     run_finished();
 }
 
@@ -15079,6 +17871,8 @@ inline void service::on_tick() {
     take_news();
     engine_.tick();
     engine_.flush();
+    guests_.tick();
+    guests_.flush();
     publish();
     arm_tick();
 }
@@ -15143,12 +17937,20 @@ inline transport::events service::transport_events() {
     return {.message = [this](node_id from, paxos::message&& m) { engine_.on_message(from, std::move(m)); },
             .founding = [this](paxos::member const& from,
                                paxos::founding_message const& m) { engine_.on_message(from, m); },
-            .batch_end = [this] { engine_.flush(); },
+            .batch_end =
+                [this] {
+                    engine_.flush();
+                    guests_.flush();
+                },
             .up = [this](node_id peer) { engine_.on_peer_up(peer); },
             .down = [this](node_id peer) { engine_.on_peer_down(peer); },
             .met_self = [this] { engine_.on_met_self(); },
             .forgotten = [this](node_id peer) { engine_.on_peer_forgotten(peer); },
-            .log = [this](log_level level, std::string const& line) { log(level, line); }};
+            .log = [this](log_level level, std::string const& line) { log(level, line); },
+            .guest_up = [this](net::guest_id guest) { guests_.on_up(guest); },
+            .guest_message = [this](net::guest_id from,
+                                    net::client_request&& m) { guests_.on_message(from, std::move(m)); },
+            .guest_down = [this](net::guest_id guest) { guests_.on_down(guest); }};
 }
 
 // ---- discovery
@@ -15170,148 +17972,71 @@ inline std::vector<std::string> service::silent_seeds() const {
 
 } // namespace openreplica::inline v0::runtime
 
-// <openreplica/status.hpp>
-// What a node tells about itself.
+// <openreplica/runtime/service_guests.hpp>
+// The service's members that deal with clients. Included by service.hpp.
 
-namespace openreplica::inline v0 {
+namespace openreplica::inline v0::runtime {
 
-/// A voter as this node sees it.
-struct voter_status {
-    std::string id;       ///< 32 hexadecimal digits
-    std::string endpoint; ///< `host:port`
-    bool connected = false;
-};
-
-/// How a node's data directory is.
-struct disk_status {
-    std::string directory;          ///< empty: diskless
-    std::string state;              ///< "ok", "slow", "full" or "failed"
-    std::uint64_t log_bytes = 0;    ///< what the write-ahead log's files take at most
-    std::uint64_t snapshot = 0;     ///< slot of the newest snapshot on disk
-    std::int64_t last_sync_us = 0;  ///< how long the latest group took to write and sync
-    std::int64_t slowest_sync_us = 0; ///< of all groups since the node was opened
-};
-
-/// A picture of one node at one moment. `to_json` writes it for tools and logs, as a member and for nlohmann/json.
-struct node_status {
-    std::string id;             ///< 32 hexadecimal digits
-    std::string cluster;        ///< 32 hexadecimal digits; empty: belongs to no group yet
-    std::string group;          ///< the group's name
-    std::string endpoint;       ///< where this node is reached
-    std::string role;           ///< "leader", "voter", "learner", or "founding" before there is a group
-    std::string leader;         ///< endpoint of the leader, if known
-    std::uint32_t epoch = 0;    ///< number of the configuration
-    std::vector<voter_status> voters;
-    bool ready = false;         ///< has a session: calls can be executed
-    bool healthy = false;       ///< sees a healthy leader
-    std::uint64_t chosen = 0;   ///< highest slot known to be chosen
-    std::uint64_t applied = 0;  ///< highest slot applied to this replica's objects
-    std::uint64_t log_start = 0; ///< lowest slot still in the log
-    std::uint64_t log_memory_bytes = 0; ///< what the log weighs in memory: it is kept for members that lag or join
-    std::uint64_t digest = 0;   ///< hash chain over what was applied
-    std::uint64_t pending_calls = 0; ///< calls and reads of this process without an outcome
-    disk_status disk;
-    std::string problem;        ///< why the node does not serve, and what to do; empty when it does
-    /// The longest that nothing was applied because a snapshot was taken, microseconds: how long copying the state takes.
-    std::int64_t snapshot_pause_us = 0;
-    /// The object that could not be written as JSON at the last attempt: there is no new snapshot, so the log is kept.
-    /// Empty when nothing stands in the way.
-    std::string log_kept_by;
-
-    /// The same as a JSON object with these names.
-    [[nodiscard]] nlohmann::json to_json() const;
-};
-
-inline void to_json(nlohmann::json& j, voter_status const& v) {
-    j = {{"id", v.id}, {"endpoint", v.endpoint}, {"connected", v.connected}};
-}
-
-inline void to_json(nlohmann::json& j, disk_status const& d) {
-    j = {{"directory", d.directory}, {"state", d.state}, {"log_bytes", d.log_bytes}, {"snapshot", d.snapshot},
-         {"last_sync_us", d.last_sync_us}, {"slowest_sync_us", d.slowest_sync_us}};
-}
-
-inline void to_json(nlohmann::json& j, node_status const& s) {
-    j = {{"id", s.id},           {"cluster", s.cluster},     {"group", s.group},   {"endpoint", s.endpoint},
-         {"role", s.role},       {"leader", s.leader},       {"epoch", s.epoch},   {"voters", s.voters},
-         {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
-         {"log_start", s.log_start}, {"log_memory_bytes", s.log_memory_bytes},
-         {"digest", s.digest},   {"pending_calls", s.pending_calls},
-         {"disk", s.disk},
-         {"problem", s.problem}, {"log_kept_by", s.log_kept_by},
-         {"snapshot_pause_us", s.snapshot_pause_us}};
-}
-
-inline nlohmann::json node_status::to_json() const { return *this; }
-
-} // namespace openreplica::inline v0
-
-#include <asio/execution_context.hpp>
-#include <asio/executor_work_guard.hpp>
-#include <asio/io_context.hpp>
-#include <asio/strand.hpp>
-#include <asio/system_executor.hpp>
-#include <asio/thread_pool.hpp>
-
-namespace openreplica::inline v0 {
-
-namespace detail {
-
-/// True when this thread is running handlers of the context behind `e`: to block on it could wait for ever.
-[[nodiscard]] inline bool runs_in_this_thread(asio::any_io_executor const& e) {
-    if (auto const* io = e.target<asio::io_context::executor_type>()) return io->running_in_this_thread();
-    if (auto const* pool = e.target<asio::thread_pool::executor_type>()) return pool->running_in_this_thread();
-    if (auto const* s = e.target<asio::strand<asio::io_context::executor_type>>())
-        return s->get_inner_executor().running_in_this_thread();
-    if (auto const* s = e.target<asio::strand<asio::any_io_executor>>()) return runs_in_this_thread(s->get_inner_executor());
-    return false;
-}
-
-/// The two threads of a node that was given no executor: one for the protocol, one for handlers, so that no handler
-/// ever delays a heartbeat.
-class own_threads {
-    struct lane {
-        asio::io_context context{1};
-        asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(context);
-        std::thread thread{};
-
-        /// The thread owns its lane too: when a handler ends its own node, the context outlives that handler.
-        static std::shared_ptr<lane> start() {
-            auto const l = std::make_shared<lane>();
-            l->thread = std::thread([l] { l->context.run(); });
-            return l;
-        }
-        void join() {
-            guard.reset();
-            if (thread.get_id() == std::this_thread::get_id())
-                thread.detach(); // A handler ends its own node; the thread ends when the handler returns.
-            else if (thread.joinable())
-                thread.join();
-        }
-    };
-    std::shared_ptr<lane> protocol_ = lane::start();
-    std::shared_ptr<lane> handlers_ = lane::start();
-
-public:
-    [[nodiscard]] runtime::service::surroundings surroundings() const {
-        return {protocol_->context.get_executor(), handlers_->context.get_executor(), asio::system_executor(),
-                [p = std::weak_ptr(protocol_), h = std::weak_ptr(handlers_)] {
-                    auto const here = [](std::shared_ptr<lane> const& l) {
-                        return l && l->context.get_executor().running_in_this_thread();
-                    };
-                    return here(p.lock()) || here(h.lock());
+inline guests::surroundings service::guest_surroundings() {
+    return {.send = [this](net::guest_id to, net::client_reply const& what) { if (transport_) transport_->send(to, what); },
+            .close = [this](net::guest_id guest) { if (transport_) transport_->close(guest); },
+            .propose = [this](net::guest_id from,
+                              net::client_commands&& m) { engine_.on_commands(from, std::move(m)); },
+            .ask = [this](std::vector<pending_read>&& reads) {
+                engine_.add_reads(std::move(reads));
+                engine_.flush();
+            },
+            .look = [this] { return look(); },
+            .wake = [this] { wake(); },
+            .now = [this] { return now(); },
+            .question =
+                [this](std::string what, std::string argument, guests::completion done) {
+                    if (inspector_) return inspector_(std::move(what), std::move(argument), std::move(done));
+                    done(failed(errc::not_supported, "this node answers no questions"));
                 },
-                std::make_shared<own_threads>(*this)};
-    }
-    /// Runs what is queued for handlers, then ends both threads.
-    void finish() {
-        asio::post(handlers_->context, [h = handlers_] { h->context.stop(); });
-        handlers_->join();
-        protocol_->join();
-    }
-};
+            .order =
+                [this](std::string order, guests::completion done) {
+                    if (operator_) return operator_(std::move(order), std::move(done));
+                    done(failed(errc::not_supported, "this version of the node takes no orders of an operator: members "
+                                                     "cannot be added, removed, replaced or asked to lead"));
+                }};
+}
 
-} // namespace detail
+inline net::view service::look() const {
+    engine_status const s = engine_.status();
+    net::view v;
+    v.cluster = s.cluster;
+    v.current = s.governing.number;
+    v.members = s.governing.voters;
+    v.leader = s.leader.value_or(node_id{});
+    v.promised = s.promised;
+    v.serving = !s.cluster.empty() && s.healthy && s.problem.empty();
+    v.applied = s.applied;
+    v.clock = calls_.clock_at(now());
+    return v;
+}
+
+inline std::vector<paxos::entry> service::log_tail(std::size_t count) const {
+    std::vector<paxos::entry> tail;
+    auto const* core = engine_.core();
+    if (core == nullptr) return tail;
+    auto const& entries = core->entries();
+    std::uint64_t const held = entries.chosen().since(entries.trimmed());
+    for (slot s = entries.trimmed().plus(held - std::min<std::uint64_t>(held, count)).next(); s <= entries.chosen();
+         s = s.next())
+        tail.push_back(entries.entry_at(s));
+    return tail;
+}
+
+inline void service::run_where_applied(unique_function<void()> work) {
+    apply_batch batch;
+    batch.finished.push_back({[work = std::move(work)](call_outcome&&) mutable { work(); }, {}});
+    apply_.post(std::move(batch));
+}
+
+} // namespace openreplica::inline v0::runtime
+
+namespace openreplica::inline v0 {
 
 /// A process's seat in its group: a replica of every object, and the way for calls to reach them.
 ///
@@ -15556,6 +18281,8 @@ struct target {
     std::shared_ptr<std::string const> name{};
     call_options options{};
 
+    /// The objects are elsewhere: this process is a client, and reads travel too.
+    [[nodiscard]] bool is_remote() const { return where.objects == nullptr; }
     [[nodiscard]] runtime::gateway& gateway() const {
         if (!where.gateway) throw error(errc::stopped, "this handle was moved from; use the one that it was moved to");
         return *where.gateway;
@@ -15569,11 +18296,13 @@ struct call_plan {
     bool creates = true; ///< the object is made first if it is not there
     std::string body{};
     bool caller_waits = false;
+    std::shared_ptr<runtime::remote_read const> remote{}; ///< what a client reads
 };
 
 inline runtime::call_ticket start(target const& t, call_plan plan, runtime::gateway::completion done) {
     auto const birth = plan.creates ? t.birth : nullptr;
-    if (plan.read) return t.gateway().read({birth, t.options.timeout, plan.caller_waits}, std::move(done));
+    if (plan.read)
+        return t.gateway().read({birth, t.options.timeout, plan.caller_waits, std::move(plan.remote)}, std::move(done));
     return t.gateway().submit({plan.kind, t.birth, std::move(plan.body), t.options.timeout, plan.caller_waits},
                               std::move(done));
 }
@@ -15704,6 +18433,14 @@ typename Method::result run_read(target const& t, A&&... args) {
     });
 }
 
+/// A read of a client, with its arguments; null on a node, which has the object.
+template <class T, class Method, class... A>
+[[nodiscard]] std::shared_ptr<runtime::remote_read const> remote_call(target const& t, bool local, A const&... args) {
+    if (!t.is_remote()) return nullptr;
+    return std::make_shared<runtime::remote_read const>(runtime::remote_read{
+        false, local, t.options.max_staleness, *t.name, type_name<T>(), encode_call<Method>(args...)});
+}
+
 /// The arguments of a read, converted to the declared types and owned.
 template <class Method, class... A>
 [[nodiscard]] auto own_arguments(A&&... args) {
@@ -15734,7 +18471,9 @@ struct blocking_caller {
         if constexpr (check_call<Method, A...>()) {
             if constexpr (Method::is_read) {
                 auto owned = own_arguments<Method>(std::forward<A>(args)...);
-                (void)wait_for(aim, {.read = true}, Method::name);
+                auto const remote = std::apply([&](auto&... a) { return remote_call<T, Method>(aim, false, a...); }, owned);
+                auto const outcome = wait_for(aim, {.read = true, .remote = remote}, Method::name);
+                if (remote) return decode_result<typename Method::result>(outcome.result);
                 return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
             } else {
                 auto body = encode_call<Method>(std::forward<A>(args)...);
@@ -15762,10 +18501,12 @@ struct async_caller {
             return;
         } else if constexpr (Method::is_read) {
             auto owned = own_arguments<Method>(std::forward<A>(args)...);
-            auto finish = [aim = aim, owned = std::move(owned)](call_outcome const&) mutable -> result {
+            auto remote = std::apply([&](auto&... a) { return remote_call<T, Method>(aim, false, a...); }, owned);
+            auto finish = [aim = aim, owned = std::move(owned)](call_outcome const& o) mutable -> result {
+                if (aim.is_remote()) return decode_result<result>(o.result);
                 return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
             };
-            return initiate<result>(aim, {.read = true}, std::move(finish), std::move(token));
+            return initiate<result>(aim, {.read = true, .remote = std::move(remote)}, std::move(finish), std::move(token));
         } else {
             auto body = encode_call<Method>(std::forward<A>(args)...);
             auto finish = [](call_outcome const& o) -> result { return decode_result<result>(o.result); };
@@ -15774,7 +18515,8 @@ struct async_caller {
     }
 };
 
-/// Asks this replica alone.
+/// Asks one replica: this one, or on a client one that is near. A bound on the age of what it shows is kept on a node by
+/// waiting for a read point, which is as fresh as can be.
 template <class T>
 struct local_caller {
     target aim;
@@ -15791,6 +18533,12 @@ struct local_caller {
             if (aim.gateway().is_stopped())
                 throw error(errc::stopped, "the node was stopped; its replica is no longer kept up to date");
             auto owned = own_arguments<Method>(std::forward<A>(args)...);
+            auto const remote = std::apply([&](auto&... a) { return remote_call<T, Method>(aim, true, a...); }, owned);
+            if (remote || aim.options.max_staleness.count() > 0) {
+                call_plan plan{.read = true, .creates = false, .remote = remote};
+                auto const outcome = wait_for(aim, std::move(plan), Method::name);
+                if (remote) return decode_result<typename Method::result>(outcome.result);
+            }
             return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
         }
     }
@@ -15816,7 +18564,8 @@ namespace openreplica::inline v0 {
 ///
 /// @par Calls
 /// `h->m(args…)` blocks; `h.async(token)->m(args…)` completes a token; `h.local()->m(args…)` asks this process's replica,
-/// which is consistent but may lag. `h.call<&T::m>(args…)` and `h.call<"m">(args…)` do the same as `->`, for tables
+/// which is consistent but may lag. On a client it asks a replica that is near: what the client has seen once it never
+/// sees undone, and `with({.max_staleness = …})` bounds how old an answer may be. `h.call<&T::m>(args…)` and `h.call<"m">(args…)` do the same as `->`, for tables
 /// without a proxy. A const method is a linearizable read; any other is an update through the log, executed exactly once.
 ///
 /// @par Completion signature
@@ -15849,7 +18598,7 @@ class replicated {
     }
 
 public:
-    /// A handle on `where`, a node. The constructor arguments count only if the object does not exist yet.
+    /// A handle on `where`, a node or a client. The constructor arguments count only if the object does not exist yet.
     ///
     /// @throws error `bad_arguments` for a name that is empty, longer than 256 bytes or no UTF-8; `type_mismatch` when
     /// two types of this program have one name.
@@ -15883,7 +18632,8 @@ public:
         return proxy(object::async_caller<T, std::decay_t<Token>>{aim_, std::forward<Token>(token)});
     }
 
-    /// `h.local()->m(args…)`: a const method on this process's replica, without asking anybody.
+    /// `h.local()->m(args…)`: a const method on this process's replica, without asking anybody; on a client, at a replica
+    /// that is near. It does not create the object.
     [[nodiscard]] auto local() const { return proxy(object::local_caller<T>{aim_}); }
 
     template <auto M, class... A>
@@ -15915,12 +18665,11 @@ public:
 
     /// Whether the object exists: a linearizable read that does not create it.
     [[nodiscard]] bool exists() const {
-        (void)object::wait_for(aim_, exists_plan(), "exists");
-        return is_here(aim_);
+        return is_here(aim_, object::wait_for(aim_, exists_plan(), "exists"));
     }
     template <class Token>
     auto async_exists(Token&& token) const {
-        auto finish = [aim = aim_](call_outcome const&) { return is_here(aim); };
+        auto finish = [aim = aim_](call_outcome const& o) { return is_here(aim, o); };
         return object::initiate<bool>(aim_, exists_plan(), std::move(finish), std::forward<Token>(token));
     }
 
@@ -15950,12 +18699,19 @@ public:
     }
 
 private:
-    static bool is_here(object::target const& aim) {
+    static bool is_here(object::target const& aim, call_outcome const& o) {
+        if (aim.is_remote()) return flag(o);
         auto const found = aim.where.objects->find(aim.birth->id);
         return found && found->name() == *aim.name;
     }
     static bool flag(call_outcome const& o) { return o.result == "true"; }
-    static object::call_plan exists_plan() { return {.read = true, .creates = false}; }
+    object::call_plan exists_plan() const {
+        object::call_plan plan{.read = true, .creates = false};
+        if (aim_.is_remote())
+            plan.remote = std::make_shared<runtime::remote_read const>(
+                runtime::remote_read{true, false, {}, *aim_.name, {}, {}});
+        return plan;
+    }
     static object::call_plan destroy_plan() { return {.kind = command_kind::destroy, .body = "[]"}; }
     template <class... A>
     object::call_plan reset_plan(A&&... args) const {

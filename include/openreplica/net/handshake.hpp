@@ -22,6 +22,10 @@ inline constexpr std::uint8_t hello_reply_type = 129;
 inline constexpr std::uint16_t protocol_min = 1;
 inline constexpr std::uint16_t protocol_max = 1;
 
+/// What the sender of a hello is. A client takes no part in the protocol: it has no address, and is answered over the
+/// connection that it made.
+enum class role : std::uint8_t { peer, client };
+
 /// The first message on a connection.
 struct hello {
     /// A type that the sender's program knows.
@@ -32,6 +36,7 @@ struct hello {
     };
     std::uint16_t oldest = protocol_min;
     std::uint16_t newest = protocol_max;
+    role who = role::peer;
     std::string group{};
     cluster_id cluster{}; ///< empty: belongs to no group yet
     paxos::member self{};
@@ -40,7 +45,7 @@ struct hello {
 };
 
 /// Why a connection is refused.
-enum class refusal : std::uint8_t { none, wrong_group, protocol, wrong_cluster, catalogue, self };
+enum class refusal : std::uint8_t { none, wrong_group, protocol, wrong_cluster, catalogue, self, full };
 
 /// The answer; a refused connection is closed after it.
 struct hello_reply {
@@ -51,7 +56,7 @@ struct hello_reply {
     bool operator==(hello_reply const&) const = default;
 };
 
-/// Decides whether two nodes may talk (rule 16). The epoch is information and no reason to refuse.
+/// Decides whether two nodes, or a client and a node, may talk (rule 16). The epoch is information and no reason to refuse.
 [[nodiscard]] inline hello_reply judge(hello const& mine, hello const& theirs) {
     auto refuse = [&](refusal why, std::string text) {
         return hello_reply{why, std::move(text), mine.self, mine.cluster};
@@ -100,6 +105,7 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     wire_writer w(out);
     w.put(h.oldest);
     w.put(h.newest);
+    w.put(static_cast<std::uint8_t>(h.who));
     w.put_string(h.group);
     w.put(h.cluster);
     detail::put_member(w, h.self);
@@ -117,6 +123,7 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     hello h;
     h.oldest = r.get<std::uint16_t>();
     h.newest = r.get<std::uint16_t>();
+    auto const who = r.get<std::uint8_t>();
     h.group = std::string(r.get_string());
     h.cluster = r.get<cluster_id>();
     h.self = detail::get_member(r);
@@ -127,7 +134,9 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
         t.fingerprint = r.get<std::uint64_t>();
         h.catalogue.push_back(std::move(t));
     }
-    if (!r.complete() || h.self.id.empty() || h.self.address.empty()) return std::nullopt;
+    if (!r.complete() || h.self.id.empty() || who > static_cast<std::uint8_t>(role::client)) return std::nullopt;
+    h.who = static_cast<role>(who);
+    if (h.self.address.empty() != (h.who == role::client)) return std::nullopt;
     return h;
 }
 
@@ -149,7 +158,7 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     m.text = std::string(r.get_string());
     m.self = detail::get_member(r);
     m.cluster = r.get<cluster_id>();
-    if (!r.complete() || reason > static_cast<std::uint8_t>(refusal::self) || m.self.id.empty()) return std::nullopt;
+    if (!r.complete() || reason > static_cast<std::uint8_t>(refusal::full) || m.self.id.empty()) return std::nullopt;
     m.reason = static_cast<refusal>(reason);
     return m;
 }

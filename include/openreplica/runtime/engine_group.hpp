@@ -53,6 +53,7 @@ inline void engine::on_peer_down(node_id peer) {
     std::erase(up_, peer);
     // Whoever comes back may have forgotten what it took: its refusals prove nothing about what was sent before.
     std::erase_if(forwards_, [&](auto const& f) { return f.second.to == peer; });
+    std::erase_if(sent_for_clients_, [&](auto const& f) { return f.second.to == peer; });
     if (replica_) replica_->suspect(peer, env_.now());
 }
 

@@ -145,14 +145,9 @@ inline void engine::on(node_id from, paxos::forward& m) {
     env_.send(std::span(&*to, 1), paxos::message(paxos::forward{0, 1, std::move(m.commands)}));
 }
 
-/// The codes with which a peer may say that it proposed nothing.
-[[nodiscard]] constexpr bool is_refusal(errc code) {
-    return (code >= errc::not_executed && code <= errc::no_such_method) || code == errc::malformed ||
-           code == errc::storage_full;
-}
-
 /// Only who was given a forward can refuse it, each command once: a refusal is the proof that an attempt had no effect.
 inline void engine::on(node_id from, paxos::forward_refused const& m) {
+    if (pass_on_refusal(from, m)) return;
     auto const it = forwards_.find(m.number);
     auto const code = static_cast<errc>(m.reason);
     if (it == forwards_.end() || it->second.to != from || !is_refusal(code)) return;

@@ -8,9 +8,11 @@
 #include <openreplica/runtime/background.hpp>
 #include <openreplica/runtime/engine.hpp>
 #include <openreplica/runtime/gateway.hpp>
+#include <openreplica/runtime/guests.hpp>
 #include <openreplica/runtime/random.hpp>
 #include <openreplica/runtime/seed_watch.hpp>
 #include <openreplica/runtime/serial_executor.hpp>
+#include <openreplica/runtime/surroundings.hpp>
 #include <openreplica/runtime/transport.hpp>
 #include <openreplica/storage/data_directory.hpp>
 #include <openreplica/storage/memory.hpp>
@@ -41,14 +43,7 @@ namespace openreplica::inline v0::runtime {
 /// decide. Handles call from any thread; a blocked one may do the work of either.
 class service final : public gateway, private environment, public std::enable_shared_from_this<service> {
 public:
-    /// What lies outside: where handlers run and which threads must not block.
-    struct surroundings {
-        asio::any_io_executor protocol; ///< runs the strand
-        asio::any_io_executor handlers; ///< runs handlers that have no executor of their own
-        asio::any_io_executor afterwards; ///< the same once the node has stopped, when nobody may run `handlers` any more
-        std::function<bool()> needed;   ///< true on a thread that the executors need to make progress
-        std::shared_ptr<void> contexts; ///< what the executors belong to, if nobody else keeps it: handles outlive nodes
-    };
+    using surroundings = runtime::surroundings;
 
     /// Binds the listener: a bad address or a port in use throws here. Nothing moves before `start`.
     service(surroundings around, node_options options, std::shared_ptr<state_machine> machine);
@@ -61,6 +56,7 @@ public:
     /// Waits for the apply thread to finish what it has, and lets go of the data directory. Call after `stop`.
     void join() {
         apply_.stop();
+        guests_.stop();
         writer_.stop();
         if (disk_) disk_->close();
     }
@@ -73,6 +69,17 @@ public:
     [[nodiscard]] std::vector<node_id> connected() const;
     [[nodiscard]] std::size_t pending_calls() const { return calls_.pending_count(); }
     bool wait_ready(std::chrono::nanoseconds timeout);
+
+    /// Who answers what clients ask about this node, and who carries out an operator's orders. Before `start`. Both are
+    /// called on the strand and complete on any thread.
+    void set_inspector(std::function<void(std::string what, std::string argument, guests::completion)> i) {
+        inspector_ = std::move(i);
+    }
+    void set_operator(std::function<void(std::string order, guests::completion)> o) { operator_ = std::move(o); }
+    /// For the inspector, on the strand: the last chosen entries that are still in memory, at most `count`.
+    [[nodiscard]] std::vector<paxos::entry> log_tail(std::size_t count) const;
+    /// For the inspector: runs `work` where entries are applied, after what was chosen so far.
+    void run_where_applied(unique_function<void()> work);
 
     // gateway
     call_ticket submit(command_request request, completion done) override;
@@ -101,10 +108,16 @@ private:
     void apply(apply_batch&& work) override { apply_.post(std::move(work)); }
     void write(frozen_snapshot&& s) override;
     void identity_changed(node_id self, cluster_id cluster, paxos::configuration const& governing) override;
+    void refuse(net::guest_id client, std::uint64_t number, std::vector<std::uint32_t> const& which,
+                call_outcome const& why) override {
+        guests_.refuse(client, number, which, why);
+    }
     void log(log_level level, std::string const& line) override;
     [[nodiscard]] std::vector<std::string> silent_seeds() const override;
 
     [[nodiscard]] transport::events transport_events();
+    [[nodiscard]] guests::surroundings guest_surroundings();
+    [[nodiscard]] net::view look() const;
     [[nodiscard]] std::unique_ptr<storage::data_directory> open_disk();
     [[nodiscard]] paxos::member myself();
     [[nodiscard]] seed_watch::events seed_events();
@@ -161,6 +174,9 @@ private:
     bool ready_ = false;
 
     background writer_; ///< of snapshots
+    std::function<void(std::string, std::string, guests::completion)> inspector_;
+    std::function<void(std::string, guests::completion)> operator_;
+    guests guests_;
     apply_thread apply_; // Last: it uses everything above.
 };
 
@@ -176,7 +192,8 @@ inline service::service(surroundings around, node_options options, std::shared_p
           strand_, options_.seeds,
           dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}, seed_lookup_pauses,
           seed_events())),
-      ticker_(strand_), apply_(*machine_, calls_, [this] { return now(); }, [this] { wake(); }) {
+      ticker_(strand_), guests_(*machine_, guest_surroundings(), options_.limits.max_client_requests),
+      apply_(*machine_, calls_, [this] { return now(); }, [this] { wake(); }, &guests_) {
     transport_->set_catalogue([this] { return machine_->catalogue(); });
 }
 
@@ -354,6 +371,7 @@ inline void service::on_wake() {
     if (shut_down_) return;
     take_news();
     engine_.flush();
+    guests_.flush();
     run_finished();
 }
 
@@ -429,6 +447,8 @@ inline void service::on_tick() {
     take_news();
     engine_.tick();
     engine_.flush();
+    guests_.tick();
+    guests_.flush();
     publish();
     arm_tick();
 }
@@ -493,12 +513,20 @@ inline transport::events service::transport_events() {
     return {.message = [this](node_id from, paxos::message&& m) { engine_.on_message(from, std::move(m)); },
             .founding = [this](paxos::member const& from,
                                paxos::founding_message const& m) { engine_.on_message(from, m); },
-            .batch_end = [this] { engine_.flush(); },
+            .batch_end =
+                [this] {
+                    engine_.flush();
+                    guests_.flush();
+                },
             .up = [this](node_id peer) { engine_.on_peer_up(peer); },
             .down = [this](node_id peer) { engine_.on_peer_down(peer); },
             .met_self = [this] { engine_.on_met_self(); },
             .forgotten = [this](node_id peer) { engine_.on_peer_forgotten(peer); },
-            .log = [this](log_level level, std::string const& line) { log(level, line); }};
+            .log = [this](log_level level, std::string const& line) { log(level, line); },
+            .guest_up = [this](net::guest_id guest) { guests_.on_up(guest); },
+            .guest_message = [this](net::guest_id from,
+                                    net::client_request&& m) { guests_.on_message(from, std::move(m)); },
+            .guest_down = [this](net::guest_id guest) { guests_.on_down(guest); }};
 }
 
 // ---- discovery
@@ -519,3 +547,5 @@ inline std::vector<std::string> service::silent_seeds() const {
 }
 
 } // namespace openreplica::inline v0::runtime
+
+#include <openreplica/runtime/service_guests.hpp>

@@ -31,6 +31,7 @@ struct scripted final : runtime::state_machine {
     call_outcome check(envelope const&) const override { return {}; }
     std::string needed_type(envelope const&) const override { return {}; }
     std::vector<type_print> catalogue() const override { return {}; }
+    call_outcome query(runtime::state_query const&) const override { return {}; }
 };
 
 struct bench {
