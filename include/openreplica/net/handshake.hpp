@@ -36,11 +36,11 @@ struct hello {
     };
     std::uint16_t oldest = protocol_min;
     std::uint16_t newest = protocol_max;
-    role who = role::peer;
     std::string group{};
     cluster_id cluster{}; ///< empty: belongs to no group yet
     paxos::member self{};
     std::vector<type_print> catalogue{};
+    role who = role::peer;
     bool operator==(hello const&) const = default;
 };
 
@@ -105,7 +105,6 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     wire_writer w(out);
     w.put(h.oldest);
     w.put(h.newest);
-    w.put(static_cast<std::uint8_t>(h.who));
     w.put_string(h.group);
     w.put(h.cluster);
     detail::put_member(w, h.self);
@@ -114,6 +113,7 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
         w.put_string(t.name);
         w.put(t.fingerprint);
     }
+    w.put(static_cast<std::uint8_t>(h.who));
     finish_frame(out, hello_type);
     return out;
 }
@@ -123,7 +123,6 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     hello h;
     h.oldest = r.get<std::uint16_t>();
     h.newest = r.get<std::uint16_t>();
-    auto const who = r.get<std::uint8_t>();
     h.group = std::string(r.get_string());
     h.cluster = r.get<cluster_id>();
     h.self = detail::get_member(r);
@@ -134,6 +133,7 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
         t.fingerprint = r.get<std::uint64_t>();
         h.catalogue.push_back(std::move(t));
     }
+    auto const who = r.get<std::uint8_t>();
     if (!r.complete() || h.self.id.empty() || who > static_cast<std::uint8_t>(role::client)) return std::nullopt;
     h.who = static_cast<role>(who);
     if (h.self.address.empty() != (h.who == role::client)) return std::nullopt;
