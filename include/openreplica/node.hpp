@@ -2,6 +2,7 @@
 #pragma once
 
 #include <openreplica/config.hpp>
+#include <openreplica/introspection.hpp>
 #include <openreplica/object/host.hpp>
 #include <openreplica/object/object_space.hpp>
 #include <openreplica/options.hpp>
@@ -118,7 +119,7 @@ public:
     [[nodiscard]] openreplica::endpoint endpoint() const { return service().endpoint(); }
 
     /// A recent picture of this node, at most a fifth of a heartbeat old.
-    [[nodiscard]] node_status status() const;
+    [[nodiscard]] node_status status() const { return status_of(service(), group_); }
 
     /// The executor of handlers that have none of their own.
     [[nodiscard]] asio::any_io_executor get_executor() const { return service().get_executor(); }
@@ -134,9 +135,12 @@ private:
         auto objects = std::make_shared<object::object_space>(
             object::type_registry::global(), object::proposal_limits{options.limits.max_command_bytes});
         service_ = std::make_shared<runtime::service>(std::move(around), std::move(options), objects);
+        service_->set_inspector(
+            detail::inspector(*service_, objects, [&s = *service_, group = group_] { return status_of(s, group); }));
         host_ = {service_, std::move(objects)};
         service_->start();
     }
+    [[nodiscard]] static node_status status_of(runtime::service const& service, std::string const& group);
     [[nodiscard]] runtime::service& service() const {
         if (!service_) throw error(errc::stopped, "this node was moved from; use the node that it was moved to");
         return *service_;
@@ -149,13 +153,13 @@ private:
     std::atomic<bool> stopped_ = false;
 };
 
-inline node_status node::status() const {
-    runtime::engine_status const s = service().status();
-    auto const connected = service().connected();
+inline node_status node::status_of(runtime::service const& service, std::string const& group) {
+    runtime::engine_status const s = service.status();
+    auto const connected = service.connected();
     node_status out;
     out.id = to_string(s.self);
-    out.group = group_;
-    out.endpoint = to_string(endpoint());
+    out.group = group;
+    out.endpoint = to_string(service.endpoint());
     if (!s.cluster.empty()) out.cluster = to_string(s.cluster);
     out.role = s.cluster.empty() ? "founding" : s.leading ? "leader" : s.voter ? "voter" : "learner";
     out.epoch = s.governing.number.value;
@@ -171,9 +175,9 @@ inline node_status node::status() const {
     out.log_start = s.log_start.value;
     out.log_memory_bytes = s.log_weight;
     out.digest = s.digest;
-    out.pending_calls = service().pending_calls();
+    out.pending_calls = service.pending_calls();
     constexpr char const* states[] = {"ok", "slow", "full", "failed"};
-    auto const disk = service().storage_status();
+    auto const disk = service.storage_status();
     out.disk = {disk.directory, states[static_cast<std::size_t>(disk.state)], disk.log_bytes, disk.snapshot.value,
                 disk.last_sync.count(), disk.slowest_sync.count()};
     out.problem = s.problem.empty() ? disk.problem : s.problem;

@@ -6910,11 +6910,11 @@ struct hello {
     };
     std::uint16_t oldest = protocol_min;
     std::uint16_t newest = protocol_max;
-    role who = role::peer;
     std::string group{};
     cluster_id cluster{}; ///< empty: belongs to no group yet
     paxos::member self{};
     std::vector<type_print> catalogue{};
+    role who = role::peer;
     bool operator==(hello const&) const = default;
 };
 
@@ -6979,7 +6979,6 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     wire_writer w(out);
     w.put(h.oldest);
     w.put(h.newest);
-    w.put(static_cast<std::uint8_t>(h.who));
     w.put_string(h.group);
     w.put(h.cluster);
     detail::put_member(w, h.self);
@@ -6988,6 +6987,7 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
         w.put_string(t.name);
         w.put(t.fingerprint);
     }
+    w.put(static_cast<std::uint8_t>(h.who));
     finish_frame(out, hello_type);
     return out;
 }
@@ -6997,7 +6997,6 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     hello h;
     h.oldest = r.get<std::uint16_t>();
     h.newest = r.get<std::uint16_t>();
-    auto const who = r.get<std::uint8_t>();
     h.group = std::string(r.get_string());
     h.cluster = r.get<cluster_id>();
     h.self = detail::get_member(r);
@@ -7008,6 +7007,7 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
         t.fingerprint = r.get<std::uint64_t>();
         h.catalogue.push_back(std::move(t));
     }
+    auto const who = r.get<std::uint8_t>();
     if (!r.complete() || h.self.id.empty() || who > static_cast<std::uint8_t>(role::client)) return std::nullopt;
     h.who = static_cast<role>(who);
     if (h.self.address.empty() != (h.who == role::client)) return std::nullopt;
@@ -7917,6 +7917,28 @@ public:
         std::lock_guard const lock(mutex_);
         return waiting_.size() + open_count_ + reads_.size();
     }
+    /// A call without an outcome, for a person to look at.
+    struct picture {
+        session_id session;
+        sequence number; ///< 0: it has none yet
+        command_kind kind;
+        object_id object;
+        std::string body;
+        unsigned attempts;
+    };
+    [[nodiscard]] std::vector<picture> list() const {
+        std::lock_guard const lock(mutex_);
+        std::vector<picture> all;
+        auto const add = [&](pending const& c, sequence n) {
+            all.push_back({session_, n, c.request.kind, c.request.birth ? c.request.birth->id : object_id{}, c.request.body,
+                           c.attempts});
+        };
+        for (std::size_t i = 0; i < open_.size(); ++i)
+            if (open_[i]) add(*open_[i], first_.plus(i));
+        for (pending const& c : waiting_) add(c, sequence{});
+        return all;
+    }
+
     /// Some call waits for a session, for its object, or for room in the session.
     [[nodiscard]] bool has_waiting() const {
         std::lock_guard const lock(mutex_);
@@ -9925,11 +9947,11 @@ inline client_status client::status() const {
 // <openreplica/node.hpp>
 // This process's seat in the group.
 
-// <openreplica/runtime/service.hpp>
-// A node at work: the engine on its strand, the sockets, the apply thread, and the gateway that handles call.
+// <openreplica/introspection.hpp>
+// What a node answers when a person asks what it is, holds and does: JSON, built from what is there anyway.
 
-// <openreplica/runtime/apply_thread.hpp>
-// The thread that runs user code: methods of objects and completions.
+// <openreplica/runtime/guests.hpp>
+// The clients that are connected to this node.
 
 // <openreplica/runtime/applier.hpp>
 // Applies chosen entries and runs completions: everything that runs user code.
@@ -10609,169 +10631,8 @@ private:
 
 } // namespace openreplica::inline v0::runtime
 
-namespace openreplica::inline v0::runtime {
-
-/// Works through batches in order, away from the strand: a slow method delays other methods, never a heartbeat.
-///
-/// A caller that blocks lends its thread: it is woken in the worker's place, works, and finds its own outcome without a
-/// second wake-up. Who is inside a method cannot leave it at its deadline, so a caller lends its thread only while its
-/// deadline is far: a second away, and a hundred times as far as the slowest recent batch took. One thread works at any
-/// time.
-///
-/// What came of the batches is merged into one report that the strand takes when it likes; it is woken only for news
-/// that cannot wait for its next tick.
-///
-/// @par Thread safety
-/// Safe from any thread; `stop` by one at a time.
-class apply_thread {
-public:
-    /// @param clock the node's steady clock
-    /// @param wake posts to the strand; called on the apply thread
-    /// @param observer may be null
-    apply_thread(state_machine& machine, calls& pending, std::function<instant()> clock, std::function<void()> wake,
-                 apply_observer* observer = nullptr)
-        : applier_(machine, pending, observer), clock_(std::move(clock)), wake_(std::move(wake)), thread_([this] { run(); }) {}
-
-    apply_thread(apply_thread const&) = delete;
-    apply_thread& operator=(apply_thread const&) = delete;
-    ~apply_thread() { stop(); }
-
-    void post(apply_batch&& work) {
-        std::lock_guard const lock(mutex_);
-        bool const idle = queue_.empty() && !is_busy();
-        queue_.push_back(std::move(work));
-        if (idle) call_somebody();
-    }
-
-    /// Blocks until `w` is finished or `deadline` has come; says whether `w` is finished. One of those who wait at a time
-    /// works in this thread's place.
-    [[nodiscard]] bool wait(waiter& w, instant deadline) {
-        {
-            std::lock_guard const lock(mutex_);
-            if (helper_ == nullptr && !stopping_ && has_time(deadline)) {
-                helper_ = &w;
-                helper_deadline_ = deadline;
-            }
-        }
-        auto woken = waiter::cause::asked;
-        while ((woken = w.sleep(deadline - clock_())) == waiter::cause::asked) {
-            std::unique_lock lock(mutex_);
-            while (!is_busy() && !queue_.empty() && !w.is_finished() && has_time(deadline)) run_one(lock);
-            if (!has_time(deadline)) retire(w);
-            if (stopping_) ready_.notify_one(); // The thread waits for the last work to end.
-        }
-        std::lock_guard const lock(mutex_);
-        retire(w);
-        return woken == waiter::cause::finished;
-    }
-
-    /// What was applied since the last call, if anything was.
-    [[nodiscard]] std::optional<apply_report> take_report() {
-        std::lock_guard const lock(mutex_);
-        return std::exchange(report_, std::nullopt);
-    }
-
-    /// True while this thread runs methods or completions.
-    [[nodiscard]] bool is_this_thread() const { return std::this_thread::get_id() == worker_.load(std::memory_order_relaxed); }
-
-    /// Finishes what is queued and ends the thread; may be called again. Called by a method, it lets the thread end behind
-    /// it, and a later call waits for that.
-    void stop() {
-        {
-            std::unique_lock lock(mutex_);
-            stopping_ = true;
-            // Callers that wait have been told the end of their calls by what is queued; they no longer help.
-            helper_ = nullptr;
-        }
-        ready_.notify_one();
-        if (thread_.joinable() && !is_this_thread()) thread_.join();
-    }
-
-private:
-    void run() {
-        std::unique_lock lock(mutex_);
-        for (;;) {
-            ready_.wait(lock, [this] { return !is_busy() && (stopping_ || !queue_.empty()); });
-            if (queue_.empty()) return;
-            run_one(lock);
-        }
-    }
-
-    [[nodiscard]] bool is_busy() const { return worker_.load(std::memory_order_relaxed) != std::thread::id(); }
-
-    /// Whether who must leave at `deadline` may run methods of unknown length.
-    [[nodiscard]] bool has_time(instant deadline) const {
-        duration const left = deadline - clock_();
-        return left >= std::chrono::seconds(1) && left / 100 >= slowest_;
-    }
-
-    /// Whoever was asked to help, and did not, leaves the work to the next one.
-    void retire(waiter const& w) {
-        if (helper_ != &w) return;
-        helper_ = nullptr;
-        if (!is_busy() && (!queue_.empty() || stopping_)) call_somebody();
-    }
-
-    void call_somebody() {
-        if (helper_ != nullptr && has_time(helper_deadline_))
-            helper_->ask();
-        else
-            ready_.notify_one();
-    }
-
-    /// Works through the first batch, without the lock.
-    void run_one(std::unique_lock<std::mutex>& lock) {
-        apply_batch work = std::move(queue_.front());
-        queue_.pop_front();
-        worker_.store(std::this_thread::get_id(), std::memory_order_relaxed);
-        lock.unlock();
-        instant const begun = clock_();
-        apply_report report = applier_.run(std::move(work), begun);
-        duration const took = clock_() - begun;
-        lock.lock();
-        slowest_ = std::max(took, slowest_ - slowest_ / 16);
-        worker_.store(std::thread::id(), std::memory_order_relaxed);
-        if (merge(std::move(report))) {
-            lock.unlock();
-            wake_();
-            lock.lock();
-        }
-    }
-
-    /// True when the strand should look at once.
-    bool merge(apply_report&& r) {
-        bool const news = !r.opened.empty() || r.session_gone || r.calls_can_go || r.snapshot_tried || r.install_ended ||
-                          !r.problem.empty();
-        if (report_) {
-            r.opened.insert(r.opened.begin(), report_->opened.begin(), report_->opened.end());
-            r.session_used = r.session_used || report_->session_used;
-            r.session_gone = r.session_gone || report_->session_gone;
-            r.snapshot_tried = r.snapshot_tried || report_->snapshot_tried;
-            r.install_ended = r.install_ended || report_->install_ended;
-            if (!r.snapshot) r.snapshot = std::move(report_->snapshot);
-            r.freeze_pause = std::max(r.freeze_pause, report_->freeze_pause);
-            if (!r.installed) r.installed = std::move(report_->installed);
-        }
-        report_ = std::move(r);
-        return news;
-    }
-
-    applier applier_;
-    std::function<instant()> clock_;
-    std::function<void()> wake_;
-    std::mutex mutex_;
-    std::condition_variable ready_;
-    std::deque<apply_batch> queue_;
-    std::optional<apply_report> report_;
-    bool stopping_ = false;
-    waiter* helper_ = nullptr;            ///< the blocked caller that works first
-    instant helper_deadline_{};
-    duration slowest_{};                  ///< what the slowest batch took; it fades as quicker ones follow
-    std::atomic<std::thread::id> worker_; ///< who runs methods just now; nobody: no id
-    std::thread thread_; // Last: it uses everything above.
-};
-
-} // namespace openreplica::inline v0::runtime
+// <openreplica/runtime/guest_reads.hpp>
+// Reads that clients have made here.
 
 // <openreplica/runtime/background.hpp>
 // One thread for work that may take long and that nobody waits for.
@@ -13813,12 +13674,6 @@ inline engine_status engine::status() const {
 
 } // namespace openreplica::inline v0::runtime
 
-// <openreplica/runtime/guests.hpp>
-// The clients that are connected to this node.
-
-// <openreplica/runtime/guest_reads.hpp>
-// Reads that clients have made here.
-
 namespace openreplica::inline v0::runtime {
 
 /// Runs const methods for clients, on a thread of its own: neither the strand nor the applying of entries waits for them.
@@ -13990,6 +13845,7 @@ public:
         std::function<void(std::string order, completion)> order;
     };
     static constexpr duration patience = std::chrono::seconds(30);
+    static constexpr std::size_t largest_answer = 3u << 20; ///< to a question or an order: a frame must hold it
 
     guests(state_machine const& machine, surroundings around, std::size_t max_requests)
         : around_(std::move(around)), max_requests_(max_requests),
@@ -14142,6 +13998,9 @@ private:
 
     [[nodiscard]] completion answers_to(net::guest_id to, std::uint64_t number) {
         return [this, to, number](call_outcome&& o) {
+            if (o.result.size() > largest_answer)
+                o = failed(errc::too_large, "the answer has " + std::to_string(o.result.size()) + " bytes, more than " +
+                                                std::to_string(largest_answer) + "; ask for less");
             {
                 std::lock_guard const lock(mutex_);
                 answers_.push_back({to, {number, std::move(o), 0}});
@@ -14190,6 +14049,176 @@ private:
     std::vector<letter> outbox_;
     std::unordered_map<session_id, std::size_t> place_of_; ///< of a session's last message in it
     std::vector<guest_reads::answer> answers_;
+};
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/service.hpp>
+// A node at work: the engine on its strand, the sockets, the apply thread, and the gateway that handles call.
+
+// <openreplica/runtime/apply_thread.hpp>
+// The thread that runs user code: methods of objects and completions.
+
+namespace openreplica::inline v0::runtime {
+
+/// Works through batches in order, away from the strand: a slow method delays other methods, never a heartbeat.
+///
+/// A caller that blocks lends its thread: it is woken in the worker's place, works, and finds its own outcome without a
+/// second wake-up. Who is inside a method cannot leave it at its deadline, so a caller lends its thread only while its
+/// deadline is far: a second away, and a hundred times as far as the slowest recent batch took. One thread works at any
+/// time.
+///
+/// What came of the batches is merged into one report that the strand takes when it likes; it is woken only for news
+/// that cannot wait for its next tick.
+///
+/// @par Thread safety
+/// Safe from any thread; `stop` by one at a time.
+class apply_thread {
+public:
+    /// @param clock the node's steady clock
+    /// @param wake posts to the strand; called on the apply thread
+    /// @param observer may be null
+    apply_thread(state_machine& machine, calls& pending, std::function<instant()> clock, std::function<void()> wake,
+                 apply_observer* observer = nullptr)
+        : applier_(machine, pending, observer), clock_(std::move(clock)), wake_(std::move(wake)), thread_([this] { run(); }) {}
+
+    apply_thread(apply_thread const&) = delete;
+    apply_thread& operator=(apply_thread const&) = delete;
+    ~apply_thread() { stop(); }
+
+    void post(apply_batch&& work) {
+        std::lock_guard const lock(mutex_);
+        bool const idle = queue_.empty() && !is_busy();
+        queue_.push_back(std::move(work));
+        if (idle) call_somebody();
+    }
+
+    /// Blocks until `w` is finished or `deadline` has come; says whether `w` is finished. One of those who wait at a time
+    /// works in this thread's place.
+    [[nodiscard]] bool wait(waiter& w, instant deadline) {
+        {
+            std::lock_guard const lock(mutex_);
+            if (helper_ == nullptr && !stopping_ && has_time(deadline)) {
+                helper_ = &w;
+                helper_deadline_ = deadline;
+            }
+        }
+        auto woken = waiter::cause::asked;
+        while ((woken = w.sleep(deadline - clock_())) == waiter::cause::asked) {
+            std::unique_lock lock(mutex_);
+            while (!is_busy() && !queue_.empty() && !w.is_finished() && has_time(deadline)) run_one(lock);
+            if (!has_time(deadline)) retire(w);
+            if (stopping_) ready_.notify_one(); // The thread waits for the last work to end.
+        }
+        std::lock_guard const lock(mutex_);
+        retire(w);
+        return woken == waiter::cause::finished;
+    }
+
+    /// What was applied since the last call, if anything was.
+    [[nodiscard]] std::optional<apply_report> take_report() {
+        std::lock_guard const lock(mutex_);
+        return std::exchange(report_, std::nullopt);
+    }
+
+    /// True while this thread runs methods or completions.
+    [[nodiscard]] bool is_this_thread() const { return std::this_thread::get_id() == worker_.load(std::memory_order_relaxed); }
+
+    /// Finishes what is queued and ends the thread; may be called again. Called by a method, it lets the thread end behind
+    /// it, and a later call waits for that.
+    void stop() {
+        {
+            std::unique_lock lock(mutex_);
+            stopping_ = true;
+            // Callers that wait have been told the end of their calls by what is queued; they no longer help.
+            helper_ = nullptr;
+        }
+        ready_.notify_one();
+        if (thread_.joinable() && !is_this_thread()) thread_.join();
+    }
+
+private:
+    void run() {
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            ready_.wait(lock, [this] { return !is_busy() && (stopping_ || !queue_.empty()); });
+            if (queue_.empty()) return;
+            run_one(lock);
+        }
+    }
+
+    [[nodiscard]] bool is_busy() const { return worker_.load(std::memory_order_relaxed) != std::thread::id(); }
+
+    /// Whether who must leave at `deadline` may run methods of unknown length.
+    [[nodiscard]] bool has_time(instant deadline) const {
+        duration const left = deadline - clock_();
+        return left >= std::chrono::seconds(1) && left / 100 >= slowest_;
+    }
+
+    /// Whoever was asked to help, and did not, leaves the work to the next one.
+    void retire(waiter const& w) {
+        if (helper_ != &w) return;
+        helper_ = nullptr;
+        if (!is_busy() && (!queue_.empty() || stopping_)) call_somebody();
+    }
+
+    void call_somebody() {
+        if (helper_ != nullptr && has_time(helper_deadline_))
+            helper_->ask();
+        else
+            ready_.notify_one();
+    }
+
+    /// Works through the first batch, without the lock.
+    void run_one(std::unique_lock<std::mutex>& lock) {
+        apply_batch work = std::move(queue_.front());
+        queue_.pop_front();
+        worker_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+        lock.unlock();
+        instant const begun = clock_();
+        apply_report report = applier_.run(std::move(work), begun);
+        duration const took = clock_() - begun;
+        lock.lock();
+        slowest_ = std::max(took, slowest_ - slowest_ / 16);
+        worker_.store(std::thread::id(), std::memory_order_relaxed);
+        if (merge(std::move(report))) {
+            lock.unlock();
+            wake_();
+            lock.lock();
+        }
+    }
+
+    /// True when the strand should look at once.
+    bool merge(apply_report&& r) {
+        bool const news = !r.opened.empty() || r.session_gone || r.calls_can_go || r.snapshot_tried || r.install_ended ||
+                          !r.problem.empty();
+        if (report_) {
+            r.opened.insert(r.opened.begin(), report_->opened.begin(), report_->opened.end());
+            r.session_used = r.session_used || report_->session_used;
+            r.session_gone = r.session_gone || report_->session_gone;
+            r.snapshot_tried = r.snapshot_tried || report_->snapshot_tried;
+            r.install_ended = r.install_ended || report_->install_ended;
+            if (!r.snapshot) r.snapshot = std::move(report_->snapshot);
+            r.freeze_pause = std::max(r.freeze_pause, report_->freeze_pause);
+            if (!r.installed) r.installed = std::move(report_->installed);
+        }
+        report_ = std::move(r);
+        return news;
+    }
+
+    applier applier_;
+    std::function<instant()> clock_;
+    std::function<void()> wake_;
+    std::mutex mutex_;
+    std::condition_variable ready_;
+    std::deque<apply_batch> queue_;
+    std::optional<apply_report> report_;
+    bool stopping_ = false;
+    waiter* helper_ = nullptr;            ///< the blocked caller that works first
+    instant helper_deadline_{};
+    duration slowest_{};                  ///< what the slowest batch took; it fades as quicker ones follow
+    std::atomic<std::thread::id> worker_; ///< who runs methods just now; nobody: no id
+    std::thread thread_; // Last: it uses everything above.
 };
 
 } // namespace openreplica::inline v0::runtime
@@ -17504,6 +17533,9 @@ public:
     [[nodiscard]] std::vector<paxos::entry> log_tail(std::size_t count) const;
     /// For the inspector: runs `work` where entries are applied, after what was chosen so far.
     void run_where_applied(unique_function<void()> work);
+    /// For the inspector: runs `work` where snapshots are written.
+    void run_aside(unique_function<void()> work) { writer_.post(std::move(work)); }
+    [[nodiscard]] std::vector<calls::picture> list_calls() const { return calls_.list(); }
 
     // gateway
     call_ticket submit(command_request request, completion done) override;
@@ -18036,6 +18068,202 @@ inline void service::run_where_applied(unique_function<void()> work) {
 
 } // namespace openreplica::inline v0::runtime
 
+namespace openreplica::inline v0::detail {
+
+/// Answers the questions of clients about one node.
+///
+/// Everything is read where it may be: the status and the log on the strand, sessions where entries are applied, an
+/// object's state aside, under its lock for as long as copying it takes.
+///
+/// @par Lifetime
+/// It belongs to the service, and is called by it.
+class inspector {
+    runtime::service& service_;
+    std::shared_ptr<object::object_space> objects_;
+    std::function<node_status()> status_;
+
+public:
+    using completion = runtime::guests::completion;
+
+    inspector(runtime::service& service, std::shared_ptr<object::object_space> objects, std::function<node_status()> status)
+        : service_(service), objects_(std::move(objects)), status_(std::move(status)) {}
+
+    /// On the strand; `done` on any thread.
+    void operator()(std::string const& what, std::string const& argument, completion done) const {
+        if (what == "status") return done(good(status_().to_json()));
+        if (what == "members") return done(good(members()));
+        if (what == "objects") return done(good(objects()));
+        if (what == "types") return done(good(types()));
+        if (what == "log") return done(log(argument));
+        if (what == "show") return show(argument, std::move(done));
+        if (what == "sessions")
+            return service_.run_where_applied([o = objects_, done = std::move(done)]() mutable { done(good(sessions(*o))); });
+        if (what == "pending") return done(good(pending()));
+        done(failed(errc::bad_arguments, "nobody knows what \"" + printable(what, 64) +
+                                             "\" means; ask for status, members, objects, types, show, sessions, pending or "
+                                             "log"));
+    }
+
+private:
+    using json = nlohmann::json;
+
+    static call_outcome good(json const& j) {
+        call_outcome o;
+        o.result = j.dump(-1, ' ', false, json::error_handler_t::replace);
+        return o;
+    }
+    static std::string hex(std::uint64_t n) {
+        char text[17];
+        std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(n));
+        return text;
+    }
+    /// JSON where it is some, text where it is not.
+    static json readable(std::string_view text) {
+        json parsed = json::parse(text, nullptr, false);
+        return parsed.is_discarded() ? json(std::string(text)) : parsed;
+    }
+
+    [[nodiscard]] json members() const {
+        node_status const s = status_();
+        json list = json::array();
+        for (voter_status const& v : s.voters)
+            list.push_back({{"id", v.id},
+                            {"endpoint", v.endpoint},
+                            {"role", v.endpoint == s.leader ? "leader" : "voter"},
+                            {"connected", v.connected}});
+        return {{"cluster", s.cluster}, {"epoch", s.epoch}, {"asked", s.endpoint}, {"members", list}};
+    }
+
+    [[nodiscard]] json objects() const {
+        json list = json::array();
+        for (auto const& o : objects_->list()) list.push_back({{"name", o->name()}, {"type", o->type().name}});
+        return list;
+    }
+
+    [[nodiscard]] json types() const {
+        json list = json::array();
+        for (auto const& t : objects_->catalogue())
+            list.push_back({{"name", t.name}, {"fingerprint", hex(t.fingerprint)}});
+        return list;
+    }
+
+    void show(std::string const& name, completion done) const {
+        auto const object = objects_->find(object::object_id_of(name));
+        if (!object || object->name() != name)
+            return done(failed(errc::no_such_object, "this replica has no object \"" + printable(name, 64) + "\""));
+        if (object->type().freeze == nullptr)
+            return done(failed(errc::bad_result, "\"" + printable(name, 64) + "\" is a " + object->type().name +
+                                                     ", which has no JSON form"));
+        service_.run_aside([object, done = std::move(done)]() mutable { done(state_of(*object)); });
+    }
+    static call_outcome state_of(object::instance_base const& object) {
+        try {
+            object::frozen_object state;
+            {
+                std::shared_lock const lock(object.mutex());
+                state = object.type().freeze(object);
+            }
+            call_outcome o;
+            o.result = "{\"name\":";
+            write_json_string(o.result, object.name());
+            o.result += ",\"type\":";
+            write_json_string(o.result, object.type().name);
+            o.result += ",\"state\":";
+            state(o.result);
+            o.result += '}';
+            return o;
+        } catch (std::exception const& e) { // A copy and a `to_json` are user code.
+            return failed(errc::bad_result,
+                          "\"" + printable(object.name(), 64) + "\" cannot be written as JSON: " + printable(e.what()));
+        } catch (...) {
+            return failed(errc::bad_result, "\"" + printable(object.name(), 64) + "\" cannot be written as JSON");
+        }
+    }
+
+    static json sessions(object::object_space const& objects) {
+        json list = json::array();
+        auto const now = static_cast<std::uint64_t>(objects.read_context().now().time_since_epoch().count());
+        for (session_id const id : objects.sessions().ids()) {
+            object::session const& s = *objects.sessions().find(id);
+            std::size_t results = 0;
+            s.for_each([&](sequence, call_outcome const&) { ++results; });
+            list.push_back({{"id", id.value},
+                            {"timeout_ms", s.timeout.value / 1000},
+                            {"idle_ms", log_time{now}.since(s.last_activity) / 1000},
+                            {"acknowledged_below", s.acked_below().value},
+                            {"results", results},
+                            {"result_bytes", s.bytes()}});
+        }
+        return list;
+    }
+
+    [[nodiscard]] std::map<object_id, std::string> names() const {
+        std::map<object_id, std::string> names;
+        for (auto const& o : objects_->list()) names.emplace(object::object_id_of(o->name()), o->name());
+        return names;
+    }
+    static std::string name_of(object_id id, std::map<object_id, std::string> const& names) {
+        auto const known = names.find(id);
+        return known != names.end() ? known->second : hex(id.value);
+    }
+    static char const* name_of(command_kind kind) {
+        constexpr char const* kinds[] = {"call",         "create",     "destroy",       "reset",
+                                         "open_session", "keep_alive", "close_session", "tick"};
+        return kinds[static_cast<std::size_t>(kind) - 1];
+    }
+
+    /// This process's own calls. No method of this version waits in the replicated state.
+    [[nodiscard]] json pending() const {
+        auto const known = names();
+        json list = json::array();
+        for (auto const& c : service_.list_calls())
+            list.push_back({{"session", c.session.value},
+                            {"sequence", c.number.value},
+                            {"kind", name_of(c.kind)},
+                            {"object", name_of(c.object, known)},
+                            {"command", readable(c.body)},
+                            {"attempts", c.attempts}});
+        return {{"parked", json::array()}, {"calls", list}};
+    }
+
+    /// At most so many entries are told at once.
+    static constexpr std::uint32_t most_entries = 10'000;
+
+    [[nodiscard]] call_outcome log(std::string const& argument) const {
+        std::uint32_t count = 20;
+        auto const [end, failure] = std::from_chars(argument.data(), argument.data() + argument.size(), count);
+        if (!argument.empty() && (failure != std::errc{} || end != argument.data() + argument.size()))
+            return failed(errc::bad_arguments, "\"" + printable(argument, 64) + "\" is no number of entries");
+        auto const known = names();
+        json list = json::array();
+        for (paxos::entry const& e : service_.log_tail(std::min(count, most_entries))) list.push_back(entry(e, known));
+        return good(list);
+    }
+    static json entry(paxos::entry const& e, std::map<object_id, std::string> const& names) {
+        json out = {{"slot", e.at.value},
+                    {"ballot", std::to_string(e.accepted.round) + "." + std::to_string(e.accepted.priority) + "." +
+                                   short_name(e.accepted.owner)},
+                    {"clock_us", e.what.stamp.value}};
+        if (e.what.kind != paxos::value_kind::command) {
+            out["kind"] = e.what.kind == paxos::value_kind::no_op ? "no_op" : "configuration";
+            return out;
+        }
+        auto const command = decode_envelope(e.what.body.view());
+        if (!command) {
+            out["kind"] = "unknown";
+            return out;
+        }
+        out["kind"] = name_of(command->kind);
+        out["session"] = command->session.value;
+        out["sequence"] = command->seq.value;
+        out["command"] = readable(command->body);
+        if (command->kind <= command_kind::reset) out["object"] = name_of(command->object, names);
+        return out;
+    }
+};
+
+} // namespace openreplica::inline v0::detail
+
 namespace openreplica::inline v0 {
 
 /// A process's seat in its group: a replica of every object, and the way for calls to reach them.
@@ -18125,7 +18353,7 @@ public:
     [[nodiscard]] openreplica::endpoint endpoint() const { return service().endpoint(); }
 
     /// A recent picture of this node, at most a fifth of a heartbeat old.
-    [[nodiscard]] node_status status() const;
+    [[nodiscard]] node_status status() const { return status_of(service(), group_); }
 
     /// The executor of handlers that have none of their own.
     [[nodiscard]] asio::any_io_executor get_executor() const { return service().get_executor(); }
@@ -18141,9 +18369,12 @@ private:
         auto objects = std::make_shared<object::object_space>(
             object::type_registry::global(), object::proposal_limits{options.limits.max_command_bytes});
         service_ = std::make_shared<runtime::service>(std::move(around), std::move(options), objects);
+        service_->set_inspector(
+            detail::inspector(*service_, objects, [&s = *service_, group = group_] { return status_of(s, group); }));
         host_ = {service_, std::move(objects)};
         service_->start();
     }
+    [[nodiscard]] static node_status status_of(runtime::service const& service, std::string const& group);
     [[nodiscard]] runtime::service& service() const {
         if (!service_) throw error(errc::stopped, "this node was moved from; use the node that it was moved to");
         return *service_;
@@ -18156,13 +18387,13 @@ private:
     std::atomic<bool> stopped_ = false;
 };
 
-inline node_status node::status() const {
-    runtime::engine_status const s = service().status();
-    auto const connected = service().connected();
+inline node_status node::status_of(runtime::service const& service, std::string const& group) {
+    runtime::engine_status const s = service.status();
+    auto const connected = service.connected();
     node_status out;
     out.id = to_string(s.self);
-    out.group = group_;
-    out.endpoint = to_string(endpoint());
+    out.group = group;
+    out.endpoint = to_string(service.endpoint());
     if (!s.cluster.empty()) out.cluster = to_string(s.cluster);
     out.role = s.cluster.empty() ? "founding" : s.leading ? "leader" : s.voter ? "voter" : "learner";
     out.epoch = s.governing.number.value;
@@ -18178,9 +18409,9 @@ inline node_status node::status() const {
     out.log_start = s.log_start.value;
     out.log_memory_bytes = s.log_weight;
     out.digest = s.digest;
-    out.pending_calls = service().pending_calls();
+    out.pending_calls = service.pending_calls();
     constexpr char const* states[] = {"ok", "slow", "full", "failed"};
-    auto const disk = service().storage_status();
+    auto const disk = service.storage_status();
     out.disk = {disk.directory, states[static_cast<std::size_t>(disk.state)], disk.log_bytes, disk.snapshot.value,
                 disk.last_sync.count(), disk.slowest_sync.count()};
     out.problem = s.problem.empty() ? disk.problem : s.problem;

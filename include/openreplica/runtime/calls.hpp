@@ -312,6 +312,28 @@ public:
         std::lock_guard const lock(mutex_);
         return waiting_.size() + open_count_ + reads_.size();
     }
+    /// A call without an outcome, for a person to look at.
+    struct picture {
+        session_id session;
+        sequence number; ///< 0: it has none yet
+        command_kind kind;
+        object_id object;
+        std::string body;
+        unsigned attempts;
+    };
+    [[nodiscard]] std::vector<picture> list() const {
+        std::lock_guard const lock(mutex_);
+        std::vector<picture> all;
+        auto const add = [&](pending const& c, sequence n) {
+            all.push_back({session_, n, c.request.kind, c.request.birth ? c.request.birth->id : object_id{}, c.request.body,
+                           c.attempts});
+        };
+        for (std::size_t i = 0; i < open_.size(); ++i)
+            if (open_[i]) add(*open_[i], first_.plus(i));
+        for (pending const& c : waiting_) add(c, sequence{});
+        return all;
+    }
+
     /// Some call waits for a session, for its object, or for room in the session.
     [[nodiscard]] bool has_waiting() const {
         std::lock_guard const lock(mutex_);

@@ -54,6 +54,7 @@ public:
         std::function<void(std::string order, completion)> order;
     };
     static constexpr duration patience = std::chrono::seconds(30);
+    static constexpr std::size_t largest_answer = 3u << 20; ///< to a question or an order: a frame must hold it
 
     guests(state_machine const& machine, surroundings around, std::size_t max_requests)
         : around_(std::move(around)), max_requests_(max_requests),
@@ -206,6 +207,9 @@ private:
 
     [[nodiscard]] completion answers_to(net::guest_id to, std::uint64_t number) {
         return [this, to, number](call_outcome&& o) {
+            if (o.result.size() > largest_answer)
+                o = failed(errc::too_large, "the answer has " + std::to_string(o.result.size()) + " bytes, more than " +
+                                                std::to_string(largest_answer) + "; ask for less");
             {
                 std::lock_guard const lock(mutex_);
                 answers_.push_back({to, {number, std::move(o), 0}});

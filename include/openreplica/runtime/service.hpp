@@ -80,6 +80,9 @@ public:
     [[nodiscard]] std::vector<paxos::entry> log_tail(std::size_t count) const;
     /// For the inspector: runs `work` where entries are applied, after what was chosen so far.
     void run_where_applied(unique_function<void()> work);
+    /// For the inspector: runs `work` where snapshots are written.
+    void run_aside(unique_function<void()> work) { writer_.post(std::move(work)); }
+    [[nodiscard]] std::vector<calls::picture> list_calls() const { return calls_.list(); }
 
     // gateway
     call_ticket submit(command_request request, completion done) override;
