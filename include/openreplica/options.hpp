@@ -117,7 +117,9 @@ struct client_limits {
 
 /// How a client is opened. A plain aggregate for designated initializers; every member has a default.
 struct client_options {
-    std::string group{};              ///< the group's name; replicas of other groups refuse the client
+    /// The group's name; replicas of other groups refuse the client. Empty, which suits tools: the group that the first
+    /// answer comes from.
+    std::string group{};
     std::vector<std::string> seeds{}; ///< `host:port` or `srv:NAME`: where to look for the group first
     std::string dns_server{};         ///< `host` or `host:port`; empty: `/etc/resolv.conf`
     std::chrono::milliseconds heartbeat{250}; ///< how often each replica is asked whether it is there
@@ -206,7 +208,7 @@ inline void client_options::validate() const {
     auto const require = [](bool holds, std::string const& sentence) {
         detail::require(holds, sentence, "client_options: ");
     };
-    require(!group.empty() && group.size() <= 255, "group must be a name of 1 to 255 bytes");
+    require(group.size() <= 255, "group must be a name of at most 255 bytes");
     require(!seeds.empty(), "seeds must name at least one host:port or srv:NAME where the group may be found");
     for (std::string const& s : seeds) {
         detail::check_seed(s, "client_options: ");

@@ -61,7 +61,8 @@ struct hello_reply {
     auto refuse = [&](refusal why, std::string text) {
         return hello_reply{why, std::move(text), mine.self, mine.cluster};
     };
-    if (theirs.group != mine.group)
+    bool const takes_any = theirs.who == role::client && theirs.group.empty();
+    if (theirs.group != mine.group && !takes_any)
         return refuse(refusal::wrong_group, "this node belongs to group \"" + mine.group + "\", not \"" + theirs.group +
                                                 "\"; check the seeds");
     if (theirs.oldest > mine.newest || theirs.newest < mine.oldest)

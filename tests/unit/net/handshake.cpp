@@ -98,6 +98,16 @@ TEST_CASE("a client has no address and a peer has one: a hello that mixes them u
     CHECK(!net::decode_hello(body_of(net::encode(client))));
 }
 
+TEST_CASE("a client that names no group is taken by any; a peer that names none is not") {
+    net::hello theirs = some_hello(2);
+    theirs.group.clear();
+    CHECK(net::judge(some_hello(1), theirs).reason == refusal::wrong_group);
+    theirs.who = net::role::client;
+    CHECK(net::judge(some_hello(1), theirs).reason == refusal::none);
+    theirs.group = "shop";
+    CHECK(net::judge(some_hello(1), theirs).reason == refusal::wrong_group);
+}
+
 TEST_CASE("the answer to a hello comes back as it went") {
     for (auto const& r : replies()) {
         std::string const frame = net::encode(r);
