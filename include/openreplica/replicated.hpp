@@ -25,8 +25,9 @@ namespace openreplica::inline v0 {
 /// @par Calls
 /// `h->m(args…)` blocks; `h.async(token)->m(args…)` completes a token; `h.local()->m(args…)` asks this process's replica,
 /// which is consistent but may lag. On a client it asks a replica that is near: what the client has seen once it never
-/// sees undone, and `with({.max_staleness = …})` bounds how old an answer may be. `h.call<&T::m>(args…)` and `h.call<"m">(args…)` do the same as `->`, for tables
-/// without a proxy. A const method is a linearizable read; any other is an update through the log, executed exactly once.
+/// sees undone, and `with({.max_staleness = …})` bounds how old an answer may be.
+/// `h.call<&T::m>(args…)` and `h.call<"m">(args…)` do the same as `->`, for tables without a proxy. A const method is a
+/// linearizable read; any other is an update through the log, executed exactly once.
 ///
 /// @par Completion signature
 /// `void(std::exception_ptr, R)`, or `void(std::exception_ptr)` for a void method; `code_of(e)` gives the error code.

@@ -138,8 +138,8 @@ inline std::optional<endpoint> client_engine::leader(instant now) const {
     net::view const* newest = nullptr;
     for (auto const& [where, r] : replicas_) {
         if (!is_usable(r, now)) continue;
-        bool const newer = newest == nullptr || std::pair(newest->current, newest->promised) < std::pair(r.seen->current, r.seen->promised);
-        if (newer) newest = &*r.seen;
+        auto const age = [](net::view const& v) { return std::pair(v.current, v.promised); };
+        if (newest == nullptr || age(*newest) < age(*r.seen)) newest = &*r.seen;
     }
     if (newest == nullptr || newest->leader.empty()) return std::nullopt;
     for (auto const& [where, r] : replicas_)

@@ -127,6 +127,19 @@ TEST_CASE("an attempt that was refused proves nothing about another one") {
     CHECK(e->outcome.code == errc::outcome_unknown);
 }
 
+TEST_CASE("a refusal that comes twice counts once: the other attempt may have been executed") {
+    script s;
+    s.settle();
+    s.open_session();
+    auto const e = s.call();
+    std::uint64_t const first = s.batches().at(0).second.number;
+    s.pass(600ms); // Sent again.
+    for (int i = 0; i < 3; ++i) s.tell(1, net::client_refused{first, {0}, errc::overloaded, "full"});
+    CHECK(!e->done);
+    s.outcome(1, 1, good("1"));
+    CHECK(e->outcome.ok());
+}
+
 TEST_CASE("where nobody leads it is tried again soon") {
     script s;
     s.settle();
