@@ -8511,7 +8511,8 @@ inline void client_engine::on(endpoint const& from, net::client_pong& m) {
     if (m.number != 0 && m.number == r.ping) {
         r.ping = 0;
         duration const took = now - r.pinged_at;
-        r.round_trip = r.round_trip ? *r.round_trip + (took - *r.round_trip) / 4 : took;
+        // A busy moment is no distance: what is measured once too long is believed slowly, what is shorter at once.
+        r.round_trip = r.round_trip ? std::min(took, *r.round_trip + (took - *r.round_trip) / 8) : took;
     }
     if (!m.now.cluster.empty() && !cluster_.empty() && m.now.cluster != cluster_) m.now.serving = false;
     r.seen = std::move(m.now);
@@ -17848,8 +17849,8 @@ private:
 
     [[nodiscard]] std::uint64_t staleness(instant now) const {
         auto const fresh = fresh_.load(std::memory_order_relaxed);
-        auto const passed = now.time_since_epoch().count() - fresh;
-        return fresh == never ? unknown_us : static_cast<std::uint64_t>(std::max<instant::rep>(passed, 0));
+        if (fresh == never) return unknown_us;
+        return static_cast<std::uint64_t>(std::max<instant::rep>(now.time_since_epoch().count() - fresh, 0));
     }
 
     static constexpr instant::rep never = std::numeric_limits<instant::rep>::min();
