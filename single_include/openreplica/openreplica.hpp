@@ -16295,7 +16295,8 @@ class healing {
 public:
     struct decision {
         std::vector<paxos::member> voters;
-        std::string why; ///< one sentence
+        std::string why;          ///< one sentence
+        bool is_failure = false;  ///< somebody is silent
     };
     /// No standby can take a silent voter's place.
     struct shortage {
@@ -16397,10 +16398,11 @@ private:
         std::sort(d.voters.begin(), d.voters.end());
         if (silent) {
             group_view::node const& gone = group.voters[*silent];
+            d.is_failure = true;
             d.why = "the voter at " + to_string(gone.who.address) + " has been silent for " +
                     std::to_string(gone.silent / std::chrono::milliseconds(1)) + " ms: " + fresh + " takes its place";
         } else {
-            d.why = "the group grows to " + std::to_string(d.voters.size()) + " voters: " + fresh + " joins them";
+            d.why = "the group grows to " + std::to_string(d.voters.size()) + " voters, with " + fresh;
         }
         return d;
     }
@@ -17317,7 +17319,7 @@ inline void engine::start_over(bool only_joins) {
     founding_.emplace(self_, founding_options(), paxos::durable_state{}, env_.now());
     if (met_self_) founding_->met_self(env_.now());
     env_.identity_changed(self_.id, {}, {});
-    env_.log(log_level::warning, std::string(only_joins ? "this node has lost its vote" : "the first configuration that this "
+    env_.log(only_joins ? log_level::info : log_level::warning, std::string(only_joins ? "this node has lost its vote" : "the first configuration that this "
                                                                                           "node had accepted was abandoned") +
                                      "; it goes on as node " + short_name(self_.id));
 }
@@ -17677,7 +17679,7 @@ inline void engine::heal(instant now) {
         paxos::voter_change what{.add = {}, .remove = {}, .exactly = true};
         for (paxos::member const& m : decision->voters) what.add.push_back(to_string(m.id));
         last_change_ = std::move(decision->why);
-        env_.log(log_level::warning, last_change_);
+        env_.log(decision->is_failure ? log_level::warning : log_level::info, last_change_);
         take_order(self_.id, env_.random(), what);
     } else if (auto const s = healing_.take_shortage(now)) {
         std::string where;
