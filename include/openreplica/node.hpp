@@ -2,11 +2,14 @@
 #pragma once
 
 #include <openreplica/config.hpp>
+#include <openreplica/introspection.hpp>
 #include <openreplica/object/host.hpp>
 #include <openreplica/object/invocation.hpp>
 #include <openreplica/object/object_space.hpp>
+#include <openreplica/operator_orders.hpp>
 #include <openreplica/options.hpp>
 #include <openreplica/runtime/service.hpp>
+#include <openreplica/runtime/surroundings.hpp>
 #include <openreplica/status.hpp>
 #include <openreplica/types/endpoint.hpp>
 
@@ -38,64 +41,6 @@ namespace openreplica::inline v0 {
 /// What shall become of the voters: `{.add = {…}, .remove = {…}}`, or with `exactly` those in `add` and no others. Nodes
 /// are named by their id (32 hexadecimal digits) or `host:port`.
 using paxos::voter_change;
-
-namespace detail {
-
-/// True when this thread is running handlers of the context behind `e`: to block on it could wait for ever.
-[[nodiscard]] inline bool runs_in_this_thread(asio::any_io_executor const& e) {
-    if (auto const* io = e.target<asio::io_context::executor_type>()) return io->running_in_this_thread();
-    if (auto const* pool = e.target<asio::thread_pool::executor_type>()) return pool->running_in_this_thread();
-    if (auto const* s = e.target<asio::strand<asio::io_context::executor_type>>())
-        return s->get_inner_executor().running_in_this_thread();
-    if (auto const* s = e.target<asio::strand<asio::any_io_executor>>()) return runs_in_this_thread(s->get_inner_executor());
-    return false;
-}
-
-/// The two threads of a node that was given no executor: one for the protocol, one for handlers, so that no handler
-/// ever delays a heartbeat.
-class own_threads {
-    struct lane {
-        asio::io_context context{1};
-        asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(context);
-        std::thread thread{};
-
-        /// The thread owns its lane too: when a handler ends its own node, the context outlives that handler.
-        static std::shared_ptr<lane> start() {
-            auto const l = std::make_shared<lane>();
-            l->thread = std::thread([l] { l->context.run(); });
-            return l;
-        }
-        void join() {
-            guard.reset();
-            if (thread.get_id() == std::this_thread::get_id())
-                thread.detach(); // A handler ends its own node; the thread ends when the handler returns.
-            else if (thread.joinable())
-                thread.join();
-        }
-    };
-    std::shared_ptr<lane> protocol_ = lane::start();
-    std::shared_ptr<lane> handlers_ = lane::start();
-
-public:
-    [[nodiscard]] runtime::service::surroundings surroundings() const {
-        return {protocol_->context.get_executor(), handlers_->context.get_executor(), asio::system_executor(),
-                [p = std::weak_ptr(protocol_), h = std::weak_ptr(handlers_)] {
-                    auto const here = [](std::shared_ptr<lane> const& l) {
-                        return l && l->context.get_executor().running_in_this_thread();
-                    };
-                    return here(p.lock()) || here(h.lock());
-                },
-                std::make_shared<own_threads>(*this)};
-    }
-    /// Runs what is queued for handlers, then ends both threads.
-    void finish() {
-        asio::post(handlers_->context, [h = handlers_] { h->context.stop(); });
-        handlers_->join();
-        protocol_->join();
-    }
-};
-
-} // namespace detail
 
 /// A process's seat in its group: a replica of every object, and the way for calls to reach them.
 ///
@@ -186,7 +131,7 @@ public:
     [[nodiscard]] openreplica::endpoint endpoint() const { return service().endpoint(); }
 
     /// A recent picture of this node, at most a fifth of a heartbeat old.
-    [[nodiscard]] node_status status() const;
+    [[nodiscard]] node_status status() const { return status_of(service(), group_); }
 
     // ---- the group's voters and its leader
 
@@ -259,19 +204,20 @@ private:
         auto objects = std::make_shared<object::object_space>(
             object::type_registry::global(), object::proposal_limits{options.limits.max_command_bytes});
         service_ = std::make_shared<runtime::service>(std::move(around), std::move(options), objects);
+        service_->set_inspector(
+            detail::inspector(*service_, objects, [&s = *service_, group = group_] { return status_of(s, group); }));
+        service_->set_operator([&s = *service_](std::string const& order, runtime::guests::completion done) {
+            detail::carry_out_order(s, order, std::move(done));
+        });
         host_ = {service_, std::move(objects)};
         service_->start();
     }
     using change_wish = runtime::engine::change_wish;
-    static runtime::call_ticket begin(runtime::gateway& g, change_wish what, runtime::gateway::completion done) {
-        if (auto* voters = std::get_if<voter_change>(&what)) return g.change(std::move(*voters), {}, std::move(done));
-        return g.transfer(std::get<std::string>(std::move(what)), {}, std::move(done));
-    }
     template <class Token>
     auto begin_change(change_wish what, Token&& token) {
         (void)service();
-        auto start = [g = host_.gateway, what = std::move(what)](runtime::gateway::completion done) mutable {
-            return begin(*g, std::move(what), std::move(done));
+        auto start = [s = service_, what = std::move(what)](runtime::gateway::completion done) mutable {
+            return s->wish(std::move(what), {}, std::move(done));
         };
         auto finish = [](call_outcome const&) {};
         return asio::async_initiate<Token, void(std::exception_ptr)>(
@@ -282,9 +228,10 @@ private:
             throw error(errc::would_deadlock, "the group's voters cannot be changed by a blocking call on a thread that the node "
                                               "needs; give a completion token");
         std::promise<call_outcome> outcome;
-        begin(service(), std::move(what), [&](call_outcome&& o) { outcome.set_value(std::move(o)); });
+        service().wish(std::move(what), {}, [&](call_outcome&& o) { outcome.set_value(std::move(o)); });
         if (call_outcome const o = outcome.get_future().get(); !o.ok()) throw error(o.code, o.text);
     }
+    [[nodiscard]] static node_status status_of(runtime::service const& service, std::string const& group);
     [[nodiscard]] runtime::service& service() const {
         if (!service_) throw error(errc::stopped, "this node was moved from; use the node that it was moved to");
         return *service_;
@@ -297,13 +244,13 @@ private:
     std::atomic<bool> stopped_ = false;
 };
 
-inline node_status node::status() const {
-    runtime::engine_status const s = service().status();
-    auto const connected = service().connected();
+inline node_status node::status_of(runtime::service const& service, std::string const& group) {
+    runtime::engine_status const s = service.status();
+    auto const connected = service.connected();
     node_status out;
     out.id = to_string(s.self);
-    out.group = group_;
-    out.endpoint = to_string(endpoint());
+    out.group = group;
+    out.endpoint = to_string(service.endpoint());
     if (!s.cluster.empty()) out.cluster = to_string(s.cluster);
     out.role = s.cluster.empty() ? "founding" : s.leading ? "leader" : s.voter ? "voter" : "standby";
     out.epoch = s.governing.number.value;
@@ -319,9 +266,9 @@ inline node_status node::status() const {
     out.log_start = s.log_start.value;
     out.log_memory_bytes = s.log_weight;
     out.digest = s.digest;
-    out.pending_calls = service().pending_calls();
+    out.pending_calls = service.pending_calls();
     constexpr char const* states[] = {"ok", "slow", "full", "failed"};
-    auto const disk = service().storage_status();
+    auto const disk = service.storage_status();
     out.disk = {disk.directory, states[static_cast<std::size_t>(disk.state)], disk.log_bytes, disk.snapshot.value,
                 disk.last_sync.count(), disk.slowest_sync.count()};
     out.problem = s.problem.empty() ? disk.problem : s.problem;

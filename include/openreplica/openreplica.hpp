@@ -1,6 +1,7 @@
 // OpenReplica: any C++ object, replicated. Include this one header.
 #pragma once
 
+#include <openreplica/client.hpp>
 #include <openreplica/config.hpp>
 #include <openreplica/error.hpp>
 #include <openreplica/force_new_cluster.hpp>

@@ -26,7 +26,10 @@ struct limits {
     std::size_t window_bytes = 8u << 20;         ///< the same in bytes
     std::size_t link_queue_bytes = 64u << 20;    ///< bytes that wait for one peer's connection; beyond, messages are lost
     std::size_t max_frame_bytes = 4u << 20;      ///< a message of a peer; a larger one closes the connection
-    std::size_t max_connections = 256;           ///< incoming connections
+    std::size_t max_connections = 256;           ///< incoming connections of peers
+    std::size_t max_clients = 1024;              ///< connections of clients; past it they are refused, and go elsewhere
+    std::size_t max_client_requests = 4096;      ///< reads and questions of one client that wait here; past it `overloaded`
+    std::size_t client_queue_bytes = 16u << 20;  ///< bytes that wait for one client's connection; beyond, it is cut off
     std::size_t wal_segment_bytes = 32u << 20;   ///< of a file of the write-ahead log; a disk needs room for a few
 };
 
@@ -79,12 +82,14 @@ struct node_options {
 /// Options of one call, for `handle.with(options)->method(…)`.
 struct call_options {
     std::chrono::nanoseconds timeout{}; ///< until the call has its outcome; 0: the node's `call_timeout`
+    /// For reads with `local()`: what they see was the group's state so long ago at most; 0: at any time.
+    std::chrono::nanoseconds max_staleness{};
 };
 
 namespace detail {
 
-inline void require(bool holds, std::string const& sentence) {
-    if (!holds) throw error(errc::bad_option, "node_options: " + sentence);
+inline void require(bool holds, std::string const& sentence, char const* whose = "node_options: ") {
+    if (!holds) throw error(errc::bad_option, whose + sentence);
 }
 
 /// A batch of commands (`runtime::calls::batch_bytes`) with its frame may be this much larger than its last command.
@@ -102,14 +107,48 @@ inline bool is_wildcard(std::string const& host) { return host.find_first_not_of
 
 inline constexpr std::size_t most_pending_calls = std::size_t{1} << 20;
 
-inline void check_seed(std::string const& seed) {
+inline void check_seed(std::string const& seed, char const* whose = "node_options: ") {
     bool const srv = seed.starts_with("srv:");
     auto const where = parse_endpoint(seed);
     require(srv ? seed.size() > 4 : where && where->port != 0,
-            "seed \"" + seed + "\" is neither host:port (with a port above 0) nor srv:NAME");
+            "seed \"" + seed + "\" is neither host:port (with a port above 0) nor srv:NAME", whose);
 }
 
 } // namespace detail
+
+/// Bounds of one client.
+struct client_limits {
+    std::size_t max_command_bytes = 1u << 20;  ///< an encoded command or read; a larger one ends with `errc::too_large`
+    std::size_t max_pending_calls = 65536;     ///< calls and reads without an outcome; past it `overloaded`. At most 1,048,576
+    std::size_t max_frame_bytes = 4u << 20;    ///< a message of a replica; a larger one ends the connection
+    std::size_t link_queue_bytes = 64u << 20;  ///< bytes that wait for one replica's connection; beyond, messages are lost
+};
+
+/// How a client is opened. A plain aggregate for designated initializers; every member has a default.
+struct client_options {
+    /// The group's name; replicas of other groups refuse the client. Empty, which suits tools: the group that the first
+    /// answer comes from.
+    std::string group{};
+    std::vector<std::string> seeds{}; ///< `host:port` or `srv:NAME`: where to look for the group first
+    std::string dns_server{};         ///< `host` or `host:port`; empty: `/etc/resolv.conf`
+    std::chrono::milliseconds heartbeat{250}; ///< how often each replica is asked whether it is there
+    std::chrono::milliseconds call_timeout{10000};
+    /// How long the group keeps the session of a client that is cut off. Calls that were under way then end with
+    /// `outcome_unknown`.
+    std::chrono::milliseconds session_timeout{10000};
+    /// For reads with `local()` that name none themselves: what they see was the group's state so long ago at most; 0: at
+    /// any time. What a client has seen once it never sees undone, whatever the bound.
+    std::chrono::milliseconds max_staleness{0};
+    client_limits limits{};
+    std::string tls{};            ///< must be empty in this version
+    bool allow_plaintext = false; ///< connect to addresses other than loopback without TLS
+    /// Receives every log line; it must not block and must not throw. Empty: warnings and errors go to stderr.
+    std::function<void(log_level, std::string_view)> logger{};
+
+    /// Throws `openreplica::error` with a sentence when an option is wrong or not implemented: nothing is ignored
+    /// silently.
+    void validate() const;
+};
 
 inline void node_options::validate() const {
     using detail::require;
@@ -151,6 +190,9 @@ inline void node_options::validate() const {
     positive(limits.window_entries, "window_entries");
     positive(limits.window_bytes, "window_bytes");
     positive(limits.max_connections, "max_connections");
+    positive(limits.max_client_requests, "max_client_requests");
+    require(limits.client_queue_bytes >= limits.max_frame_bytes,
+            "limits.client_queue_bytes must be at least limits.max_frame_bytes, or no large answer ever leaves");
     require(limits.wal_segment_bytes >= (64u << 10) && limits.wal_segment_bytes <= (1u << 30),
             "limits.wal_segment_bytes must be between 65536 and 1073741824");
     require(data_dir.empty() || seeds.empty() || where->port != 0 || !advertise.empty(),
@@ -173,6 +215,40 @@ inline void node_options::validate() const {
                                                          " is not supported by this version; leave it unset");
     };
     implemented(tls.empty(), "tls");
+}
+
+inline void client_options::validate() const {
+    auto const require = [](bool holds, std::string const& sentence) {
+        detail::require(holds, sentence, "client_options: ");
+    };
+    require(group.size() <= 255, "group must be a name of at most 255 bytes");
+    require(!seeds.empty(), "seeds must name at least one host:port or srv:NAME where the group may be found");
+    for (std::string const& s : seeds) {
+        detail::check_seed(s, "client_options: ");
+        require(allow_plaintext || s.starts_with("srv:") || detail::is_loopback(parse_endpoint(s)->host),
+                "seed \"" + s + "\" is not a loopback address and there is no TLS: anyone on the way could read and change "
+                "calls; set allow_plaintext if the network is trusted");
+    }
+    require(heartbeat.count() > 0, "heartbeat must be positive");
+    require(session_timeout >= std::chrono::milliseconds(100) && session_timeout <= std::chrono::hours(24),
+            "session_timeout must be between 100 ms and a day");
+    require(heartbeat <= session_timeout / 2, "session_timeout must be at least twice heartbeat");
+    require(call_timeout.count() > 0 && call_timeout <= std::chrono::hours(24 * 365),
+            "call_timeout must be positive and at most a year");
+    require(max_staleness.count() >= 0 && max_staleness <= std::chrono::hours(24 * 365),
+            "max_staleness must not be negative, and at most a year");
+    require(limits.max_command_bytes > 0, "limits.max_command_bytes must be positive");
+    require(limits.max_pending_calls > 0 && limits.max_pending_calls <= detail::most_pending_calls,
+            "limits.max_pending_calls must be between 1 and " + std::to_string(detail::most_pending_calls));
+    require(limits.max_frame_bytes >= detail::batch_room && limits.max_frame_bytes <= detail::largest_frame &&
+                limits.max_command_bytes <= limits.max_frame_bytes - detail::batch_room,
+            "limits.max_frame_bytes must leave " + std::to_string(detail::batch_room) + " bytes above "
+            "limits.max_command_bytes, because commands travel in batches, and be at most " +
+                std::to_string(detail::largest_frame));
+    require(limits.link_queue_bytes / 2 >= limits.max_frame_bytes,
+            "limits.link_queue_bytes must be at least twice limits.max_frame_bytes, or no large message ever leaves");
+    if (!tls.empty())
+        throw error(errc::not_supported, "client_options: tls is not supported by this version; leave it unset");
 }
 
 } // namespace openreplica::inline v0

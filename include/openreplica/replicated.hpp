@@ -24,8 +24,10 @@ namespace openreplica::inline v0 {
 ///
 /// @par Calls
 /// `h->m(args…)` blocks; `h.async(token)->m(args…)` completes a token; `h.local()->m(args…)` asks this process's replica,
-/// which is consistent but may lag. `h.call<&T::m>(args…)` and `h.call<"m">(args…)` do the same as `->`, for tables
-/// without a proxy. A const method is a linearizable read; any other is an update through the log, executed exactly once.
+/// which is consistent but may lag. On a client it asks a replica that is near: what the client has seen once it never
+/// sees undone, and `with({.max_staleness = …})` bounds how old an answer may be.
+/// `h.call<&T::m>(args…)` and `h.call<"m">(args…)` do the same as `->`, for tables without a proxy. A const method is a
+/// linearizable read; any other is an update through the log, executed exactly once.
 ///
 /// @par Completion signature
 /// `void(std::exception_ptr, R)`, or `void(std::exception_ptr)` for a void method; `code_of(e)` gives the error code.
@@ -57,7 +59,7 @@ class replicated {
     }
 
 public:
-    /// A handle on `where`, a node. The constructor arguments count only if the object does not exist yet.
+    /// A handle on `where`, a node or a client. The constructor arguments count only if the object does not exist yet.
     ///
     /// @throws error `bad_arguments` for a name that is empty, longer than 256 bytes or no UTF-8; `type_mismatch` when
     /// two types of this program have one name.
@@ -91,7 +93,8 @@ public:
         return proxy(object::async_caller<T, std::decay_t<Token>>{aim_, std::forward<Token>(token)});
     }
 
-    /// `h.local()->m(args…)`: a const method on this process's replica, without asking anybody.
+    /// `h.local()->m(args…)`: a const method on this process's replica, without asking anybody; on a client, at a replica
+    /// that is near. It does not create the object.
     [[nodiscard]] auto local() const { return proxy(object::local_caller<T>{aim_}); }
 
     template <auto M, class... A>
@@ -123,12 +126,11 @@ public:
 
     /// Whether the object exists: a linearizable read that does not create it.
     [[nodiscard]] bool exists() const {
-        (void)object::wait_for(aim_, exists_plan(), "exists");
-        return is_here(aim_);
+        return is_here(aim_, object::wait_for(aim_, exists_plan(), "exists"));
     }
     template <class Token>
     auto async_exists(Token&& token) const {
-        auto finish = [aim = aim_](call_outcome const&) { return is_here(aim); };
+        auto finish = [aim = aim_](call_outcome const& o) { return is_here(aim, o); };
         return object::initiate<bool>(aim_, exists_plan(), std::move(finish), std::forward<Token>(token));
     }
 
@@ -158,12 +160,19 @@ public:
     }
 
 private:
-    static bool is_here(object::target const& aim) {
+    static bool is_here(object::target const& aim, call_outcome const& o) {
+        if (aim.is_remote()) return flag(o);
         auto const found = aim.where.objects->find(aim.birth->id);
         return found && found->name() == *aim.name;
     }
     static bool flag(call_outcome const& o) { return o.result == "true"; }
-    static object::call_plan exists_plan() { return {.read = true, .creates = false}; }
+    object::call_plan exists_plan() const {
+        object::call_plan plan{.read = true, .creates = false};
+        if (aim_.is_remote())
+            plan.remote = std::make_shared<runtime::remote_read const>(
+                runtime::remote_read{true, false, {}, *aim_.name, {}, {}});
+        return plan;
+    }
     static object::call_plan destroy_plan() { return {.kind = command_kind::destroy, .body = "[]"}; }
     template <class... A>
     object::call_plan reset_plan(A&&... args) const {

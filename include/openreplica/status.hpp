@@ -60,6 +60,47 @@ struct node_status {
     [[nodiscard]] nlohmann::json to_json() const;
 };
 
+/// A replica as a client sees it.
+struct replica_status {
+    std::string id;         ///< 32 hexadecimal digits; empty: nobody has answered there
+    std::string endpoint;   ///< `host:port`
+    bool connected = false;
+    bool serving = false;   ///< it is there, and sees a healthy leader
+    bool member = false;    ///< the group names it; otherwise only a seed does
+    std::int64_t round_trip_us = 0;
+    std::uint64_t reads = 0; ///< that it has answered
+};
+
+/// A picture of one client at one moment.
+struct client_status {
+    std::string group;        ///< the group's name
+    std::string cluster;      ///< 32 hexadecimal digits; empty: the group was not found yet
+    std::string leader;       ///< endpoint of the leader, if known
+    std::uint32_t epoch = 0;  ///< number of the newest configuration that it has heard of
+    std::uint64_t session = 0; ///< 0: none yet; a call that needs one opens it
+    bool ready = false;       ///< has a session: calls can be executed
+    std::uint64_t seen = 0;   ///< no read shows an older state than this slot's
+    std::vector<replica_status> replicas; ///< at all addresses that it knows
+    std::uint64_t pending_calls = 0; ///< calls and reads without an outcome
+    std::string problem;      ///< why nothing is executed, and what to do; empty when it is
+
+    /// The same as a JSON object with these names.
+    [[nodiscard]] nlohmann::json to_json() const;
+};
+
+inline void to_json(nlohmann::json& j, replica_status const& r) {
+    j = {{"id", r.id},           {"endpoint", r.endpoint},           {"connected", r.connected}, {"serving", r.serving},
+         {"member", r.member}, {"round_trip_us", r.round_trip_us}, {"reads", r.reads}};
+}
+
+inline void to_json(nlohmann::json& j, client_status const& s) {
+    j = {{"group", s.group},     {"cluster", s.cluster}, {"leader", s.leader}, {"epoch", s.epoch},
+         {"session", s.session}, {"ready", s.ready},     {"seen", s.seen},     {"replicas", s.replicas},
+         {"pending_calls", s.pending_calls}, {"problem", s.problem}};
+}
+
+inline nlohmann::json client_status::to_json() const { return *this; }
+
 inline void to_json(nlohmann::json& j, voter_status const& v) {
     j = {{"id", v.id}, {"endpoint", v.endpoint}, {"connected", v.connected}};
 }

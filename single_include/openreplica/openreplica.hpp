@@ -74,6 +74,9 @@
 // <openreplica/openreplica.hpp>
 // OpenReplica: any C++ object, replicated. Include this one header.
 
+// <openreplica/client.hpp>
+// A process that uses the group's objects and is no member of it.
+
 // <openreplica/config.hpp>
 // What the compilers and Asio must be told before the first Asio header.
 
@@ -86,6 +89,18 @@
 #define ASIO_HAS_STD_COROUTINE 1
 #endif
 #endif
+
+// <openreplica/object/command_text.hpp>
+// The JSON bodies of commands, from typed arguments, and typed results from outcomes.
+
+// <openreplica/object/constructor_arguments.hpp>
+// The types that a constructor's arguments travel as.
+
+// <openreplica/object/convert_argument.hpp>
+// The checked conversion of an argument to the parameter type that its method declares.
+
+// <openreplica/types/json_text.hpp>
+// Canonical JSON text, written straight into a string: one spelling per value, so that equal values have equal bytes.
 
 // <openreplica/error.hpp>
 // What can go wrong, by name.
@@ -194,11 +209,1888 @@ public:
 template <>
 struct std::is_error_code_enum<openreplica::errc> : std::true_type {};
 
-// <openreplica/force_new_cluster.hpp>
-// The last resort of an operator whose group has lost its majority for good.
+namespace openreplica::inline v0 {
 
-// <openreplica/runtime/random.hpp>
-// Entropy for ids, jitter and ballots' spread: one draw from the system, then arithmetic.
+/// A value that cannot become JSON, or a text that does not hold the expected value. Its code is `bad_arguments`.
+class json_error : public error {
+    std::string sentence_;
+
+public:
+    explicit json_error(std::string sentence) : error(errc::bad_arguments, sentence), sentence_(std::move(sentence)) {}
+    /// The sentence alone, without the text of the code.
+    [[nodiscard]] std::string const& sentence() const { return sentence_; }
+};
+
+/// Limits of a text. They influence what apply accepts, so the defaults are part of the format.
+struct json_limits {
+    std::uint32_t depth = 64;     ///< arrays and objects inside one another
+    std::uint32_t members = 1024; ///< of one object
+};
+
+/// The length of the well-formed UTF-8 sequence at `p`, of at most `n` bytes; 0 when there is none. Overlong forms,
+/// surrogates and code points above U+10FFFF are not well-formed (Unicode 15, table 3-7).
+[[nodiscard]] inline std::size_t utf8_sequence(char const* p, std::size_t n) {
+    auto const at = [p](std::size_t i) { return static_cast<unsigned char>(p[i]); };
+    auto const tail = [&at](std::size_t i) { return (at(i) & 0xC0) == 0x80; };
+    if (n == 0) return 0;
+    unsigned char const a = at(0);
+    if (a < 0x80) return 1;
+    if (a < 0xC2 || a > 0xF4) return 0;
+    if (a < 0xE0) return n >= 2 && tail(1) ? 2 : 0;
+    if (a < 0xF0) {
+        if (n < 3 || !tail(1) || !tail(2)) return 0;
+        if ((a == 0xE0 && at(1) < 0xA0) || (a == 0xED && at(1) > 0x9F)) return 0;
+        return 3;
+    }
+    if (n < 4 || !tail(1) || !tail(2) || !tail(3)) return 0;
+    if ((a == 0xF0 && at(1) < 0x90) || (a == 0xF4 && at(1) > 0x8F)) return 0;
+    return 4;
+}
+
+/// The text with every byte that belongs to no UTF-8 sequence replaced by `?`, and not longer than `limit` bytes.
+[[nodiscard]] inline std::string printable(std::string_view text, std::size_t limit = 1024) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size();) {
+        std::size_t const n = utf8_sequence(text.data() + i, text.size() - i);
+        if (out.size() + (n == 0 ? 1 : n) > limit) break;
+        if (n == 0)
+            out += '?';
+        else
+            out.append(text, i, n);
+        i += n == 0 ? 1 : n;
+    }
+    return out;
+}
+
+template <std::integral I>
+void write_json_integer(std::string& out, I v) {
+    char buffer[24];
+    auto const end = std::to_chars(buffer, buffer + sizeof buffer, v).ptr;
+    out.append(buffer, end);
+}
+
+/// The shortest text that reads back as the same number, with `.0` after a whole one so that it stays a fraction.
+/// @throws json_error for NaN and infinity, which JSON does not have.
+template <std::floating_point F>
+void write_json_number(std::string& out, F v) {
+    if (!std::isfinite(v)) throw json_error("NaN and infinity have no JSON form; pass a finite number");
+    char buffer[48];
+    auto const end = std::to_chars(buffer, buffer + sizeof buffer, v).ptr;
+    std::string_view const text(buffer, static_cast<std::size_t>(end - buffer));
+    out += text;
+    if (text.find_first_of(".e") == std::string_view::npos) out += ".0";
+}
+
+/// Escapes what must be escaped and nothing else; other characters stay as they are.
+/// @throws json_error when the text is not UTF-8.
+inline void write_json_string(std::string& out, std::string_view text) {
+    constexpr char digits[] = "0123456789abcdef";
+    out += '"';
+    std::size_t from = 0;
+    std::size_t i = 0;
+    while (i < text.size()) {
+        auto const c = static_cast<unsigned char>(text[i]);
+        if (c >= 0x80) {
+            std::size_t const n = utf8_sequence(text.data() + i, text.size() - i);
+            if (n == 0)
+                throw json_error("byte " + std::to_string(i) +
+                                 " of a string is not UTF-8; pass text, or openreplica::bytes for other data");
+            i += n;
+            continue;
+        }
+        if (c >= 0x20 && c != '"' && c != '\\') {
+            ++i;
+            continue;
+        }
+        out.append(text, from, i - from);
+        out += '\\';
+        switch (c) {
+        case '"':
+            out += '"';
+            break;
+        case '\\':
+            out += '\\';
+            break;
+        case '\b':
+            out += 'b';
+            break;
+        case '\f':
+            out += 'f';
+            break;
+        case '\n':
+            out += 'n';
+            break;
+        case '\r':
+            out += 'r';
+            break;
+        case '\t':
+            out += 't';
+            break;
+        default:
+            out += "u00";
+            out += digits[c >> 4];
+            out += digits[c & 15];
+        }
+        from = ++i;
+    }
+    out.append(text, from, text.size() - from);
+    out += '"';
+}
+
+inline constexpr std::string_view base64_alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Base64 with padding (RFC 4648 section 4).
+inline void write_base64(std::string& out, std::string_view data) {
+    auto const byte = [&data](std::size_t i) {
+        return i < data.size() ? std::uint32_t{static_cast<unsigned char>(data[i])} : 0u;
+    };
+    for (std::size_t i = 0; i < data.size(); i += 3) {
+        std::uint32_t const group = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
+        out += base64_alphabet[group >> 18];
+        out += base64_alphabet[(group >> 12) & 63];
+        out += i + 1 < data.size() ? base64_alphabet[(group >> 6) & 63] : '=';
+        out += i + 2 < data.size() ? base64_alphabet[group & 63] : '=';
+    }
+}
+
+/// @throws json_error for anything but the one canonical spelling.
+[[nodiscard]] inline std::string read_base64(std::string_view text) {
+    static constexpr auto values = [] {
+        std::array<std::uint8_t, 256> t{};
+        t.fill(64);
+        for (std::size_t i = 0; i < 64; ++i)
+            t[static_cast<unsigned char>(base64_alphabet[i])] = static_cast<std::uint8_t>(i);
+        return t;
+    }();
+    auto const bad = [] { return json_error("bytes travel as base64 with padding; this string is not"); };
+    if (text.size() % 4 != 0) throw bad();
+    std::string out;
+    out.reserve(text.size() / 4 * 3);
+    for (std::size_t i = 0; i < text.size(); i += 4) {
+        bool const last = i + 4 == text.size();
+        std::size_t const pad = !last || text[i + 3] != '=' ? 0 : text[i + 2] != '=' ? 1 : 2;
+        std::uint32_t group = 0;
+        for (std::size_t k = 0; k < 4; ++k) {
+            std::uint32_t const v = k < 4 - pad ? values[static_cast<unsigned char>(text[i + k])] : 0u;
+            if (v == 64) throw bad();
+            group = group << 6 | v;
+        }
+        if ((pad == 1 && (group & 0xff) != 0) || (pad == 2 && (group & 0xffff) != 0)) throw bad();
+        out += static_cast<char>(group >> 16 & 0xff);
+        if (pad < 2) out += static_cast<char>(group >> 8 & 0xff);
+        if (pad < 1) out += static_cast<char>(group & 0xff);
+    }
+    return out;
+}
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0 {
+
+namespace detail {
+
+template <class T>
+concept arithmetic = std::is_arithmetic_v<T>;
+template <class T>
+inline constexpr bool is_optional = false;
+template <class T>
+inline constexpr bool is_optional<std::optional<T>> = true;
+template <class T>
+inline constexpr bool is_tuple = false;
+template <class... T>
+inline constexpr bool is_tuple<std::tuple<T...>> = true;
+template <class A, class B>
+inline constexpr bool is_tuple<std::pair<A, B>> = true;
+
+[[noreturn]] inline void refuse_number(std::string const& value, std::string_view why) {
+    throw json_error("the argument " + value + " does not fit the declared parameter: " + std::string(why));
+}
+
+template <arithmetic To, arithmetic From>
+To convert_number(From from) {
+    if constexpr (std::same_as<To, From>) {
+        return from;
+    } else if constexpr (std::same_as<To, bool> || std::same_as<From, bool>) {
+        refuse_number(std::to_string(from), "a number is no bool; write the comparison, or 0 and 1");
+    } else if constexpr (std::integral<To> && std::integral<From>) {
+        auto const to = static_cast<To>(from);
+        if (static_cast<From>(to) != from || (to < To{}) != (from < From{}))
+            refuse_number(std::to_string(from), "it is outside the type's range");
+        return to;
+    } else if constexpr (std::integral<To>) {
+        // Both bounds are powers of two, so they are exact in every floating-point type.
+        From const above = std::ldexp(From{1}, std::numeric_limits<To>::digits);
+        From const lowest = std::signed_integral<To> ? -above : From{0};
+        if (!(from >= lowest && from < above)) refuse_number(std::to_string(from), "it is outside the type's range");
+        if (from != std::trunc(from)) refuse_number(std::to_string(from), "it has a fraction; round it first");
+        return static_cast<To>(from);
+    } else if constexpr (std::integral<From>) {
+        auto const to = static_cast<To>(from);
+        if (to >= std::ldexp(To{1}, std::numeric_limits<From>::digits) || static_cast<From>(to) != from)
+            refuse_number(std::to_string(from), "it has more digits than the type holds");
+        return to;
+    } else {
+        auto const to = static_cast<To>(from);
+        if (std::isfinite(from) && !std::isfinite(to))
+            refuse_number(std::to_string(from), "it is outside the type's range");
+        return to;
+    }
+}
+
+template <class To, class From>
+To convert_value(From&& from);
+
+template <class To, class From>
+inline constexpr bool is_engaged_by = false;
+template <class T, class From>
+inline constexpr bool is_engaged_by<std::optional<T>, From> = std::convertible_to<From, T>;
+
+template <class To, class From, std::size_t... I>
+To convert_tuple(From&& from, std::index_sequence<I...>) {
+    return To{convert_value<std::tuple_element_t<I, To>>(std::get<I>(std::forward<From>(from)))...};
+}
+
+template <class To, class From>
+To convert_value(From&& from) {
+    using Source = std::remove_cvref_t<From>;
+    if constexpr (std::same_as<To, Source>) {
+        return To(std::forward<From>(from));
+    } else if constexpr (arithmetic<To> && arithmetic<Source>) {
+        return convert_number<To>(from);
+    } else if constexpr (is_optional<To> && is_optional<Source>) {
+        if (!from) return std::nullopt;
+        return convert_value<typename To::value_type>(*std::forward<From>(from));
+    } else if constexpr (is_engaged_by<To, From>) {
+        return convert_value<typename To::value_type>(std::forward<From>(from));
+    } else if constexpr (is_tuple<To> && is_tuple<Source>) {
+        return convert_tuple<To>(std::forward<From>(from), std::make_index_sequence<std::tuple_size_v<To>>{});
+    } else {
+        To to = std::forward<From>(from);
+        return to;
+    }
+}
+
+} // namespace detail
+
+/// The argument as a value of type `To`.
+///
+/// It converts what C++ converts implicitly, but a number only when its value stays the same: 300 into a `uint8_t`,
+/// 1.9 into an `int`, -1 into an unsigned and a bool into a number are errors, also inside an optional, pair or tuple.
+/// `double` to `float` rounds.
+///
+/// @throws json_error (`errc::bad_arguments`)
+template <class To, class From>
+requires std::convertible_to<From, To>
+[[nodiscard]] To convert_argument(From&& from) { return detail::convert_value<To>(std::forward<From>(from)); }
+
+} // namespace openreplica::inline v0
+
+// <openreplica/object/method.hpp>
+// One replicated method: its wire name, the function behind it, and what its signature says.
+
+namespace openreplica::inline v0 {
+
+class context;
+
+/// A string literal as a template argument.
+template <std::size_t N>
+struct fixed_string {
+    char text[N]{};
+    consteval fixed_string(char const (&literal)[N]) { // NOLINT(google-explicit-constructor): written as a literal
+        std::copy_n(literal, N, text);
+    }
+    [[nodiscard]] constexpr std::string_view view() const { return {text, N - 1}; }
+};
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0::object {
+
+template <class T>
+struct tag {
+    using type = T;
+};
+
+template <class... P>
+struct type_list {
+    static constexpr std::size_t size = sizeof...(P);
+};
+
+/// The type that owns a decoded argument until the method has run.
+template <class P>
+struct owned_argument {
+    using type = std::remove_cvref_t<P>;
+};
+template <class P>
+requires std::is_same_v<std::remove_cvref_t<P>, std::string_view>
+struct owned_argument<P> {
+    using type = std::string;
+};
+template <class P>
+using owned_argument_t = typename owned_argument<P>::type;
+
+/// Whether a method's first parameter is the context, and what the caller passes after it.
+template <class... P>
+struct split_context {
+    using params = type_list<P...>;
+    static constexpr bool takes_context = false;
+    static constexpr bool may_change_context = false;
+};
+template <class... P>
+struct split_context<context&, P...> {
+    using params = type_list<P...>;
+    static constexpr bool takes_context = true;
+    static constexpr bool may_change_context = true;
+};
+template <class... P>
+struct split_context<context const&, P...> {
+    using params = type_list<P...>;
+    static constexpr bool takes_context = true;
+    static constexpr bool may_change_context = false;
+};
+
+template <class R, class Object, bool Read, class... P>
+struct signature : split_context<P...> {
+    using object_type = Object;
+    using declared_result = R;
+    using result = std::remove_cvref_t<R>;
+    static constexpr bool is_read = Read;
+};
+
+/// The signature of a function that can be a method. Only the forms listed here can: a method for rvalues or of a
+/// volatile object could never be called.
+template <class F>
+struct function_signature;
+template <class R, class C, class... P>
+struct function_signature<R (C::*)(P...)> : signature<R, C, false, P...> {};
+template <class R, class C, class... P>
+struct function_signature<R (C::*)(P...) noexcept> : signature<R, C, false, P...> {};
+template <class R, class C, class... P>
+struct function_signature<R (C::*)(P...)&> : signature<R, C, false, P...> {};
+template <class R, class C, class... P>
+struct function_signature<R (C::*)(P...)& noexcept> : signature<R, C, false, P...> {};
+template <class R, class C, class... P>
+struct function_signature<R (C::*)(P...) const> : signature<R, C, true, P...> {};
+template <class R, class C, class... P>
+struct function_signature<R (C::*)(P...) const noexcept> : signature<R, C, true, P...> {};
+template <class R, class C, class... P>
+struct function_signature<R (C::*)(P...) const&> : signature<R, C, true, P...> {};
+template <class R, class C, class... P>
+struct function_signature<R (C::*)(P...) const& noexcept> : signature<R, C, true, P...> {};
+template <class R, class C, class... P>
+struct function_signature<R (*)(C&, P...)> : signature<R, std::remove_const_t<C>, std::is_const_v<C>, P...> {};
+template <class R, class C, class... P>
+struct function_signature<R (*)(C&, P...) noexcept> : signature<R, std::remove_const_t<C>, std::is_const_v<C>, P...> {};
+
+/// A captureless lambda counts as the function pointer it converts to.
+template <class F>
+struct as_function {
+    using type = F;
+};
+template <class F>
+requires std::is_class_v<F> && requires(F const& f) { +f; }
+struct as_function<F> {
+    using type = decltype(+std::declval<F const&>());
+};
+template <auto M>
+using function_of = typename as_function<std::remove_const_t<decltype(M)>>::type;
+
+template <class F>
+concept has_signature = requires {
+    typename function_signature<F>::object_type;
+};
+
+/// Stands for a function without a usable signature, so that one sentence is reported and not a page.
+struct no_signature : signature<void, void, false> {};
+template <class F>
+struct signature_or_none : no_signature {};
+template <has_signature F>
+struct signature_or_none<F> : function_signature<F> {};
+
+template <class P>
+inline constexpr bool is_pointer_parameter = std::is_pointer_v<std::remove_cvref_t<P>>;
+template <class P>
+inline constexpr bool is_out_parameter =
+    std::is_lvalue_reference_v<P> && !std::is_const_v<std::remove_reference_t<P>> &&
+    !std::is_same_v<std::remove_cvref_t<P>, context>;
+/// A range that does not own what it shows. `std::string` and containers own.
+template <class R>
+inline constexpr bool is_view = false;
+template <class C, class Traits>
+inline constexpr bool is_view<std::basic_string_view<C, Traits>> = true;
+template <class R>
+requires requires { typename R::element_type; } && requires(R const& r) {
+    r.data();
+    r.size_bytes();
+}
+inline constexpr bool is_view<R> = true;
+
+template <class List>
+struct parameter_rules;
+template <class... P>
+struct parameter_rules<type_list<P...>> {
+    static constexpr bool no_pointers = !(is_pointer_parameter<P> || ...);
+    static constexpr bool no_out = !(is_out_parameter<P> || ...);
+    static constexpr bool no_late_context = !(std::is_same_v<std::remove_cvref_t<P>, context> || ...);
+};
+
+} // namespace openreplica::inline v0::object
+
+namespace openreplica::inline v0 {
+
+/// One replicated method: a wire name and a member function, a free function or a captureless lambda whose first
+/// parameter is the object.
+///
+/// A const member function, or a function that takes the object as `T const&`, is a read and does not enter the log.
+/// The optional first parameter after the object is `context&` (for a read: `context const&`). Overloads get one
+/// `method` each, under different names.
+template <fixed_string Name, auto M>
+struct method {
+    static constexpr std::string_view name = Name.view();
+    static constexpr auto pointer = M;
+    using function = object::function_of<M>;
+    using signature = object::signature_or_none<function>;
+    using params = typename signature::params;
+    using result = typename signature::result;
+    static constexpr bool is_read = signature::is_read;
+    static constexpr bool takes_context = signature::takes_context;
+
+    static_assert(!name.empty(), "openreplica: a method needs a name");
+    static_assert(
+        object::has_signature<function>,
+        "openreplica: a method is a member function, or a function or captureless lambda whose first parameter "
+        "is a reference to the object");
+    static_assert(object::parameter_rules<params>::no_pointers,
+                  "openreplica: a method cannot take a pointer: the call runs in other processes; take the value, or "
+                  "std::string for text");
+    static_assert(object::parameter_rules<params>::no_out,
+                  "openreplica: a method cannot take a non-const reference: the call runs in other processes; return "
+                  "the value instead");
+    static_assert(object::parameter_rules<params>::no_late_context,
+                  "openreplica: the context is a method's first parameter, taken as context& (const methods: context "
+                  "const&)");
+    static_assert(!std::is_pointer_v<result>,
+                  "openreplica: a method cannot return a pointer: the caller is in another process; return the value");
+    static_assert(!object::is_view<result>,
+                  "openreplica: a method cannot return a view: the caller is in another process; return a std::string "
+                  "or a container that owns its elements");
+    static_assert(!(is_read && signature::may_change_context),
+                  "openreplica: a const method takes context const&: it has no randomness and cannot wait");
+};
+
+/// Takes the place of a method whose name stands for no single function, so that the table can say so.
+template <fixed_string Name>
+struct not_one_function {
+    static constexpr std::string_view name = Name.view();
+    using params = object::type_list<>;
+    using result = void;
+    static constexpr bool is_read = false;
+    static constexpr bool takes_context = false;
+    static constexpr auto pointer = nullptr;
+};
+
+namespace object {
+template <class M>
+inline constexpr bool names_one_function = true;
+template <fixed_string Name>
+inline constexpr bool names_one_function<not_one_function<Name>> = false;
+} // namespace object
+
+/// The methods of a type, in declared order.
+template <class... M>
+struct method_table {
+    static constexpr std::size_t size = sizeof...(M);
+    static constexpr std::array<std::string_view, size> names{M::name...};
+
+    static consteval bool has_unique_names() {
+        for (std::size_t i = 0; i < size; ++i)
+            for (std::size_t j = 0; j < i; ++j)
+                if (names[i] == names[j]) return false;
+        return true;
+    }
+
+    static_assert((object::names_one_function<M> && ...),
+                  "openreplica: a listed method is overloaded, a template, static, inaccessible or missing; list one "
+                  "function per name, or give each overload a name of its own with openreplica::method<\"name\", "
+                  "pointer> in openreplica::describe<type>");
+    static_assert(has_unique_names(),
+                  "openreplica: two methods share one name; give each overload a name of its own with "
+                  "openreplica::method<\"name\", pointer>");
+};
+
+namespace object {
+
+/// What the macros build a table with: the first argument only makes room for the comma before the first method.
+template <class, class... M>
+using table_of_entries = method_table<M...>;
+
+/// Can be called only with a name that stands for one function: an overload set deduces no `F`.
+template <class F>
+consteval bool is_one_function(F) {
+    return has_signature<F>;
+}
+
+/// Two pointers are the same function. Comparing pointers to virtual functions is no constant expression, naming a
+/// type with them is.
+template <auto A, class M>
+inline constexpr bool is_method_of =
+    std::is_same_v<std::integral_constant<std::remove_const_t<decltype(A)>, A>,
+                   std::integral_constant<std::remove_const_t<decltype(M::pointer)>, M::pointer>>;
+
+/// The position of the method with pointer `P`, or the table's size.
+template <auto P, class Table>
+inline constexpr std::size_t index_of_pointer = 0;
+template <auto P, class... M>
+inline constexpr std::size_t index_of_pointer<P, method_table<M...>> = [] {
+    constexpr bool found[] = {is_method_of<P, M>..., true};
+    std::size_t i = 0;
+    while (!found[i]) ++i;
+    return i;
+}();
+
+/// The position of the method called `Name`, or the table's size.
+template <fixed_string Name, class Table>
+inline constexpr std::size_t index_of_name = [] {
+    std::size_t i = 0;
+    while (i < Table::size && Table::names[i] != Name.view()) ++i;
+    return i;
+}();
+
+template <std::size_t I, class Table>
+struct entry_at;
+template <std::size_t I, class... M>
+struct entry_at<I, method_table<M...>> {
+    using type = std::tuple_element_t<I, std::tuple<M...>>;
+};
+template <std::size_t I, class Table>
+using entry_at_t = typename entry_at<I, Table>::type;
+
+/// Runs a method on a live object.
+template <class Method, class Object, class Context, class... A>
+decltype(auto) run_method(Object& target, Context& ctx, A&&... a) {
+    if constexpr (Method::takes_context)
+        return std::invoke(Method::pointer, target, ctx, std::forward<A>(a)...);
+    else
+        return std::invoke(Method::pointer, target, std::forward<A>(a)...);
+}
+
+} // namespace object
+
+} // namespace openreplica::inline v0
+
+// <openreplica/types/json_codec.hpp>
+// How a value of a C++ type becomes JSON text and back.
+
+// <openreplica/types/bytes.hpp>
+// Bytes that many may hold and nobody changes.
+
+namespace openreplica::inline v0 {
+
+/// A slice of an immutable buffer that is shared, not copied.
+///
+/// One received frame or one encoded batch is one buffer; the entries inside it are slices that keep it alive.
+///
+/// @par Thread safety
+/// Distinct objects: safe, also when they share a buffer. Shared objects: unsafe.
+class shared_bytes {
+    std::shared_ptr<std::string const> buffer_;
+    std::size_t offset_ = 0;
+    std::size_t size_ = 0;
+
+public:
+    shared_bytes() = default;
+    explicit shared_bytes(std::string text)
+        : buffer_(std::make_shared<std::string const>(std::move(text))), size_(buffer_->size()) {}
+    /// The part of `buffer` from `offset`, `size` bytes long; the caller has checked that it lies inside.
+    shared_bytes(std::shared_ptr<std::string const> buffer, std::size_t offset, std::size_t size)
+        : buffer_(std::move(buffer)), offset_(offset), size_(size) {}
+
+    [[nodiscard]] std::string_view view() const {
+        return buffer_ ? std::string_view(buffer_->data() + offset_, size_) : std::string_view{};
+    }
+    [[nodiscard]] std::size_t size() const { return size_; }
+    [[nodiscard]] bool empty() const { return size_ == 0; }
+
+    friend bool operator==(shared_bytes const& a, shared_bytes const& b) { return a.view() == b.view(); }
+};
+
+/// A byte string as an argument or a result of a replicated method: JSON has no bytes, so it travels as base64.
+struct bytes {
+    std::string data;
+    auto operator<=>(bytes const&) const = default;
+};
+
+} // namespace openreplica::inline v0
+
+// <openreplica/types/json_reader.hpp>
+// A pull reader over JSON text that a stranger may have written.
+
+namespace openreplica::inline v0 {
+
+/// What the next value is.
+enum class json_kind : std::uint8_t { null, boolean, number, string, array, object };
+
+/// An array or object that is being read.
+struct json_scope {
+    std::uint32_t count = 0; ///< elements or members begun so far
+};
+
+/// Reads a JSON text value by value, into the types that the caller expects.
+///
+/// It never builds a tree, never recurses, and never reads past the end. It accepts RFC 8259 without a byte order
+/// mark, and refuses what is no well-formed UTF-8, lone surrogates, numbers out of range, and texts past the limits.
+/// It notes whether the text was the canonical spelling (`canonical()`), which arguments must be.
+///
+/// @par Errors
+/// Everything throws `json_error` with a sentence that says where.
+class json_reader {
+    std::string_view text_;
+    std::size_t at_ = 0;
+    std::uint32_t depth_ = 0;
+    bool canonical_ = true;
+    json_limits limits_;
+
+public:
+    explicit json_reader(std::string_view text, json_limits limits = {}) : text_(text), limits_(limits) {
+        if (text_.starts_with("\xEF\xBB\xBF")) fail("a byte order mark is not allowed");
+    }
+
+    [[nodiscard]] std::size_t offset() const { return at_; }
+    [[nodiscard]] std::string_view text() const { return text_; }
+    /// False once something was read that the writer would have spelled differently: spaces, `1e2`, `\/`.
+    [[nodiscard]] bool canonical() const { return canonical_; }
+    void mark_not_canonical() { canonical_ = false; }
+    [[nodiscard]] json_limits const& limits() const { return limits_; }
+
+    [[noreturn]] void fail(std::string_view what) const {
+        throw json_error("JSON at byte " + std::to_string(at_) + ": " + std::string(what));
+    }
+
+    [[nodiscard]] json_kind peek() {
+        skip_space();
+        if (at_ == text_.size()) fail("the text ends where a value is expected");
+        switch (text_[at_]) {
+        case 'n':
+            return json_kind::null;
+        case 't':
+        case 'f':
+            return json_kind::boolean;
+        case '"':
+            return json_kind::string;
+        case '[':
+            return json_kind::array;
+        case '{':
+            return json_kind::object;
+        default:
+            if (text_[at_] == '-' || is_digit(text_[at_])) return json_kind::number;
+            fail("a value is expected here");
+        }
+    }
+
+    void read_null() {
+        expect_kind(json_kind::null, "null is expected");
+        expect_word("null");
+    }
+    [[nodiscard]] bool read_bool() {
+        expect_kind(json_kind::boolean, "true or false is expected");
+        bool const v = text_[at_] == 't';
+        expect_word(v ? "true" : "false");
+        return v;
+    }
+
+    /// An integer in the range of `I`: no fraction, no exponent, no rounding.
+    template <std::integral I>
+    [[nodiscard]] I read_integer() {
+        expect_kind(json_kind::number, "an integer is expected");
+        std::size_t const from = at_;
+        bool whole = true;
+        std::string_view const token = scan_number(whole);
+        I v{};
+        auto const [end, failure] = std::from_chars(token.data(), token.data() + token.size(), v);
+        if (whole && failure == std::errc{} && end == token.data() + token.size()) {
+            if (token == "-0") canonical_ = false;
+            return v;
+        }
+        at_ = from;
+        fail(whole ? "the integer does not fit the declared type" : "an integer is expected, not a fraction");
+    }
+
+    /// A finite number. An integer is taken as one, but is not its canonical spelling.
+    template <std::floating_point F>
+    [[nodiscard]] F read_number() {
+        expect_kind(json_kind::number, "a number is expected");
+        std::size_t const from = at_;
+        bool whole = true;
+        std::string_view const token = scan_number(whole);
+        F v{};
+        auto const [end, failure] = std::from_chars(token.data(), token.data() + token.size(), v);
+        if (failure != std::errc{} || end != token.data() + token.size()) {
+            at_ = from;
+            fail("the number does not fit the declared type");
+        }
+        std::string spelled;
+        write_json_number(spelled, v);
+        if (spelled != token) canonical_ = false;
+        return v;
+    }
+
+    /// A string as a view: into the text when nothing in it is escaped, else into `scratch`.
+    [[nodiscard]] std::string_view read_string_view(std::string& scratch) {
+        expect_kind(json_kind::string, "a string is expected");
+        std::size_t const from = ++at_;
+        skip_plain();
+        if (at_ < text_.size() && text_[at_] == '"') return text_.substr(from, at_++ - from);
+        scratch.assign(text_.substr(from, at_ - from));
+        for (;;) {
+            if (at_ == text_.size()) fail("the text ends inside a string");
+            char const c = text_[at_];
+            if (c == '"') break;
+            if (c != '\\') fail("a control character inside a string must be escaped");
+            read_escape(scratch);
+            std::size_t const plain = at_;
+            skip_plain();
+            scratch.append(text_.substr(plain, at_ - plain));
+        }
+        ++at_;
+        return scratch;
+    }
+    [[nodiscard]] std::string read_string() {
+        std::string scratch;
+        std::string_view const v = read_string_view(scratch);
+        if (v.data() != scratch.data()) scratch.assign(v);
+        return scratch;
+    }
+
+    /// Use as `for (auto a = r.begin_array(); r.next_element(a);) …` with one value read per turn.
+    [[nodiscard]] json_scope begin_array() {
+        expect_kind(json_kind::array, "an array is expected");
+        enter();
+        return {};
+    }
+    [[nodiscard]] bool next_element(json_scope& scope) { return next(scope, ']'); }
+
+    /// Use as `for (auto o = r.begin_object(); r.next_member(o, key);) …` with one value read per turn. The caller
+    /// sees to duplicate keys.
+    [[nodiscard]] json_scope begin_object() {
+        expect_kind(json_kind::object, "an object is expected");
+        enter();
+        return {};
+    }
+    [[nodiscard]] bool next_member(json_scope& scope, std::string& key) {
+        if (!next(scope, '}')) return false;
+        if (scope.count > limits_.members)
+            fail("an object has more than " + std::to_string(limits_.members) + " members");
+        skip_space();
+        if (at_ == text_.size() || text_[at_] != '"') fail("a member's name is expected");
+        std::string scratch;
+        key.assign(read_string_view(scratch));
+        skip_space();
+        if (at_ == text_.size() || text_[at_] != ':') fail("a colon is expected after a member's name");
+        ++at_;
+        return true;
+    }
+
+    /// Reads the next element of a fixed list; `what` is the sentence when there is none.
+    void expect_element(json_scope& scope, std::string_view what) {
+        if (!next_element(scope)) fail(what);
+    }
+    /// Reads the end of a fixed list.
+    void expect_end_of_array(json_scope& scope, std::string_view what) {
+        if (next_element(scope)) fail(what);
+    }
+
+    /// Reads and checks a value of any shape without keeping it, duplicate keys included. Returns its text.
+    std::string_view skip_value();
+
+    /// Only spaces may follow the value: trailing bytes are an error.
+    void expect_end() {
+        skip_space();
+        if (at_ != text_.size()) fail("unexpected bytes after the value");
+    }
+
+private:
+    static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+    void skip_space() {
+        while (at_ < text_.size() &&
+               (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\r' || text_[at_] == '\t')) {
+            canonical_ = false;
+            ++at_;
+        }
+    }
+    void expect_kind(json_kind kind, std::string_view what) {
+        if (peek() != kind) fail(what);
+    }
+    void expect_word(std::string_view word) {
+        if (text_.substr(at_, word.size()) != word) fail("a value is expected here");
+        at_ += word.size();
+    }
+    void enter() {
+        if (++depth_ > limits_.depth) fail("values are nested deeper than " + std::to_string(limits_.depth));
+        ++at_;
+    }
+    bool next(json_scope& scope, char close) {
+        skip_space();
+        if (at_ == text_.size()) fail("the text ends inside an array or object");
+        if (text_[at_] == close) {
+            ++at_;
+            --depth_;
+            return false;
+        }
+        if (scope.count > 0) {
+            if (text_[at_] != ',') fail("a comma is expected here");
+            ++at_;
+            skip_space();
+            if (at_ < text_.size() && text_[at_] == close) fail("a value is expected after a comma");
+        }
+        ++scope.count;
+        return true;
+    }
+    /// Moves past a number of RFC 8259; `whole` becomes false when it has a fraction or an exponent.
+    std::string_view scan_number(bool& whole) {
+        std::size_t const from = at_;
+        auto const digits = [this] {
+            std::size_t const first = at_;
+            while (at_ < text_.size() && is_digit(text_[at_])) ++at_;
+            if (at_ == first) fail("a digit is expected in a number");
+        };
+        if (text_[at_] == '-') ++at_;
+        if (at_ < text_.size() && text_[at_] == '0') {
+            ++at_;
+            if (at_ < text_.size() && is_digit(text_[at_])) fail("a number cannot begin with 0");
+        } else {
+            digits();
+        }
+        if (at_ < text_.size() && text_[at_] == '.') {
+            whole = false;
+            ++at_;
+            digits();
+        }
+        if (at_ < text_.size() && (text_[at_] == 'e' || text_[at_] == 'E')) {
+            whole = false;
+            ++at_;
+            if (at_ < text_.size() && (text_[at_] == '+' || text_[at_] == '-')) ++at_;
+            digits();
+        }
+        return text_.substr(from, at_ - from);
+    }
+    /// Moves to the next quote, backslash, control character or the end.
+    void skip_plain() {
+        while (at_ < text_.size()) {
+            auto const c = static_cast<unsigned char>(text_[at_]);
+            if (c >= 0x80) {
+                std::size_t const n = utf8_sequence(text_.data() + at_, text_.size() - at_);
+                if (n == 0) fail("a string is not well-formed UTF-8");
+                at_ += n;
+            } else if (c < 0x20 || c == '"' || c == '\\') {
+                return;
+            } else {
+                ++at_;
+            }
+        }
+    }
+    std::uint32_t read_hex4() {
+        std::uint32_t v = 0;
+        if (text_.size() - at_ < 4) fail("\\u needs four hexadecimal digits");
+        for (std::size_t i = 0; i < 4; ++i, ++at_) {
+            char const c = text_[at_];
+            if (is_digit(c))
+                v = v << 4 | static_cast<std::uint32_t>(c - '0');
+            else if (c >= 'a' && c <= 'f')
+                v = v << 4 | static_cast<std::uint32_t>(c - 'a' + 10);
+            else if (c >= 'A' && c <= 'F')
+                v = v << 4 | static_cast<std::uint32_t>(c - 'A' + 10);
+            else
+                fail("\\u needs four hexadecimal digits");
+        }
+        return v;
+    }
+    void read_escape(std::string& out) {
+        std::size_t const from = at_;
+        if (text_.size() - at_ < 2) fail("the text ends inside a string");
+        char const c = text_[at_ + 1];
+        at_ += 2;
+        switch (c) {
+        case '"':
+        case '\\':
+            out += c;
+            return;
+        case 'b':
+            out += '\b';
+            return;
+        case 'f':
+            out += '\f';
+            return;
+        case 'n':
+            out += '\n';
+            return;
+        case 'r':
+            out += '\r';
+            return;
+        case 't':
+            out += '\t';
+            return;
+        case '/':
+            out += '/';
+            canonical_ = false;
+            return;
+        case 'u':
+            break;
+        default:
+            at_ = from;
+            fail("unknown escape in a string");
+        }
+        std::uint32_t code = read_hex4();
+        if (code >= 0xDC00 && code <= 0xDFFF) fail("a low surrogate stands alone");
+        if (code >= 0xD800 && code <= 0xDBFF) {
+            if (text_.substr(at_, 2) != "\\u") fail("a high surrogate stands alone");
+            at_ += 2;
+            std::uint32_t const low = read_hex4();
+            if (low < 0xDC00 || low > 0xDFFF) fail("a high surrogate stands alone");
+            code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        }
+        append_utf8(out, code);
+        // Only control characters without a short form are written as \u, in lower case.
+        std::string spelled;
+        std::string raw;
+        append_utf8(raw, code);
+        write_json_string(spelled, raw);
+        if (text_.substr(from, at_ - from) != std::string_view(spelled).substr(1, spelled.size() - 2))
+            canonical_ = false;
+    }
+    static void append_utf8(std::string& out, std::uint32_t code) {
+        auto const put = [&out](std::uint32_t byte) { out += static_cast<char>(static_cast<unsigned char>(byte)); };
+        if (code < 0x80) {
+            put(code);
+        } else if (code < 0x800) {
+            put(0xC0 | code >> 6);
+            put(0x80 | (code & 63));
+        } else if (code < 0x10000) {
+            put(0xE0 | code >> 12);
+            put(0x80 | (code >> 6 & 63));
+            put(0x80 | (code & 63));
+        } else {
+            put(0xF0 | code >> 18);
+            put(0x80 | (code >> 12 & 63));
+            put(0x80 | (code >> 6 & 63));
+            put(0x80 | (code & 63));
+        }
+    }
+};
+
+inline std::string_view json_reader::skip_value() {
+    struct level {
+        json_scope scope;
+        bool is_object;
+        std::vector<std::string> keys;
+    };
+    std::vector<level> open; // Its length is bounded by the depth limit.
+    std::string scratch;
+    (void)peek();
+    std::size_t const from = at_;
+    do {
+        switch (peek()) {
+        case json_kind::null:
+            read_null();
+            break;
+        case json_kind::boolean:
+            (void)read_bool();
+            break;
+        case json_kind::number: {
+            std::size_t const start = at_;
+            bool whole = true;
+            (void)scan_number(whole);
+            at_ = start;
+            if (!whole)
+                (void)read_number<double>();
+            else if (text_[at_] == '-')
+                (void)read_integer<std::int64_t>();
+            else
+                (void)read_integer<std::uint64_t>();
+            break;
+        }
+        case json_kind::string:
+            (void)read_string_view(scratch);
+            break;
+        case json_kind::array:
+            open.push_back({begin_array(), false, {}});
+            break;
+        case json_kind::object:
+            open.push_back({begin_object(), true, {}});
+            break;
+        }
+        while (!open.empty()) {
+            level& top = open.back();
+            if (!top.is_object && next_element(top.scope)) break;
+            if (top.is_object && next_member(top.scope, scratch)) {
+                top.keys.push_back(scratch);
+                break;
+            }
+            std::ranges::sort(top.keys);
+            if (std::ranges::adjacent_find(top.keys) != top.keys.end()) fail("an object has two members of one name");
+            open.pop_back();
+        }
+    } while (!open.empty());
+    return text_.substr(from, at_ - from);
+}
+
+} // namespace openreplica::inline v0
+
+// <openreplica/types/json_tree.hpp>
+// The general JSON value, for types that only nlohmann's conversions know: read and written by our own rules.
+
+// <openreplica/types/strong.hpp>
+// Strong integers: a slot is not an epoch, and neither is a number.
+
+namespace openreplica::inline v0 {
+
+/// An integer that does not mix with other integers.
+///
+/// Comparison, `next()`, `prev()`, adding a count and the distance of two are all that an id or a position needs.
+/// The raw number is reached by `.value` where bytes are written, and nowhere else.
+template <class Tag, std::unsigned_integral Rep = std::uint64_t>
+struct strong {
+    using rep = Rep;
+    Rep value{};
+
+    constexpr strong() = default;
+    constexpr explicit strong(Rep v) : value(v) {}
+
+    constexpr auto operator<=>(strong const&) const = default;
+
+    [[nodiscard]] constexpr strong next() const { return strong{static_cast<Rep>(value + 1)}; }
+    /// The position before this one. Zero has none: it stays zero.
+    [[nodiscard]] constexpr strong prev() const { return value == 0 ? strong{} : strong{static_cast<Rep>(value - 1)}; }
+    [[nodiscard]] constexpr strong plus(Rep n) const { return strong{static_cast<Rep>(value + n)}; }
+    /// How many steps lead from `from` to this one; zero when it lies behind.
+    [[nodiscard]] constexpr Rep since(strong from) const {
+        return value > from.value ? static_cast<Rep>(value - from.value) : Rep{};
+    }
+};
+
+} // namespace openreplica::inline v0
+
+template <class Tag, class Rep>
+struct std::hash<openreplica::strong<Tag, Rep>> {
+    std::size_t operator()(openreplica::strong<Tag, Rep> s) const noexcept { return std::hash<Rep>{}(s.value); }
+};
+
+#include <nlohmann/json.hpp>
+
+namespace openreplica::inline v0 {
+
+/// nlohmann's conversions know `T`, both ways. Left out are `long double`, which differs between machines, and
+/// `std::string_view`, which would show into a tree that is gone.
+template <class T>
+concept json_convertible = std::is_object_v<T> && !std::is_pointer_v<T> && !std::same_as<T, long double> &&
+                           !std::same_as<T, std::string_view> && !std::is_const_v<T> && std::move_constructible<T> &&
+                           requires(T const& v, nlohmann::json const& tree) {
+    nlohmann::json(v);
+    { tree.template get<T>() } -> std::same_as<T>;
+};
+
+/// Appends the canonical text of a tree: members sorted by name, no spaces, whole fractions with `.0`.
+/// @throws json_error for NaN, text that is no UTF-8, binary values, and trees deeper than the format allows.
+inline void write_json_tree(std::string& out, nlohmann::json const& tree, std::uint32_t depth = 0) {
+    if (depth > json_limits{}.depth)
+        throw json_error("values are nested deeper than " + std::to_string(json_limits{}.depth));
+    switch (tree.type()) {
+    case nlohmann::json::value_t::null:
+        out += "null";
+        break;
+    case nlohmann::json::value_t::boolean:
+        out += tree.get_ref<bool const&>() ? "true" : "false";
+        break;
+    case nlohmann::json::value_t::string:
+        write_json_string(out, tree.get_ref<std::string const&>());
+        break;
+    case nlohmann::json::value_t::number_integer:
+        write_json_integer(out, tree.get_ref<std::int64_t const&>());
+        break;
+    case nlohmann::json::value_t::number_unsigned:
+        write_json_integer(out, tree.get_ref<std::uint64_t const&>());
+        break;
+    case nlohmann::json::value_t::number_float:
+        write_json_number(out, tree.get_ref<double const&>());
+        break;
+    case nlohmann::json::value_t::array: {
+        char separator = '[';
+        for (auto const& element : tree) {
+            out += std::exchange(separator, ',');
+            write_json_tree(out, element, depth + 1);
+        }
+        out += tree.empty() ? "[]" : "]";
+        break;
+    }
+    case nlohmann::json::value_t::object: {
+        char separator = '{';
+        for (auto const& [key, value] : tree.items()) {
+            out += std::exchange(separator, ',');
+            write_json_string(out, key);
+            out += ':';
+            write_json_tree(out, value, depth + 1);
+        }
+        out += tree.empty() ? "{}" : "}";
+        break;
+    }
+    default:
+        throw json_error("a binary or discarded value has no JSON form");
+    }
+}
+
+/// Reads the next value of any shape. Recursion ends at the reader's depth limit.
+[[nodiscard]] inline nlohmann::json read_json_tree(json_reader& r) {
+    switch (r.peek()) {
+    case json_kind::null:
+        r.read_null();
+        return nullptr;
+    case json_kind::boolean:
+        return r.read_bool();
+    case json_kind::string:
+        return r.read_string();
+    case json_kind::number: {
+        std::string_view const rest = r.text().substr(r.offset());
+        std::size_t const end = rest.find_first_not_of("-0123456789");
+        if (end != std::string_view::npos && std::string_view(".eE").find(rest[end]) != std::string_view::npos)
+            return r.read_number<double>();
+        if (rest.front() == '-') return r.read_integer<std::int64_t>();
+        return r.read_integer<std::uint64_t>();
+    }
+    case json_kind::array: {
+        auto tree = nlohmann::json::array();
+        for (auto scope = r.begin_array(); r.next_element(scope);) tree.push_back(read_json_tree(r));
+        return tree;
+    }
+    case json_kind::object:
+        break;
+    }
+    auto tree = nlohmann::json::object();
+    std::string key;
+    std::string last;
+    for (auto scope = r.begin_object(); r.next_member(scope, key);) {
+        if (tree.contains(key)) r.fail("an object has two members of one name");
+        if (scope.count > 1 && !(last < key)) r.mark_not_canonical();
+        last = key;
+        tree[key] = read_json_tree(r);
+        key = last;
+    }
+    return tree;
+}
+
+/// What `from_json` makes of a tree; its complaints become ours, so that every replica gives the same code.
+template <json_convertible T>
+[[nodiscard]] T json_tree_to(json_reader const& r, nlohmann::json const& tree) {
+    try {
+        return tree.template get<T>();
+    } catch (nlohmann::json::exception const& e) {
+        r.fail(std::string("the value is not of the declared type: ") + e.what());
+    }
+}
+
+/// Bytes and strong integers as members of a user's type.
+template <class Json>
+requires requires { typename Json::number_unsigned_t; }
+void to_json(Json& j, bytes const& v) {
+    std::string text;
+    write_base64(text, v.data);
+    j = std::move(text);
+}
+template <class Json>
+requires requires { typename Json::number_unsigned_t; }
+void from_json(Json const& j, bytes& v) { v.data = read_base64(j.template get_ref<std::string const&>()); }
+template <class Json, class Tag, class Rep>
+requires requires { typename Json::number_unsigned_t; }
+void to_json(Json& j, strong<Tag, Rep> const& v) { j = v.value; }
+template <class Json, class Tag, class Rep>
+requires requires { typename Json::number_unsigned_t; }
+void from_json(Json const& j, strong<Tag, Rep>& v) { j.get_to(v.value); }
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0 {
+
+/// How `T` becomes canonical JSON text and back. Specialise it for a type whose JSON is not what nlohmann makes of it.
+///
+/// A specialisation has `static void write(std::string& out, T const&)`, which appends; `static T read(json_reader&)`,
+/// which throws `json_error` for a text that holds no `T`; and `static std::string name()`, which is part of the
+/// fingerprint of every method that has a `T` and must be the same from every compiler. One value has one text.
+///
+/// This primary template takes any type with nlohmann's `to_json` and `from_json`. What it reads must be equal to what
+/// it would write again, because the conversions inside a generated `from_json` are not checked: 1.9 into an `int`
+/// member is refused here.
+template <class T>
+struct codec {
+    using uses_json_tree = void;
+
+    static void write(std::string& out, T const& v) requires json_convertible<T> {
+        write_json_tree(out, nlohmann::json(v));
+    }
+    static T read(json_reader& r) requires json_convertible<T> {
+        std::size_t const from = (void(r.peek()), r.offset());
+        nlohmann::json const tree = read_json_tree(r);
+        T v = json_tree_to<T>(r, tree);
+        std::string again;
+        write(again, v);
+        if (again == r.text().substr(from, r.offset() - from)) return v;
+        // Not canonical is the caller's affair; not the same value is ours.
+        json_reader second(again);
+        if (read_json_tree(second) != tree)
+            r.fail("the value changes when it is converted to the declared type; pass every member, in range");
+        r.mark_not_canonical();
+        return v;
+    }
+    static std::string name() { return "json"; }
+};
+
+/// `T` can be an argument or a result.
+template <class T>
+concept has_codec = requires(std::string& out, T const& v, json_reader& r) {
+    codec<T>::write(out, v);
+    { codec<T>::read(r) } -> std::same_as<T>;
+    { codec<T>::name() } -> std::convertible_to<std::string>;
+};
+/// The codec of `T` names it: it is not the general one.
+template <class T>
+concept has_typed_codec = has_codec<T> && !requires {
+    typename codec<T>::uses_json_tree;
+};
+
+template <>
+struct codec<bool> {
+    static void write(std::string& out, bool v) { out += v ? "true" : "false"; }
+    static bool read(json_reader& r) { return r.read_bool(); }
+    static std::string name() { return "bool"; }
+};
+
+/// Integers; `char` is the small integer it is, in -128…127 on every machine. Wide and UTF characters have no codec.
+template <class T>
+concept json_integer =
+    std::integral<T> && !std::same_as<T, bool> && !std::same_as<T, wchar_t> && !std::same_as<T, char8_t> &&
+    !std::same_as<T, char16_t> && !std::same_as<T, char32_t> && sizeof(T) <= 8 && !std::is_const_v<T>;
+
+template <json_integer T>
+struct codec<T> {
+    static void write(std::string& out, T v) {
+        if constexpr (std::same_as<T, char>)
+            write_json_integer(out, static_cast<signed char>(v));
+        else
+            write_json_integer(out, v);
+    }
+    static T read(json_reader& r) {
+        if constexpr (std::same_as<T, char>)
+            return static_cast<char>(r.read_integer<signed char>());
+        else
+            return r.read_integer<T>();
+    }
+    static std::string name() {
+        if constexpr (std::same_as<T, char>)
+            return "char";
+        else
+            return (std::signed_integral<T> ? "i" : "u") + std::to_string(sizeof(T) * 8);
+    }
+};
+
+template <class T>
+requires std::same_as<T, float> || std::same_as<T, double>
+struct codec<T> {
+    static void write(std::string& out, T v) { write_json_number(out, v); }
+    static T read(json_reader& r) { return r.read_number<T>(); }
+    static std::string name() { return "f" + std::to_string(sizeof(T) * 8); }
+};
+
+template <class T>
+requires std::is_enum_v<T>
+struct codec<T> {
+    using underlying = codec<std::underlying_type_t<T>>;
+    static void write(std::string& out, T v) { underlying::write(out, static_cast<std::underlying_type_t<T>>(v)); }
+    static T read(json_reader& r) { return static_cast<T>(underlying::read(r)); }
+    static std::string name() { return "enum<" + underlying::name() + ">"; }
+};
+
+template <>
+struct codec<std::string> {
+    static void write(std::string& out, std::string const& v) { write_json_string(out, v); }
+    static std::string read(json_reader& r) { return r.read_string(); }
+    static std::string name() { return "string"; }
+};
+
+template <>
+struct codec<bytes> {
+    static void write(std::string& out, bytes const& v) {
+        out += '"';
+        write_base64(out, v.data);
+        out += '"';
+    }
+    static bytes read(json_reader& r) {
+        std::string scratch;
+        return {read_base64(r.read_string_view(scratch))};
+    }
+    static std::string name() { return "bytes"; }
+};
+
+/// A strong integer is its number: ids can be arguments and results.
+template <class Tag, class Rep>
+struct codec<strong<Tag, Rep>> {
+    static void write(std::string& out, strong<Tag, Rep> v) { write_json_integer(out, v.value); }
+    static strong<Tag, Rep> read(json_reader& r) { return strong<Tag, Rep>(r.read_integer<Rep>()); }
+    static std::string name() { return codec<Rep>::name(); }
+};
+
+template <class T>
+requires has_codec<T>
+struct codec<std::optional<T>> {
+    static_assert(
+        !std::is_same_v<T, std::nullopt_t> && !requires(T t) { t.has_value(); },
+        "openreplica: an optional inside an optional has one JSON form for two values");
+    static void write(std::string& out, std::optional<T> const& v) {
+        if (v)
+            codec<T>::write(out, *v);
+        else
+            out += "null";
+    }
+    static std::optional<T> read(json_reader& r) {
+        if (r.peek() != json_kind::null) return codec<T>::read(r);
+        r.read_null();
+        return std::nullopt;
+    }
+    static std::string name() { return "optional<" + codec<T>::name() + ">"; }
+};
+
+/// A duration is the count of its units; the units are part of the name.
+template <class Rep, class Period>
+requires has_codec<Rep>
+struct codec<std::chrono::duration<Rep, Period>> {
+    using value_type = std::chrono::duration<Rep, Period>;
+    static void write(std::string& out, value_type v) { codec<Rep>::write(out, v.count()); }
+    static value_type read(json_reader& r) { return value_type(codec<Rep>::read(r)); }
+    static std::string name() {
+        return "duration<" + codec<Rep>::name() + "," + std::to_string(Period::num) + "/" +
+               std::to_string(Period::den) + ">";
+    }
+};
+/// A calendar time is the count of its units since 1970.
+template <class Duration>
+requires has_codec<Duration>
+struct codec<std::chrono::time_point<std::chrono::system_clock, Duration>> {
+    using value_type = std::chrono::time_point<std::chrono::system_clock, Duration>;
+    static void write(std::string& out, value_type v) { codec<Duration>::write(out, v.time_since_epoch()); }
+    static value_type read(json_reader& r) { return value_type(codec<Duration>::read(r)); }
+    static std::string name() { return "time<" + codec<Duration>::name() + ">"; }
+};
+
+namespace detail {
+
+template <class Range>
+void write_json_list(std::string& out, Range const& range) {
+    out += '[';
+    bool first = true;
+    for (auto const& v : range) {
+        if (!std::exchange(first, false)) out += ',';
+        codec<typename Range::value_type>::write(out, v);
+    }
+    out += ']';
+}
+
+/// `std::vector` and `std::deque`: a list.
+template <class List>
+struct list_codec {
+    using value_type = typename List::value_type;
+    static void write(std::string& out, List const& v) { write_json_list(out, v); }
+    static List read(json_reader& r) {
+        List v;
+        for (auto scope = r.begin_array(); r.next_element(scope);) v.push_back(codec<value_type>::read(r));
+        return v;
+    }
+    static std::string name() { return "list<" + codec<value_type>::name() + ">"; }
+};
+
+/// Maps with text keys: an object, sorted by key.
+template <class Map>
+struct object_codec {
+    using mapped_type = typename Map::mapped_type;
+    static void write_member(std::string& out, bool& first, std::string const& key, mapped_type const& v) {
+        if (!std::exchange(first, false)) out += ',';
+        write_json_string(out, key);
+        out += ':';
+        codec<mapped_type>::write(out, v);
+    }
+    static Map read(json_reader& r) {
+        Map v;
+        std::string key;
+        std::string last;
+        for (auto scope = r.begin_object(); r.next_member(scope, key);) {
+            if (scope.count > 1 && !(last < key)) r.mark_not_canonical();
+            last = key;
+            if (!v.emplace(std::move(key), codec<mapped_type>::read(r)).second)
+                r.fail("an object has two members of one name");
+            key.clear();
+        }
+        return v;
+    }
+    static std::string name() { return "map<string," + codec<mapped_type>::name() + ">"; }
+};
+
+/// Pairs, tuples and arrays: a list of fixed length.
+template <class Tuple>
+struct tuple_codec {
+    static constexpr std::size_t size = std::tuple_size_v<Tuple>;
+    template <std::size_t I>
+    using element = std::tuple_element_t<I, Tuple>;
+
+    static void write(std::string& out, Tuple const& v) {
+        out += '[';
+        [&]<std::size_t... I>(std::index_sequence<I...>) {
+            ((out += I == 0 ? "" : ",", codec<element<I>>::write(out, std::get<I>(v))), ...);
+        }
+        (std::make_index_sequence<size>{});
+        out += ']';
+    }
+    static Tuple read(json_reader& r) {
+        constexpr std::string_view wrong_length = "the list does not have the declared length";
+        auto scope = r.begin_array();
+        // Braces evaluate from left to right, as the elements stand in the text.
+        Tuple v = [&]<std::size_t... I>(std::index_sequence<I...>) {
+            return Tuple{(r.expect_element(scope, wrong_length), codec<element<I>>::read(r))...};
+        }
+        (std::make_index_sequence<size>{});
+        r.expect_end_of_array(scope, wrong_length);
+        return v;
+    }
+};
+
+template <class Tuple>
+struct tuple_has_codecs : std::false_type {};
+template <class... T>
+struct tuple_has_codecs<std::tuple<T...>> : std::bool_constant<(has_codec<T> && ...)> {};
+
+} // namespace detail
+
+template <class T, class A>
+requires has_codec<T>
+struct codec<std::vector<T, A>> : detail::list_codec<std::vector<T, A>> {
+};
+template <class T, class A>
+requires has_codec<T>
+struct codec<std::deque<T, A>> : detail::list_codec<std::deque<T, A>> {
+};
+
+template <class T, class C, class A>
+requires has_codec<T>
+struct codec<std::set<T, C, A>> {
+    static void write(std::string& out, std::set<T, C, A> const& v) { detail::write_json_list(out, v); }
+    static std::set<T, C, A> read(json_reader& r) {
+        std::set<T, C, A> v;
+        for (auto scope = r.begin_array(); r.next_element(scope);) {
+            auto const [at, is_new] = v.insert(codec<T>::read(r));
+            if (!is_new) r.fail("a set holds an element twice");
+            if (std::next(at) != v.end()) r.mark_not_canonical();
+        }
+        return v;
+    }
+    static std::string name() { return "set<" + codec<T>::name() + ">"; }
+};
+
+template <class T, std::size_t N>
+requires has_codec<T>
+struct codec<std::array<T, N>> {
+    static void write(std::string& out, std::array<T, N> const& v) { detail::write_json_list(out, v); }
+    static std::array<T, N> read(json_reader& r) requires std::default_initializable<T> {
+        std::array<T, N> v{};
+        auto scope = r.begin_array();
+        for (T& element : v) {
+            r.expect_element(scope, "the list does not have the declared length");
+            element = codec<T>::read(r);
+        }
+        r.expect_end_of_array(scope, "the list does not have the declared length");
+        return v;
+    }
+    static std::string name() { return "array<" + codec<T>::name() + "," + std::to_string(N) + ">"; }
+};
+
+template <class T, class C, class A>
+requires has_codec<T>
+struct codec<std::map<std::string, T, C, A>> : detail::object_codec<std::map<std::string, T, C, A>> {
+    static void write(std::string& out, std::map<std::string, T, C, A> const& v) {
+        std::vector<std::pair<std::string const, T> const*> members;
+        if constexpr (!std::same_as<C, std::less<std::string>> && !std::same_as<C, std::less<>>) {
+            for (auto const& m : v) members.push_back(&m);
+            std::ranges::sort(members, {}, [](auto const* m) -> std::string const& { return m->first; });
+        }
+        out += '{';
+        bool first = true;
+        if (members.empty())
+            for (auto const& [k, x] : v) codec::write_member(out, first, k, x);
+        else
+            for (auto const* m : members) codec::write_member(out, first, m->first, m->second);
+        out += '}';
+    }
+};
+
+template <class T, class H, class E, class A>
+requires has_codec<T>
+struct codec<std::unordered_map<std::string, T, H, E, A>>
+    : detail::object_codec<std::unordered_map<std::string, T, H, E, A>> {
+    static void write(std::string& out, std::unordered_map<std::string, T, H, E, A> const& v) {
+        // The order of a hash table depends on its history and its library, so it must not reach the text.
+        std::vector<std::pair<std::string const, T> const*> members;
+        members.reserve(v.size());
+        for (auto const& m : v) members.push_back(&m);
+        std::ranges::sort(members, {}, [](auto const* m) -> std::string const& { return m->first; });
+        out += '{';
+        bool first = true;
+        for (auto const* m : members) codec::write_member(out, first, m->first, m->second);
+        out += '}';
+    }
+};
+
+/// A map with other keys: a list of `[key,value]`, in the map's order.
+template <class K, class T, class C, class A>
+requires(!std::same_as<K, std::string> && has_codec<K> && has_codec<T>) struct codec<std::map<K, T, C, A>> {
+    static void write(std::string& out, std::map<K, T, C, A> const& v) {
+        out += '[';
+        bool first = true;
+        for (auto const& [key, mapped] : v) {
+            out += std::exchange(first, false) ? "[" : ",[";
+            codec<K>::write(out, key);
+            out += ',';
+            codec<T>::write(out, mapped);
+            out += ']';
+        }
+        out += ']';
+    }
+    static std::map<K, T, C, A> read(json_reader& r) {
+        std::map<K, T, C, A> v;
+        for (auto scope = r.begin_array(); r.next_element(scope);) {
+            auto [key, mapped] = detail::tuple_codec<std::pair<K, T>>::read(r);
+            auto const [at, is_new] = v.emplace(std::move(key), std::move(mapped));
+            if (!is_new) r.fail("a map holds a key twice");
+            if (std::next(at) != v.end()) r.mark_not_canonical();
+        }
+        return v;
+    }
+    static std::string name() { return "map<" + codec<K>::name() + "," + codec<T>::name() + ">"; }
+};
+
+template <class A, class B>
+requires has_codec<A> && has_codec<B>
+struct codec<std::pair<A, B>> : detail::tuple_codec<std::pair<A, B>> {
+    static std::string name() { return "tuple<" + codec<A>::name() + "," + codec<B>::name() + ">"; }
+};
+template <class... T>
+requires(sizeof...(T) > 0 && detail::tuple_has_codecs<std::tuple<T...>>::value) struct codec<std::tuple<T...>>
+    : detail::tuple_codec<std::tuple<T...>> {
+    static std::string name() {
+        std::string out;
+        ((out += out.empty() ? "tuple<" : ",", out += codec<T>::name()), ...);
+        return out + ">";
+    }
+};
+
+/// The value that `text` holds; nothing may follow it.
+template <has_codec T>
+[[nodiscard]] T from_json_text(std::string_view text, json_limits limits = {}) {
+    json_reader r(text, limits);
+    T v = codec<T>::read(r);
+    r.expect_end();
+    return v;
+}
+/// The canonical text of a value.
+template <has_codec T>
+[[nodiscard]] std::string to_json_text(T const& v) {
+    std::string out;
+    codec<T>::write(out, v);
+    return out;
+}
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0::object {
+
+/// `T` can be constructed from values of these types without a conversion that could lose a value.
+template <class T, class... A>
+concept brace_constructible = std::constructible_from<T, A...> && (sizeof...(A) == 0 || requires { T{std::declval<A>()...}; });
+
+namespace detail {
+
+/// Stands for a number of any type where one parameter after another is looked at.
+struct any_number {
+    template <class N>
+    requires(json_integer<N> || std::floating_point<N>)
+    operator N() const; // NOLINT(google-explicit-constructor)
+};
+
+template <class A>
+using own_type = std::conditional_t<std::is_convertible_v<A, std::string_view>, std::string, std::remove_cvref_t<A>>;
+template <class A>
+using own_or_any = std::conditional_t<json_integer<own_type<A>>, any_number, own_type<A>>;
+
+template <class T, std::size_t I, class Candidate, class Positions, class... A>
+inline constexpr bool takes = false;
+template <class T, std::size_t I, class Candidate, std::size_t... Is, class... A>
+inline constexpr bool takes<T, I, Candidate, std::index_sequence<Is...>, A...> =
+    brace_constructible<T, std::conditional_t<Is == I, Candidate, own_or_any<A>>...>;
+
+/// The first of these types that the parameter in place `I` takes; `Own` when it takes none.
+template <class T, std::size_t I, class Own, class Arguments, class... Candidates>
+struct first_taken {
+    using type = Own;
+};
+template <class T, std::size_t I, class Own, class... A, class Candidate, class... More>
+struct first_taken<T, I, Own, type_list<A...>, Candidate, More...>
+    : std::conditional_t<takes<T, I, Candidate, std::index_sequence_for<A...>, A...>, std::type_identity<Candidate>,
+                         first_taken<T, I, Own, type_list<A...>, More...>> {};
+
+/// An integer travels as the widest type that its parameter takes without narrowing.
+template <class T, std::size_t I, class Own, class... A>
+using travel_type =
+    typename std::conditional_t<json_integer<Own>,
+                                first_taken<T, I, Own, type_list<A...>, Own, std::uint64_t, std::int64_t, std::uint32_t,
+                                            std::int32_t, std::uint16_t, std::int16_t, std::uint8_t, std::int8_t, double, float>,
+                                std::type_identity<Own>>::type;
+
+template <class T, class... A, std::size_t... I>
+type_list<travel_type<T, I, own_type<A>, A...>...> travel_types(std::index_sequence<I...>);
+
+template <class T, class... A>
+struct constructor_arguments {
+    using type = decltype(travel_types<T, A...>(std::index_sequence_for<A...>{}));
+};
+template <class T, class... A>
+requires brace_constructible<T, own_type<A>...>
+struct constructor_arguments<T, A...> {
+    using type = type_list<own_type<A>...>;
+};
+
+} // namespace detail
+
+/// A `type_list` of what these arguments travel as: their own types, text as `std::string`; but an integer whose type the
+/// constructor does not take without narrowing, as `16` for a `std::size_t`, as one that it takes.
+template <class T, class... A>
+using constructor_arguments_t = typename detail::constructor_arguments<T, A...>::type;
+
+/// The argument as what it travels as. @throws json_error (`bad_arguments`) for a number that does not fit
+template <class B, class A>
+[[nodiscard]] B constructor_argument(A&& a) {
+    if constexpr (json_integer<std::remove_cvref_t<A>>)
+        return convert_argument<B>(a);
+    else
+        return B(std::forward<A>(a));
+}
+
+template <class T, class... A>
+concept constructible_from_arguments = []<class... B>(type_list<B...>) {
+    return brace_constructible<T, B...> && (has_codec<B> && ...);
+}(constructor_arguments_t<T, A...>{});
+
+/// True when `T` can be constructed so; the sentence is said once, instead of what the compiler makes of it.
+template <class T, class... A>
+consteval bool check_construction() {
+    static_assert(constructible_from_arguments<T, A...>,
+                  "openreplica: a replicated object of this type cannot be constructed from these arguments; they are "
+                  "values with a JSON form, and fit a constructor without narrowing");
+    return constructible_from_arguments<T, A...>;
+}
+
+} // namespace openreplica::inline v0::object
+
+// <openreplica/object/describe.hpp>
+// Where a type's method table comes from, and the type's name on the wire.
+
+namespace openreplica::inline v0 {
+
+/// Describes a type whose source must stay as it is: specialise it with
+/// `static constexpr auto methods() { return openreplica::method_table<openreplica::method<"put", lambda>, …>{}; }`.
+///
+/// An optional `static constexpr std::string_view name` is the type's name on the wire; without it the name is the
+/// macro's spelling, or for a standard container its codec's name. A specialisation with only a name renames a type
+/// that has its table from a macro. Names and tables are format: two versions of a program that meet must agree.
+template <class T>
+struct describe {};
+
+namespace object {
+
+template <class T>
+concept described = requires {
+    describe<T>::methods();
+};
+template <class T>
+concept intrusive = requires {
+    T::openreplica_methods();
+};
+template <class T>
+concept described_beside = requires {
+    openreplica_description(tag<T>{});
+};
+template <class T>
+concept has_method_table = described<T> || intrusive<T> || described_beside<T>;
+template <class T>
+concept has_given_name = requires {
+    std::string_view(describe<T>::name);
+};
+
+template <class T>
+consteval auto find_description() {
+    if constexpr (described<T>) {
+        return tag<describe<T>>{};
+    } else if constexpr (intrusive<T>) {
+        static_assert(std::is_same_v<typename T::openreplica_described_type, T>,
+                      "openreplica: the method table is inherited from a base class; give this class its own "
+                      "OPENREPLICA_METHODS and its own JSON conversion, or its snapshots would lose its members");
+        return tag<T>{};
+    } else if constexpr (described_beside<T>) {
+        return tag<decltype(openreplica_description(tag<T>{}))>{};
+    } else {
+        static_assert(has_method_table<T>,
+                      "openreplica: this type has no method table; add OPENREPLICA_METHODS(type, method...) inside it, "
+                      "or OPENREPLICA_METHODS_NON_INTRUSIVE(type, method...) beside it, or specialise "
+                      "openreplica::describe<type>");
+        return tag<describe<T>>{};
+    }
+}
+
+/// The class that holds the table of `T`, and its `->` proxy if a macro made it.
+template <class T>
+using description_of = typename decltype(find_description<T>())::type;
+
+template <class T>
+consteval auto find_table() {
+    if constexpr (!has_method_table<T>) {
+        return method_table<>{}; // The missing table was already reported.
+    } else if constexpr (described<T>) {
+        return describe<T>::methods();
+    } else {
+        return description_of<T>::openreplica_methods();
+    }
+}
+
+template <class Method, class List>
+struct codable;
+template <class Method, class... P>
+struct codable<Method, type_list<P...>> {
+    static constexpr bool params = (has_codec<owned_argument_t<P>> && ...);
+    static constexpr bool result = std::is_void_v<typename Method::result> || has_codec<typename Method::result>;
+    static_assert(params, "openreplica: a parameter of this method cannot become JSON; give its type to_json and "
+                          "from_json (NLOHMANN_DEFINE_TYPE_INTRUSIVE) or specialise openreplica::codec");
+    static_assert(result, "openreplica: the result of this method cannot become JSON; give its type to_json and "
+                          "from_json (NLOHMANN_DEFINE_TYPE_INTRUSIVE) or specialise openreplica::codec");
+};
+template <class Table>
+struct check_table;
+template <class... M>
+struct check_table<method_table<M...>> {
+    static constexpr bool ok =
+        ((codable<M, typename M::params>::params && codable<M, typename M::params>::result) && ...);
+};
+
+/// The method table of `T`. Ill-formed with a sentence when there is none or when a method cannot travel.
+template <class T>
+struct table_holder {
+    using description = description_of<T>;
+    using type = decltype(find_table<T>());
+    static_assert(check_table<type>::ok, "openreplica: a method's parameters and result must be convertible to JSON");
+};
+template <class T>
+using table_of = typename table_holder<T>::type;
+
+/// The entry of `T`'s table for a pointer to member.
+template <class T, auto P>
+struct entry_for_pointer {
+    static constexpr std::size_t index = index_of_pointer<P, table_of<T>>;
+    static_assert(index < table_of<T>::size,
+                  "openreplica: this method is not in the type's method table; add it to OPENREPLICA_METHODS(...)");
+    using type = entry_at_t<(index < table_of<T>::size ? index : 0), table_of<T>>;
+};
+/// The entry of `T`'s table for a name.
+template <class T, fixed_string Name>
+struct entry_for_name {
+    static constexpr std::size_t index = index_of_name<Name, table_of<T>>;
+    static_assert(index < table_of<T>::size, "openreplica: the type's method table has no method of this name");
+    using type = entry_at_t<(index < table_of<T>::size ? index : 0), table_of<T>>;
+};
+
+/// True when `T` was described by a macro, so that `->method(…)` works.
+template <class T>
+inline constexpr bool has_proxy = requires {
+    typename description_of<T>::template openreplica_proxy<int>;
+};
+
+/// Takes the place of a proxy for a type that has none: an object that holds the caller and no methods.
+template <class Caller>
+struct empty_proxy {
+    Caller openreplica_caller;
+};
+template <class T, class Caller>
+struct proxy_holder {
+    using type = empty_proxy<Caller>;
+};
+template <class T, class Caller>
+requires has_proxy<T>
+struct proxy_holder<T, Caller> {
+    using type = typename description_of<T>::template openreplica_proxy<Caller>;
+};
+/// An aggregate `{caller}` whose member functions `m(args…)` call `caller.template invoke<&T::m>(args…)`.
+template <class T, class Caller>
+using proxy_of = typename proxy_holder<T, Caller>::type;
+
+/// The template arguments of a class template of types, as a suffix of its name.
+template <class T>
+struct template_suffix {
+    static constexpr bool known = false;
+    static std::string text() { return {}; }
+};
+template <template <class...> class X, class... A>
+struct template_suffix<X<A...>> {
+    static constexpr bool known = true;
+    static std::string text() {
+        std::string out;
+        ((out += (out.empty() ? "<" : ","), out += codec<A>::name()), ...);
+        return out + ">";
+    }
+};
+
+template <class T>
+consteval bool is_template_instance() {
+#if defined(__clang__) || defined(__GNUC__)
+    std::string_view text = __PRETTY_FUNCTION__;
+    text = text.substr(0, text.find_last_of(']'));
+    return text.ends_with('>');
+#else
+    return false;
+#endif
+}
+
+/// The type's name on the wire: the same in every program and from every compiler.
+template <class T>
+[[nodiscard]] std::string type_name() {
+    if constexpr (has_given_name<T>) {
+        return std::string(std::string_view(describe<T>::name));
+    } else if constexpr (requires { description_of<T>::openreplica_type_name(); }) {
+        std::string const spelling(description_of<T>::openreplica_type_name());
+        if constexpr (template_suffix<T>::known) {
+            return spelling.ends_with('>') ? spelling : spelling + template_suffix<T>::text();
+        } else {
+            static_assert(
+                !is_template_instance<T>() || described_beside<T>,
+                "openreplica: a class template with arguments that are not types needs a name for each "
+                "instance; specialise openreplica::describe<type> with static constexpr std::string_view name");
+            return spelling;
+        }
+    } else {
+        static_assert(has_typed_codec<T>, "openreplica: this type needs a name that is the same in every program; add "
+                                          "static constexpr std::string_view name to openreplica::describe<type>");
+        return codec<T>::name();
+    }
+}
+
+} // namespace object
+
+} // namespace openreplica::inline v0
+
+// <openreplica/object/type_entry.hpp>
+// What the state machine knows of a C++ type: functions that read arguments, run methods and write results.
+
+// <openreplica/object/context.hpp>
+// What a method may know about its call. Everything in it comes from the log.
 
 // <openreplica/types/hash.hpp>
 // Checksums and hashes: CRC32C for bytes at rest and on the wire, a 64-bit hash for names and digests.
@@ -301,149 +2193,8 @@ namespace detail {
 
 } // namespace openreplica::inline v0
 
-namespace openreplica::inline v0::runtime {
-
-/// 64 random bits at a time, seeded by the operating system. Not for secrets.
-///
-/// @par Thread safety
-/// Distinct objects: safe. Shared objects: unsafe.
-class random_source {
-    std::uint64_t state_;
-
-public:
-    random_source() {
-        std::random_device device;
-        state_ = (static_cast<std::uint64_t>(device()) << 32) ^ device();
-        state_ = mix64(state_ ^ ((static_cast<std::uint64_t>(device()) << 32) ^ device()));
-    }
-    [[nodiscard]] std::uint64_t operator()() { return mix64(state_ += 0x9E3779B97F4A7C15u); }
-};
-
-} // namespace openreplica::inline v0::runtime
-
-// <openreplica/storage/heritage.hpp>
-// What the directory of a lost group's member has to give to a new cluster, and why it may have nothing.
-
-// <openreplica/paxos/configuration.hpp>
-// Who votes.
-
-// <openreplica/types/bytes.hpp>
-// Bytes that many may hold and nobody changes.
-
-namespace openreplica::inline v0 {
-
-/// A slice of an immutable buffer that is shared, not copied.
-///
-/// One received frame or one encoded batch is one buffer; the entries inside it are slices that keep it alive.
-///
-/// @par Thread safety
-/// Distinct objects: safe, also when they share a buffer. Shared objects: unsafe.
-class shared_bytes {
-    std::shared_ptr<std::string const> buffer_;
-    std::size_t offset_ = 0;
-    std::size_t size_ = 0;
-
-public:
-    shared_bytes() = default;
-    explicit shared_bytes(std::string text)
-        : buffer_(std::make_shared<std::string const>(std::move(text))), size_(buffer_->size()) {}
-    /// The part of `buffer` from `offset`, `size` bytes long; the caller has checked that it lies inside.
-    shared_bytes(std::shared_ptr<std::string const> buffer, std::size_t offset, std::size_t size)
-        : buffer_(std::move(buffer)), offset_(offset), size_(size) {}
-
-    [[nodiscard]] std::string_view view() const {
-        return buffer_ ? std::string_view(buffer_->data() + offset_, size_) : std::string_view{};
-    }
-    [[nodiscard]] std::size_t size() const { return size_; }
-    [[nodiscard]] bool empty() const { return size_ == 0; }
-
-    friend bool operator==(shared_bytes const& a, shared_bytes const& b) { return a.view() == b.view(); }
-};
-
-/// A byte string as an argument or a result of a replicated method: JSON has no bytes, so it travels as base64.
-struct bytes {
-    std::string data;
-    auto operator<=>(bytes const&) const = default;
-};
-
-} // namespace openreplica::inline v0
-
-// <openreplica/types/endpoint.hpp>
-// Where a process listens: a host and a port, as written by a person.
-
-namespace openreplica::inline v0 {
-
-/// A host (IPv4 address, IPv6 address or name) and a TCP port.
-struct endpoint {
-    std::string host;
-    std::uint16_t port = 0;
-
-    auto operator<=>(endpoint const&) const = default;
-    [[nodiscard]] bool empty() const { return host.empty(); }
-};
-
-/// `host:port`, with brackets around an IPv6 address.
-[[nodiscard]] inline std::string to_string(endpoint const& e) {
-    bool const v6 = e.host.find(':') != std::string::npos;
-    return (v6 ? "[" + e.host + "]" : e.host) + ":" + std::to_string(e.port);
-}
-
-/// Reads `host:port` or `[v6]:port`. Nothing when the text is neither: empty host, no port, a port above 65535.
-[[nodiscard]] inline std::optional<endpoint> parse_endpoint(std::string_view text) {
-    std::size_t const colon = text.rfind(':');
-    if (colon == std::string_view::npos) return std::nullopt;
-    std::string_view host = text.substr(0, colon);
-    std::string_view const port = text.substr(colon + 1);
-    if (host.size() > 2 && host.front() == '[' && host.back() == ']')
-        host = host.substr(1, host.size() - 2);
-    else if (host.find(':') != std::string_view::npos)
-        return std::nullopt; // An IPv6 address without brackets: where the port begins is a guess.
-    endpoint e{std::string(host), 0};
-    auto const [end, failure] = std::from_chars(port.data(), port.data() + port.size(), e.port);
-    if (host.empty() || port.empty() || failure != std::errc{} || end != port.data() + port.size()) return std::nullopt;
-    return e;
-}
-
-} // namespace openreplica::inline v0
-
 // <openreplica/types/ids.hpp>
 // The names that travel between processes and into the log.
-
-// <openreplica/types/strong.hpp>
-// Strong integers: a slot is not an epoch, and neither is a number.
-
-namespace openreplica::inline v0 {
-
-/// An integer that does not mix with other integers.
-///
-/// Comparison, `next()`, `prev()`, adding a count and the distance of two are all that an id or a position needs.
-/// The raw number is reached by `.value` where bytes are written, and nowhere else.
-template <class Tag, std::unsigned_integral Rep = std::uint64_t>
-struct strong {
-    using rep = Rep;
-    Rep value{};
-
-    constexpr strong() = default;
-    constexpr explicit strong(Rep v) : value(v) {}
-
-    constexpr auto operator<=>(strong const&) const = default;
-
-    [[nodiscard]] constexpr strong next() const { return strong{static_cast<Rep>(value + 1)}; }
-    /// The position before this one. Zero has none: it stays zero.
-    [[nodiscard]] constexpr strong prev() const { return value == 0 ? strong{} : strong{static_cast<Rep>(value - 1)}; }
-    [[nodiscard]] constexpr strong plus(Rep n) const { return strong{static_cast<Rep>(value + n)}; }
-    /// How many steps lead from `from` to this one; zero when it lies behind.
-    [[nodiscard]] constexpr Rep since(strong from) const {
-        return value > from.value ? static_cast<Rep>(value - from.value) : Rep{};
-    }
-};
-
-} // namespace openreplica::inline v0
-
-template <class Tag, class Rep>
-struct std::hash<openreplica::strong<Tag, Rep>> {
-    std::size_t operator()(openreplica::strong<Tag, Rep> s) const noexcept { return std::hash<Rep>{}(s.value); }
-};
 
 namespace openreplica::inline v0 {
 
@@ -504,6 +2255,498 @@ struct std::hash<openreplica::unique_id<Tag>> {
         return static_cast<std::size_t>(id.high * 0x9E3779B97F4A7C15u ^ id.low);
     }
 };
+
+namespace openreplica::inline v0 {
+
+/// Marks time points of the log's clock: the time that leaders have led, in microseconds. It has no `now()`; ask the
+/// context. It is no calendar time.
+struct log_clock {
+    using rep = std::int64_t;
+    using period = std::micro;
+    using duration = std::chrono::duration<rep, period>;
+    using time_point = std::chrono::time_point<log_clock>;
+    static constexpr bool is_steady = true;
+};
+
+/// The optional first parameter of a method: who calls, where in the log, and when.
+///
+/// It is the same on every replica, so a method that takes time and randomness only from here stays deterministic. A
+/// const method gets `context const&`: its read point, without randomness.
+///
+/// @par Thread safety
+/// One call's own; a method does not keep it.
+class context {
+    v0::slot slot_;
+    session_id caller_;
+    log_time now_;
+    std::uint16_t step_ = 0;
+    std::uint64_t drawn_ = 0;
+
+public:
+    context(v0::slot at, log_time now, session_id caller, std::uint16_t step = 0)
+        : slot_(at), caller_(caller), now_(now), step_(step) {}
+
+    /// The session of the caller; 0 for a read, which belongs to no session.
+    [[nodiscard]] session_id caller() const { return caller_; }
+    /// Where in the log the call runs; for a read, the last slot that was applied before it.
+    [[nodiscard]] v0::slot slot() const { return slot_; }
+    /// A fencing token: strictly increasing over all calls of all objects.
+    [[nodiscard]] std::uint64_t fence() const { return (slot_.value << 16) | step_; }
+    /// The log's clock, which never goes back.
+    [[nodiscard]] log_clock::time_point now() const {
+        return log_clock::time_point(log_clock::duration(static_cast<std::int64_t>(now_.value)));
+    }
+    /// 64 bits that are the same on every replica, and no secret: the next ones of a sequence seeded by the slot.
+    [[nodiscard]] std::uint64_t random() { return mix64(mix64(fence() + 0x9E3779B97F4A7C15u) + ++drawn_); }
+    /// The version of the replicated behaviour that the group runs; methods may branch on it.
+    [[nodiscard]] static constexpr std::uint32_t version() { return 1; }
+    /// True in the re-run of a call that had waited. This version has no waiting calls.
+    [[nodiscard]] static constexpr bool resumed() { return false; }
+};
+
+/// A moment of the log's clock as an argument, a result or a member of an object: microseconds.
+template <>
+struct codec<log_clock::time_point> {
+    static void write(std::string& out, log_clock::time_point v) {
+        write_json_integer(out, v.time_since_epoch().count());
+    }
+    static log_clock::time_point read(json_reader& r) {
+        return log_clock::time_point(log_clock::duration(r.read_integer<std::int64_t>()));
+    }
+    static std::string name() { return "log_time"; }
+};
+template <class Json>
+requires requires { typename Json::number_unsigned_t; }
+void to_json(Json& j, log_clock::time_point const& v) { j = v.time_since_epoch().count(); }
+template <class Json>
+requires requires { typename Json::number_unsigned_t; }
+void from_json(Json const& j, log_clock::time_point& v) {
+    v = log_clock::time_point(log_clock::duration(j.template get<std::int64_t>()));
+}
+
+} // namespace openreplica::inline v0
+
+// <openreplica/object/instance.hpp>
+// A live replicated object and the lock that separates updates from reads.
+
+namespace openreplica::inline v0::object {
+
+struct type_entry;
+
+/// An object of a type that only its `type_entry` knows.
+///
+/// @par Thread safety
+/// The thread that applies holds `mutex()` exclusively while a method changes the object; readers hold it shared.
+class instance_base {
+    type_entry const* type_;
+    std::string name_;
+    slot changed_at_;
+    mutable std::shared_mutex mutex_;
+
+public:
+    explicit instance_base(type_entry const& type) : type_(&type) {}
+    virtual ~instance_base() = default;
+    instance_base(instance_base const&) = delete;
+    instance_base& operator=(instance_base const&) = delete;
+
+    [[nodiscard]] type_entry const& type() const { return *type_; }
+    [[nodiscard]] std::string const& name() const { return name_; }
+    [[nodiscard]] std::shared_mutex& mutex() const { return mutex_; }
+    /// The last slot that may have changed the object; under the lock.
+    [[nodiscard]] slot changed_at() const { return changed_at_; }
+    void set_changed_at(slot at) { changed_at_ = at; }
+    /// Called once, before the object can be found.
+    void set_name(std::string name) { name_ = std::move(name); }
+};
+
+/// Holds a `T`.
+template <class T>
+class instance final : public instance_base {
+    T value_;
+
+public:
+    template <class... A>
+    explicit instance(type_entry const& type, A&&... a) : instance_base(type), value_(std::forward<A>(a)...) {}
+    struct from_value {};
+    instance(type_entry const& type, from_value, T&& value) : instance_base(type), value_(std::move(value)) {}
+
+    /// Only for the thread that applies, under the exclusive lock.
+    [[nodiscard]] T& value() { return value_; }
+    /// Under the lock.
+    [[nodiscard]] T const& value() const { return value_; }
+
+    /// Runs `f(T const&)` under the shared lock, on the caller's thread.
+    template <class F>
+    decltype(auto) read(F&& f) const {
+        std::shared_lock const lock(mutex());
+        return std::forward<F>(f)(std::as_const(value_));
+    }
+};
+
+} // namespace openreplica::inline v0::object
+
+// <openreplica/types/outcome.hpp>
+// How a call ended.
+
+namespace openreplica::inline v0 {
+
+/// The one outcome of a call: a result, or a code and a sentence.
+struct call_outcome {
+    errc code{};        ///< zero: the call returned
+    std::string text;   ///< for a failure: what happened and what to do
+    std::string result; ///< for a success: the result as JSON text; empty for `void`
+    slot at;            ///< where in the log the call was executed, or the read point of a read; 0 if nowhere
+
+    [[nodiscard]] bool ok() const { return code == errc{}; }
+    bool operator==(call_outcome const&) const = default;
+};
+
+[[nodiscard]] inline call_outcome failed(errc code, std::string text) {
+    return call_outcome{code, std::move(text), {}, {}};
+}
+
+} // namespace openreplica::inline v0
+
+// <openreplica/types/unique_function.hpp>
+// A callable that is called once and need not be copyable: what a completion is.
+
+namespace openreplica::inline v0 {
+
+template <class Signature>
+class unique_function;
+
+/// Owns a move-only callable. Calling an empty one is a defect of the caller.
+template <class R, class... A>
+class unique_function<R(A...)> {
+    struct base {
+        virtual ~base() = default;
+        virtual R call(A... a) = 0;
+    };
+    template <class F>
+    struct holder final : base {
+        F f;
+        template <class G>
+        explicit holder(G&& g) : f(std::forward<G>(g)) {}
+        R call(A... a) override { return f(std::forward<A>(a)...); }
+    };
+    std::unique_ptr<base> target_;
+
+public:
+    unique_function() = default;
+    template <class F>
+        requires(!std::is_same_v<std::remove_cvref_t<F>, unique_function> && std::is_invocable_r_v<R, F&, A...>)
+    unique_function(F&& f) // NOLINT(google-explicit-constructor): a lambda is a completion
+        : target_(std::make_unique<holder<std::decay_t<F>>>(std::forward<F>(f))) {}
+
+    explicit operator bool() const { return target_ != nullptr; }
+    R operator()(A... a) { return target_->call(std::forward<A>(a)...); }
+};
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0::object {
+
+/// The longest result that a method may return, as JSON text. A format constant.
+inline constexpr std::size_t max_result_bytes = std::size_t{1} << 20;
+
+/// The rest of a body `["method",arg…]` or `["name","type",arg…]`, behind what was read already.
+struct argument_list {
+    json_reader& reader;
+    json_scope scope;
+};
+
+/// One method of a type.
+struct method_entry {
+    std::string_view name;
+    bool is_read = false;
+    /// Reads the arguments, runs the method, writes the result. The instance is locked by the caller.
+    /// Throws only `std::bad_alloc`.
+    call_outcome (*invoke)(instance_base&, context&, argument_list) = nullptr;
+};
+
+/// Appends the state that an object had as JSON; needs neither the object nor its lock. @throws json_error
+using frozen_object = unique_function<void(std::string&)>;
+
+/// `T` offers its state cheaply: immutable, or copied on write.
+template <class T>
+concept has_cheap_snapshot = requires(T const& value) {
+    { value.snapshot() } -> std::same_as<T>;
+} || requires(T const& value) {
+    { value.snapshot() } -> std::same_as<std::shared_ptr<T const>>;
+};
+
+/// A type as the state machine sees it.
+struct type_entry {
+    std::string name;
+    std::uint64_t fingerprint = 0; ///< of its name and its methods' names, constness and types
+    std::type_index cpp_type = typeid(void);
+    std::vector<method_entry> methods; ///< sorted by name
+    /// The state as it is now: a copy, or what a cheap `T::snapshot() const` gives. Null when `T` has no JSON form.
+    frozen_object (*freeze)(instance_base const&) = nullptr;
+    /// @throws json_error
+    std::unique_ptr<instance_base> (*read_state)(type_entry const&, json_reader&) = nullptr;
+
+    /// Null when there is no such method.
+    [[nodiscard]] method_entry const* find(std::string_view method_name) const {
+        auto const at = std::ranges::lower_bound(methods, method_name, {}, &method_entry::name);
+        return at != methods.end() && at->name == method_name ? &*at : nullptr;
+    }
+};
+
+/// One way to construct an object: the type and the types of the arguments, which the `create` command names.
+struct constructor_entry {
+    std::string name; ///< `counter`, or `counter(i32,string)`
+    type_entry const* type = nullptr;
+    /// Throws what `T`'s constructor throws, or json_error with `decoded` false.
+    std::unique_ptr<instance_base> (*construct)(type_entry const&, argument_list, bool& decoded) = nullptr;
+};
+
+/// The arguments of a list of types, from the rest of a body. @throws json_error
+template <class... A>
+std::tuple<A...> read_arguments(argument_list list) {
+    json_reader& r = list.reader;
+    // Braces evaluate from left to right, as the arguments stand in the text.
+    std::tuple<A...> args{(r.expect_element(list.scope, "an argument is missing"), codec<A>::read(r))...};
+    r.expect_end_of_array(list.scope, "there are more arguments than parameters");
+    r.expect_end();
+    if (!r.canonical())
+        throw json_error("the arguments are not in canonical form: declared order, no spaces, 1.0 for a fraction and 1 "
+                         "for an integer");
+    return args;
+}
+
+/// What a call was doing when something was thrown.
+enum class call_phase : std::uint8_t { arguments, method, result };
+
+/// The outcome for the exception being handled. Rethrows `std::bad_alloc`: a replica out of memory must stop, because
+/// the others are not.
+[[nodiscard]] inline call_outcome outcome_of_exception(call_phase phase, std::string_view what, v0::slot at) {
+    auto const failure = [&](errc code, std::string_view text) {
+        call_outcome outcome = failed(code, std::string(what) + ": " + printable(text));
+        if (phase != call_phase::arguments) outcome.at = at;
+        return outcome;
+    };
+    errc const code = phase == call_phase::arguments ? errc::bad_arguments
+                      : phase == call_phase::method  ? errc::method_threw
+                                                     : errc::bad_result;
+    try {
+        throw;
+    } catch (std::bad_alloc const&) {
+        throw;
+    } catch (json_error const& e) {
+        return failure(code, e.sentence());
+    } catch (std::exception const& e) {
+        return failure(code, e.what());
+    } catch (...) {
+        return failure(code, "threw something that is no std::exception");
+    }
+}
+
+template <class T, class Method, class List>
+struct method_functions;
+template <class T, class Method, class... P>
+struct method_functions<T, Method, type_list<P...>> {
+    static call_outcome invoke(instance_base& base, context& ctx, argument_list list) {
+        call_phase phase = call_phase::arguments;
+        try {
+            auto args = read_arguments<owned_argument_t<P>...>(list);
+            phase = call_phase::method;
+            auto& held = static_cast<instance<T>&>(base);
+            call_outcome outcome;
+            outcome.at = ctx.slot();
+            auto const run = [&](auto&... a) -> decltype(auto) {
+                if constexpr (Method::is_read)
+                    return run_method<Method>(std::as_const(held).value(), std::as_const(ctx), std::move(a)...);
+                else
+                    return run_method<Method>(held.value(), ctx, std::move(a)...);
+            };
+            if constexpr (std::is_void_v<typename Method::result>) {
+                std::apply(run, args);
+            } else {
+                decltype(auto) result = std::apply(run, args);
+                phase = call_phase::result;
+                codec<typename Method::result>::write(outcome.result, result);
+                if (outcome.result.size() > max_result_bytes)
+                    throw json_error("the result has " + std::to_string(outcome.result.size()) +
+                                     " bytes of JSON, more than " + std::to_string(max_result_bytes) +
+                                     "; return a part of it");
+            }
+            return outcome;
+        } catch (...) {
+            return outcome_of_exception(phase, Method::name, ctx.slot());
+        }
+    }
+    static std::string signature() {
+        std::string out(Method::name);
+        out += '(';
+        ((out += codec<owned_argument_t<P>>::name(), out += ','), ...);
+        out += ")->";
+        if constexpr (std::is_void_v<typename Method::result>)
+            out += "void";
+        else
+            out += codec<typename Method::result>::name();
+        out += Method::is_read ? " const" : "";
+        return out;
+    }
+};
+
+/// Writing and reading the state of a `T`. The general codec's check that nothing changes is for arguments of
+/// strangers; a state was written by this program, and need not be equal text after a hash table was rebuilt.
+template <class T>
+struct state_functions {
+    static frozen_object freeze(instance_base const& base) {
+        T const& value = static_cast<instance<T> const&>(base).value();
+        if constexpr (has_cheap_snapshot<T>) {
+            return [kept = value.snapshot()](std::string& out) { codec<T>::write(out, state_in(kept)); };
+        } else if constexpr (std::is_copy_constructible_v<T>) {
+            return [kept = T(value)](std::string& out) { codec<T>::write(out, kept); };
+        } else {
+            std::string text;
+            codec<T>::write(text, value);
+            return [text = std::move(text)](std::string& out) { out += text; };
+        }
+    }
+    static T const& state_in(T const& kept) { return kept; }
+    static T const& state_in(std::shared_ptr<T const> const& kept) { return *kept; }
+    static std::unique_ptr<instance_base> read(type_entry const& type, json_reader& r) {
+        using from_value = typename instance<T>::from_value;
+        if constexpr (has_typed_codec<T>)
+            return std::make_unique<instance<T>>(type, from_value{}, codec<T>::read(r));
+        else
+            return std::make_unique<instance<T>>(type, from_value{}, json_tree_to<T>(r, read_json_tree(r)));
+    }
+};
+
+template <class T, class... M>
+type_entry make_type_entry(method_table<M...>) {
+    type_entry entry;
+    entry.name = type_name<T>();
+    entry.cpp_type = typeid(T);
+    std::vector<std::string> signatures;
+    (
+        [&] {
+            using functions = method_functions<T, M, typename M::params>;
+            entry.methods.push_back({M::name, M::is_read, &functions::invoke});
+            signatures.push_back(functions::signature());
+        }(),
+        ...);
+    std::ranges::sort(entry.methods, {}, &method_entry::name);
+    std::ranges::sort(signatures);
+    std::string all = entry.name;
+    for (auto const& s : signatures) (all += '\n') += s;
+    entry.fingerprint = hash64(all);
+    if constexpr (has_codec<T>) {
+        entry.freeze = &state_functions<T>::freeze;
+        entry.read_state = &state_functions<T>::read;
+    }
+    return entry;
+}
+
+/// The entry of `T` in this program: one object, built on first use.
+template <class T>
+[[nodiscard]] type_entry const& type_entry_of() {
+    static type_entry const entry = make_type_entry<T>(table_of<T>{});
+    return entry;
+}
+
+/// `counter`, or `counter(i32,string)` for constructor arguments `A`.
+template <class T, class... A>
+[[nodiscard]] std::string constructor_name() {
+    std::string arguments;
+    ((arguments += arguments.empty() ? "" : ",", arguments += codec<A>::name()), ...);
+    std::string const& name = type_entry_of<T>().name;
+    return arguments.empty() ? name : name + "(" + arguments + ")";
+}
+
+template <class T, class... A>
+[[nodiscard]] constructor_entry make_constructor_entry() {
+    constructor_entry entry;
+    entry.name = constructor_name<T, A...>();
+    entry.type = &type_entry_of<T>();
+    entry.construct = [](type_entry const& type, argument_list list, bool& decoded) -> std::unique_ptr<instance_base> {
+        auto args = read_arguments<A...>(list);
+        decoded = true;
+        return std::apply([&](auto&... a) { return std::make_unique<instance<T>>(type, std::move(a)...); }, args);
+    };
+    return entry;
+}
+
+} // namespace openreplica::inline v0::object
+
+namespace openreplica::inline v0::object {
+
+/// The longest name of an object, in bytes. A format constant.
+inline constexpr std::size_t max_name_bytes = 256;
+
+/// How an object is named in commands.
+[[nodiscard]] constexpr object_id object_id_of(std::string_view name) { return object_id{hash64(name)}; }
+
+/// True when the arguments can be converted to the method's parameters, in number and type.
+template <class Method, class... A>
+inline constexpr bool accepts = []<class... P>(type_list<P...>) {
+    if constexpr (sizeof...(P) != sizeof...(A))
+        return false;
+    else
+        return (std::convertible_to<A, owned_argument_t<P>> && ...);
+}(typename Method::params{});
+
+/// The body of a `call`: `["method",arg…]`, each argument converted to its declared type first.
+/// @throws json_error (`bad_arguments`) when an argument does not fit or has no JSON form.
+template <class Method, class... A>
+requires accepts<Method, A...>
+[[nodiscard]] std::string encode_call(A&&... args) {
+    std::string out = "[";
+    write_json_string(out, Method::name);
+    [&]<class... P>(type_list<P...>) {
+        ((out += ',',
+          codec<owned_argument_t<P>>::write(out, convert_argument<owned_argument_t<P>>(std::forward<A>(args)))),
+         ...);
+    }(typename Method::params{});
+    out += ']';
+    return out;
+}
+
+/// The body of a `create` or `reset`: `["name","type",arg…]`, where the type names the constructor's arguments too.
+/// @throws json_error (`bad_arguments`) for a name that is empty, too long or no UTF-8, or an argument that does not fit.
+template <class T, class... A>
+requires constructible_from_arguments<T, A...>
+[[nodiscard]] std::string encode_birth(std::string_view name, A&&... args) {
+    if (name.empty() || name.size() > max_name_bytes)
+        throw json_error("the name of a replicated object has 1 to " + std::to_string(max_name_bytes) +
+                         " bytes; this one has " + std::to_string(name.size()));
+    std::string out = "[";
+    write_json_string(out, name);
+    out += ',';
+    [&]<class... B>(type_list<B...>) {
+        write_json_string(out, constructor_name<T, B...>());
+        ((out += ',', codec<B>::write(out, constructor_argument<B>(std::forward<A>(args)))), ...);
+    }(constructor_arguments_t<T, A...>{});
+    out += ']';
+    return out;
+}
+
+/// The typed result of a successful outcome; `R` may be void. A result has no member limit: a method made it.
+/// @throws json_error when the text holds no `R`.
+template <class R>
+[[nodiscard]] R decode_result(std::string_view text) {
+    if constexpr (!std::is_void_v<R>)
+        return from_json_text<R>(text,
+                                 {.depth = json_limits{}.depth, .members = std::numeric_limits<std::uint32_t>::max()});
+}
+
+} // namespace openreplica::inline v0::object
+
+// <openreplica/object/host.hpp>
+// What a handle needs of the node (or client) that it was made on.
+
+// <openreplica/object/object_space.hpp>
+// The replicated state: every object, every session, and the digest of all that was applied.
+
+// <openreplica/object/sessions.hpp>
+// The replicated table of sessions: what makes a call run at most once.
+
+// <openreplica/types/envelope.hpp>
+// The binary frame around a JSON command in the log. Its layout is frozen: logs of older versions are read by newer.
 
 // <openreplica/types/wire.hpp>
 // Little-endian integers in byte strings: what frames, envelopes and files are made of.
@@ -641,6 +2884,3775 @@ private:
 
 } // namespace openreplica::inline v0
 
+namespace openreplica::inline v0 {
+
+/// What a command asks of the replicated state.
+enum class command_kind : std::uint8_t {
+    call = 1,          ///< body `["method",arg…]`
+    create = 2,        ///< body `["name","type",arg…]`: create the object if there is none
+    destroy = 3,       ///< body `[]`
+    reset = 4,         ///< body `["name","type",arg…]`: put a newly constructed object in place of the old one
+    open_session = 5,  ///< body `[]`; `object` carries the opener's random number
+    keep_alive = 6,    ///< body `[]`: the session is in use
+    close_session = 7, ///< body `[]`
+    tick = 8,          ///< body `[]`: the log's clock has moved; expire what is due
+};
+
+/// A command as the state machine sees it. `body` is a view into the entry's bytes.
+///
+/// The leader's stamp is not in here: it belongs to the value (`paxos::value`), because the leader sets it when it
+/// assigns the slot, while the rest is encoded once, where the call was made.
+struct envelope {
+    command_kind kind = command_kind::call;
+    object_id object;
+    session_id session;
+    sequence seq;
+    sequence acked_below; ///< the caller has taken the outcome of every call of the session below this number
+    log_time deadline;    ///< a command stamped after it is not executed; 0: none
+    std::string_view body;
+};
+
+/// A session's calls are numbered within this distance of the lowest one that is not acknowledged. A format constant:
+/// every replica decides alike.
+inline constexpr std::uint64_t session_window = 65536;
+
+/// Version 1 of the layout: format u8, kind u8, object u64, session u64, seq u64, acked_below u64, deadline u64, body.
+inline constexpr std::uint8_t envelope_format = 1;
+
+[[nodiscard]] inline std::string encode(envelope const& e) {
+    std::string out;
+    out.reserve(42 + e.body.size());
+    wire_writer w(out);
+    w.put(envelope_format);
+    w.put(static_cast<std::uint8_t>(e.kind));
+    w.put(e.object);
+    w.put(e.session);
+    w.put(e.seq);
+    w.put(e.acked_below);
+    w.put(e.deadline);
+    w.put_raw(e.body);
+    return out;
+}
+
+/// Nothing when the bytes are no envelope of a format that this version knows.
+[[nodiscard]] inline std::optional<envelope> decode_envelope(std::string_view in) {
+    wire_reader r(in);
+    auto const format = r.get<std::uint8_t>();
+    auto const kind = r.get<std::uint8_t>();
+    envelope e;
+    e.object = r.get<object_id>();
+    e.session = r.get<session_id>();
+    e.seq = r.get<sequence>();
+    e.acked_below = r.get<sequence>();
+    e.deadline = r.get<log_time>();
+    e.body = r.get_raw(r.remaining());
+    if (!r.ok() || format != envelope_format || kind < 1 || kind > static_cast<std::uint8_t>(command_kind::tick))
+        return std::nullopt;
+    e.kind = static_cast<command_kind>(kind);
+    return e;
+}
+
+} // namespace openreplica::inline v0
+
+// <openreplica/types/mutation.hpp>
+// Deliberately broken rules, for the test that proves that the simulator would notice.
+
+namespace openreplica::inline v0 {
+
+/// One rule of the protocol each. A build with `OPENREPLICA_MUTATION_TESTING` breaks the active one at run time; every
+/// other build contains no trace of them.
+enum class mutant : std::uint8_t {
+    none,
+    accept_below_promise,      ///< an acceptor takes an accept of a ballot below its promise
+    promise_goes_back,         ///< an acceptor grants a prepare below its promise
+    promise_reports_nothing,   ///< an acceptor hides what it has accepted
+    ack_over_hole,             ///< an acceptor takes and acknowledges an accept that leaves a hole behind it
+    chosen_from_other_ballot,  ///< rule 2: a chosen index chooses entries that were accepted under another ballot
+    vote_counted_twice,        ///< the leader's own vote counts twice
+    own_vote_before_sync,      ///< the leader's own vote counts before its disk has it
+    learner_vote_counted,      ///< an acknowledgement of a node without a vote counts
+    vote_before_durable,       ///< a promise or an acknowledgement leaves before it is durable
+    ask_before_durable,        ///< a candidate asks for promises before its own is durable
+    foreign_promise_counted,   ///< a candidate counts a promise of another ballot
+    partial_promise_counted,   ///< a promise counts when its first part is there
+    propose_below_chosen,      ///< a new leader proposes below its quorum's chosen index
+    skip_reproposal,           ///< a new leader proposes no-ops where values were accepted
+    lowest_ballot_wins,        ///< a new leader takes the value of the lowest ballot
+    read_without_quorum,       ///< a leader answers reads without asking whether it still leads
+    old_heartbeat_confirms,    ///< an answer to a heartbeat sent before a read arrived confirms it
+    read_before_no_op,         ///< a new leader answers reads before an entry of its own ballot is chosen
+    apply_out_of_order,        ///< a replica applies a batch from its end
+    forget_session_result,     ///< a retry does not find the stored outcome and runs again
+    sessions_lost_in_restore,  ///< a snapshot is restored without its sessions
+    ignore_deadline,           ///< a command is executed although its deadline had passed when the log ordered it
+    forward_taken_twice,       ///< the second copy of a forward is decided anew
+    retry_under_new_session,   ///< a call that was sent is sent again under another session
+    failure_means_not_executed, ///< a call whose outcome is unknown is reported as not executed
+    learned_without_promise,   ///< rule R: chosen entries are taken without promising the ballot behind them
+    complaint_takes_back,      ///< a late complaint about a gap rewinds a peer behind what it has acknowledged
+    wal_reports_before_sync,   ///< a group counts as durable when it is written, not when it is synced
+    wal_trusts_failed_sync,    ///< a sync that failed is believed
+    wal_names_without_sync,    ///< a new segment is used before its name is durable
+    wal_truncates_damage,      ///< recovery cuts the log off at any bad record, acknowledged or not
+    wal_skips_checksum,        ///< the checksum of a record's payload is not looked at
+    wal_keeps_torn_tail,       ///< recovery leaves a torn tail where it is
+    damaged_node_keeps_id,     ///< a node that lost what it acknowledged comes back under its id
+    wal_skips_full_group,      ///< a group that found no room counts as written
+    full_for_good,             ///< a disk that was full once is never believed to have room again
+    unkept_snapshot_counts,    ///< a snapshot counts although it could not be written
+    snapshot_ahead_of_state,   ///< a snapshot names a slot that its state does not hold yet
+    older_snapshot_restored,   ///< a snapshot that comes late takes the state back
+    snapshot_part_twice,       ///< a part that comes again is appended again, and nobody compares the checksum
+    recovered_not_applied,     ///< what a node finds chosen in its own log is not applied when it starts
+    merge_past_stop_sign,      ///< rule 1: what an old quorum accepted above a stop-sign is proposed with it
+    proposes_past_stop_sign,   ///< a leader goes on proposing above a stop-sign under the configuration that it ends
+    activates_without_promises, ///< rule 1: a leader proposes above a stop-sign before its voters have promised
+    change_ignores_other_majority, ///< rule 5: while a stop-sign passes, one configuration's majority is enough
+    change_needs_nobody,       ///< rule 5: voters are added that have neither caught up nor promised
+    configuration_not_in_snapshot, ///< a snapshot names the configuration that the group was founded with
+    install_keeps_configuration, ///< a snapshot's configuration is not taken up with it
+    epoch_ignored,             ///< rule 4: an acceptor takes an accept of an epoch that does not govern its slot
+    old_voters_counted,        ///< above a stop-sign the votes of those count whom it removed
+    retires_too_early,         ///< a removed node forgets everything when it sees the stop-sign, not the no-op above it
+    numbers_used_again         ///< under its fresh id a node takes answers to what it asked under the old one
+};
+
+#if defined(OPENREPLICA_MUTATION_TESTING)
+inline mutant active_mutant = mutant::none; // Set once, before the simulation starts, by the test that breaks it.
+#define OPENREPLICA_MUTANT(name) (::openreplica::active_mutant == ::openreplica::mutant::name)
+#else
+#define OPENREPLICA_MUTANT(name) false
+#endif
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0::object {
+
+// Format constants: every replica must decide alike.
+
+using v0::session_window; // A caller that holds further calls back by itself never meets it here.
+/// Bytes of stored results at which a session's calls are refused until some are acknowledged.
+inline constexpr std::size_t session_bytes = std::size_t{8} << 20;
+/// Sessions open at one time.
+inline constexpr std::size_t max_sessions = 65536;
+/// Log time without any command after which a session may be expired; the opener can choose another within the bounds.
+inline constexpr log_time default_session_timeout{10'000'000};
+inline constexpr log_time min_session_timeout{100'000};
+inline constexpr log_time max_session_timeout{86'400'000'000};
+
+/// One session: the outcomes that its caller has not acknowledged, by number.
+///
+/// @par Invariants
+/// @li `acked_below()` never decreases.
+/// @li An outcome is stored at most once per number, and dropped only when `acked_below()` passes it.
+class session {
+    struct cell {
+        bool used = false;
+        call_outcome outcome;
+    };
+    std::vector<cell> ring_; // Indexed by the number modulo its size, a power of two.
+    sequence acked_below_{1};
+    std::size_t bytes_ = 0;
+
+public:
+    log_time timeout;
+    log_time last_activity;
+
+    [[nodiscard]] sequence acked_below() const { return acked_below_; }
+    [[nodiscard]] std::size_t bytes() const { return bytes_; }
+    [[nodiscard]] log_time deadline() const {
+        return log_time{std::max(last_activity.value, last_activity.value + timeout.value)};
+    }
+    /// Whether a number can be stored at all.
+    [[nodiscard]] bool holds(sequence seq) const {
+        return seq >= acked_below_ && seq.since(acked_below_) < session_window;
+    }
+
+    [[nodiscard]] call_outcome const* find(sequence seq) const {
+        if (OPENREPLICA_MUTANT(forget_session_result)) return nullptr;
+        if (seq < acked_below_ || seq.since(acked_below_) >= ring_.size()) return nullptr;
+        cell const& c = ring_[seq.value & (ring_.size() - 1)];
+        return c.used ? &c.outcome : nullptr;
+    }
+
+    /// @pre `holds(seq)` and no outcome is stored.
+    call_outcome const& store(sequence seq, call_outcome outcome) {
+        if (seq.since(acked_below_) >= ring_.size()) grow(seq.since(acked_below_) + 1);
+        cell& c = ring_[seq.value & (ring_.size() - 1)];
+        bytes_ += outcome.text.size() + outcome.result.size();
+        c.used = true;
+        c.outcome = std::move(outcome);
+        return c.outcome;
+    }
+
+    /// Drops the outcomes below `below`, each once: the cost is spread over the calls that stored them.
+    void acknowledge(sequence below) {
+        if (below <= acked_below_) return;
+        std::uint64_t const passed = std::min<std::uint64_t>(below.since(acked_below_), ring_.size());
+        for (std::uint64_t i = 0; i < passed; ++i) {
+            cell& c = ring_[(acked_below_.value + i) & (ring_.size() - 1)];
+            if (!c.used) continue;
+            bytes_ -= c.outcome.text.size() + c.outcome.result.size();
+            c = cell{};
+        }
+        acked_below_ = below;
+    }
+
+    /// Calls `f(sequence, call_outcome const&)` in the order of the numbers.
+    template <class F>
+    void for_each(F&& f) const {
+        for (std::uint64_t i = 0; i < ring_.size(); ++i)
+            if (auto const* outcome = find(acked_below_.plus(i))) f(acked_below_.plus(i), *outcome);
+    }
+
+private:
+    void grow(std::uint64_t needed) {
+        std::size_t size = std::max<std::size_t>(ring_.size(), 16);
+        while (size < needed) size *= 2;
+        std::vector<cell> wider(size);
+        for (std::uint64_t i = 0; i < ring_.size(); ++i) {
+            std::uint64_t const number = acked_below_.value + i;
+            wider[number & (size - 1)] = std::move(ring_[number & (ring_.size() - 1)]);
+        }
+        ring_ = std::move(wider);
+    }
+};
+
+/// All open sessions.
+///
+/// @par Thread safety
+/// Unsafe: it belongs to the thread that applies.
+class session_table {
+    std::unordered_map<session_id, session> open_;
+    // Not later than the earliest deadline: a session in use moves its own without telling. A tick finds the truth.
+    std::optional<log_time> earliest_;
+
+public:
+    [[nodiscard]] std::size_t size() const { return open_.size(); }
+    [[nodiscard]] session* find(session_id id) {
+        auto const at = open_.find(id);
+        return at == open_.end() ? nullptr : &at->second;
+    }
+
+    [[nodiscard]] session const* find(session_id id) const {
+        auto const at = open_.find(id);
+        return at == open_.end() ? nullptr : &at->second;
+    }
+
+    /// Opens a session named after the slot of its opening entry. False when there are too many.
+    [[nodiscard]] bool open(slot at, log_time now, log_time timeout) {
+        if (open_.size() >= max_sessions) return false;
+        session s;
+        s.timeout = timeout;
+        s.last_activity = now;
+        return insert(session_id{at.value}, std::move(s));
+    }
+    /// Puts a session of a snapshot in place. False when its id is taken.
+    [[nodiscard]] bool insert(session_id id, session s) {
+        auto const deadline = s.deadline();
+        if (!open_.emplace(id, std::move(s)).second) return false;
+        earliest_ = std::min(earliest_.value_or(deadline), deadline);
+        return true;
+    }
+    [[nodiscard]] bool close(session_id id) {
+        bool const was_open = open_.erase(id) > 0;
+        if (open_.empty()) earliest_.reset();
+        return was_open;
+    }
+
+    /// Ends the sessions that are due at `now`; returns them in the order of their ids.
+    std::vector<session_id> expire(log_time now) {
+        std::vector<session_id> ended;
+        earliest_.reset();
+        for (auto const& [id, s] : open_) {
+            if (s.deadline() <= now)
+                ended.push_back(id);
+            else
+                earliest_ = std::min(earliest_.value_or(s.deadline()), s.deadline());
+        }
+        std::ranges::sort(ended);
+        for (session_id const id : ended) open_.erase(id);
+        return ended;
+    }
+
+    /// When a tick may find something to expire; never later than the truth.
+    [[nodiscard]] std::optional<log_time> next_deadline() const { return open_.empty() ? std::nullopt : earliest_; }
+
+    /// The ids in ascending order: hash tables must not decide the order of a snapshot.
+    [[nodiscard]] std::vector<session_id> ids() const {
+        std::vector<session_id> out;
+        out.reserve(open_.size());
+        for (auto const& [id, s] : open_) out.push_back(id);
+        std::ranges::sort(out);
+        return out;
+    }
+};
+
+} // namespace openreplica::inline v0::object
+
+// <openreplica/object/type_registry.hpp>
+// The types that this program can replicate, by their names on the wire.
+
+// <openreplica/runtime/state_machine.hpp>
+// What the runtime asks of the replicated state. The object layer implements it; the runtime knows no JSON.
+
+namespace openreplica::inline v0::runtime {
+
+/// What applying one command gave.
+struct applied_command {
+    session_id session;       ///< whose call it was; for `open_session` the new session
+    sequence seq;             ///< which one
+    std::uint64_t opener = 0; ///< for `open_session`: the opener's random number; otherwise 0
+    bool stored = true;       ///< the session keeps the outcome: every other attempt of the call has the same
+    call_outcome outcome;
+};
+
+/// A state as text, or the name of the object that could not be written.
+struct written_state {
+    std::optional<std::string> text;
+    std::string obstacle; ///< empty: nothing stood in the way
+};
+
+/// A state as it was at one moment. Writing it needs neither the state machine nor the thread that applies; once.
+using frozen_state = unique_function<written_state()>;
+
+/// A read of the state as it is here: a const method, or whether an object exists.
+struct state_query {
+    bool exists = false;  ///< asks for existence; otherwise for a method
+    std::string_view name; ///< of the object
+    std::string_view type; ///< that it must have; empty: any
+    std::string_view body; ///< `["method",arg…]`
+};
+
+/// The deterministic state that every replica builds from the same chosen commands.
+///
+/// @par Thread safety
+/// One thread applies (`apply`, `freeze`, `restore`, `digest`, `next_deadline`); `check`, `query` and the objects' own
+/// read access are safe from any thread.
+class state_machine {
+public:
+    virtual ~state_machine() = default;
+
+    /// Applies the command at `at`, stamped `stamp` by its leader. Never throws: what a method throws is an outcome.
+    ///
+    /// @return nothing when this replica cannot apply the command, because it does not know its type or has no memory
+    /// left: it must stop applying at this slot, never skip it. `stop_reason` says what to do.
+    virtual std::optional<applied_command> apply(slot at, log_time stamp, envelope const& command) = 0;
+
+    /// Why `apply` gave nothing, for the thread that applies; a zero code when it never did.
+    [[nodiscard]] virtual call_outcome const& stop_reason() const = 0;
+
+    /// The whole state after the last applied slot, ready to be written as JSON text elsewhere: the thread that applies
+    /// only copies. An object without a JSON form, or one that JSON cannot hold, is an obstacle. Never throws.
+    [[nodiscard]] virtual frozen_state freeze() const = 0;
+
+    /// Replaces the whole state. False, and nothing changed, when `text` is no snapshot of this version's types.
+    [[nodiscard]] virtual bool restore(std::string_view text) = 0;
+
+    /// Hash chain over everything applied: equal at equal slots on healthy replicas.
+    [[nodiscard]] virtual std::uint64_t digest() const = 0;
+
+    /// When the earliest session expires on the log's clock, if there is one.
+    [[nodiscard]] virtual std::optional<log_time> next_deadline() const = 0;
+
+    /// Checks a command before it is proposed: a type and a method that this program knows, a well-formed body within
+    /// limits. Once in the log, an unknown name would stop every replica. Runs no user code. Zero code when it may go.
+    [[nodiscard]] virtual call_outcome check(envelope const& command) const = 0;
+
+    /// The name in `catalogue` that applying a well-formed command needs; empty when it needs none that is not already
+    /// part of the state.
+    [[nodiscard]] virtual std::string needed_type(envelope const& command) const = 0;
+
+    /// Reads the state. `at` of the outcome is the slot that the state had surely reached: what it shows is of no later one.
+    /// Runs a const method of user code, whose exceptions are an outcome.
+    [[nodiscard]] virtual call_outcome query(state_query const& q) const = 0;
+
+    /// Fingerprints of the types that this program knows, for the handshake: `name` and its hash, sorted by name.
+    struct type_print {
+        std::string name;
+        std::uint64_t fingerprint = 0;
+        bool operator==(type_print const&) const = default;
+    };
+    [[nodiscard]] virtual std::vector<type_print> catalogue() const = 0;
+};
+
+} // namespace openreplica::inline v0::runtime
+
+namespace openreplica::inline v0::object {
+
+/// Types and their constructors by name.
+///
+/// A program that names `replicated<T>` anywhere has `T` in `global()` before `main` begins.
+///
+/// @par Thread safety
+/// Distinct and shared objects: safe. Entries are never removed.
+class type_registry {
+    mutable std::shared_mutex mutex_;
+    std::map<std::string, type_entry const*, std::less<>> types_;
+    std::map<std::string, std::unique_ptr<constructor_entry const>, std::less<>> constructors_;
+
+public:
+    [[nodiscard]] static type_registry& global() {
+        static type_registry registry;
+        return registry;
+    }
+
+    /// Adds `T` and its constructor from arguments of types `A`; adding again changes nothing.
+    /// @throws error (`type_mismatch`) when another C++ type has the name: one of them must be renamed.
+    template <class T, class... A>
+    void add() {
+        type_entry const& entry = type_entry_of<T>();
+        std::unique_lock const lock(mutex_);
+        auto const [at, is_new] = types_.emplace(entry.name, &entry);
+        if (!is_new && (at->second->cpp_type != entry.cpp_type || at->second->fingerprint != entry.fingerprint))
+            throw error(errc::type_mismatch,
+                        "two C++ types of this program are called \"" + entry.name +
+                            "\" on the wire; rename one, with a name in openreplica::describe<type>");
+        if constexpr (std::is_default_constructible_v<T>) add_constructor<T>();
+        if constexpr (sizeof...(A) > 0) add_constructor<T, A...>();
+    }
+
+    /// Null when the program does not know the type.
+    [[nodiscard]] type_entry const* find_type(std::string_view name) const {
+        std::shared_lock const lock(mutex_);
+        auto const at = types_.find(name);
+        return at == types_.end() ? nullptr : at->second;
+    }
+    /// `name` is `constructor_entry::name`. Null when the program does not know it.
+    [[nodiscard]] constructor_entry const* find_constructor(std::string_view name) const {
+        std::shared_lock const lock(mutex_);
+        auto const at = constructors_.find(name);
+        return at == constructors_.end() ? nullptr : at->second.get();
+    }
+    /// True when any type has a method of this name.
+    [[nodiscard]] bool knows_method(std::string_view name) const {
+        std::shared_lock const lock(mutex_);
+        return std::ranges::any_of(types_, [name](auto const& t) { return t.second->find(name) != nullptr; });
+    }
+    /// Types and constructors with arguments, sorted by name; a constructor has its type's fingerprint.
+    [[nodiscard]] std::vector<runtime::state_machine::type_print> catalogue() const {
+        std::shared_lock const lock(mutex_);
+        std::map<std::string, std::uint64_t> prints;
+        for (auto const& [name, entry] : types_) prints.emplace(name, entry->fingerprint);
+        for (auto const& [name, entry] : constructors_) prints.emplace(name, entry->type->fingerprint);
+        std::vector<runtime::state_machine::type_print> out;
+        for (auto const& [name, print] : prints) out.push_back({name, print});
+        return out;
+    }
+
+private:
+    template <class T, class... A>
+    void add_constructor() {
+        auto entry = std::make_unique<constructor_entry const>(make_constructor_entry<T, A...>());
+        constructors_.emplace(entry->name, std::move(entry));
+    }
+};
+
+/// Registers before `main`; a conflict is left for `require_registered`, which can be caught.
+template <class T, class... A>
+bool try_register() noexcept {
+    try {
+        type_registry::global().add<T, A...>();
+        return true;
+    } catch (...) {
+        return false;
+    }
+}
+
+/// Naming this variable anywhere in a program registers `T` and its constructor from `A` before `main`.
+template <class T, class... A>
+inline bool const registered = try_register<T, A...>();
+
+/// What the constructor of a handle calls: makes sure that `T` is registered. @throws error (`type_mismatch`)
+template <class T, class... A>
+void require_registered() {
+    if (!registered<T, A...>) type_registry::global().add<T, A...>();
+}
+template <class T, class... A>
+void require_registered(type_list<A...>) {
+    require_registered<T, A...>();
+}
+
+} // namespace openreplica::inline v0::object
+
+namespace openreplica::inline v0::object {
+
+/// What a node refuses before it proposes. It influences nothing that was proposed.
+struct proposal_limits {
+    std::size_t command_bytes = std::size_t{1} << 20; ///< of a command's JSON text
+};
+
+/// The deterministic state machine of the group: a directory of live objects and the table of sessions.
+///
+/// A command of a session runs if and only if the session is open, its number is not acknowledged, and no outcome is
+/// stored for it. Every outcome of a command that had its turn is stored, so that a retry gets the same one. What a
+/// method throws is an outcome; the object keeps what the method had changed, on every replica alike.
+///
+/// @par Thread safety
+/// As `runtime::state_machine` says. `find`, `list`, `check`, `query` and `read_context` are safe from any thread.
+///
+/// @par Errors
+/// `apply` gives nothing for a type that this program does not know and when memory runs out in a method;
+/// `stop_reason()` tells which. The replica must then apply no further: its state is no longer the group's.
+class object_space final : public runtime::state_machine {
+    using directory = std::unordered_map<object_id, std::shared_ptr<instance_base>>;
+
+    type_registry const& registry_;
+    proposal_limits limits_;
+    mutable std::shared_mutex directory_mutex_; // Taken by the applying thread only to change the directory.
+    directory objects_;
+    slot directory_changed_at_; ///< the last slot that made or ended an object
+    session_table sessions_;
+    log_time clock_;
+    slot applied_;
+    std::uint64_t digest_ = 0;
+    std::shared_ptr<std::atomic<std::size_t>> snapshot_size_ = std::make_shared<std::atomic<std::size_t>>(0);
+    call_outcome stop_reason_;
+    // For readers on other threads.
+    std::atomic<std::uint64_t> read_slot_ = 0;
+    std::atomic<std::uint64_t> read_clock_ = 0;
+
+    struct snapshot_access;
+
+public:
+    explicit object_space(type_registry const& registry = type_registry::global(), proposal_limits limits = {})
+        : registry_(registry), limits_(limits) {}
+
+    std::optional<runtime::applied_command> apply(slot at, log_time stamp, envelope const& command) override {
+        // Stamps of different leaders may overlap; the log's clock does not go back.
+        clock_ = std::max(clock_, stamp);
+        runtime::applied_command done{command.session, command.seq, 0, true, {}};
+        try {
+            if (!run(at, command, done)) return std::nullopt;
+        } catch (std::bad_alloc const&) {
+            stop_reason_ = failed(errc::diverged, "out of memory while applying slot " + std::to_string(at.value) +
+                                                      "; this replica stops, give it more memory and restart it");
+            return std::nullopt;
+        }
+        applied_ = at;
+        extend_digest(at, stamp, command, done.outcome);
+        read_clock_.store(clock_.value, std::memory_order_relaxed);
+        read_slot_.store(at.value, std::memory_order_release);
+        return done;
+    }
+
+    [[nodiscard]] runtime::frozen_state freeze() const override;
+    /// The same at once; nothing when an object stands in the way.
+    [[nodiscard]] std::optional<std::string> snapshot() const { return freeze()().text; }
+    [[nodiscard]] bool restore(std::string_view text) override;
+
+    [[nodiscard]] std::uint64_t digest() const override { return digest_; }
+    [[nodiscard]] std::optional<log_time> next_deadline() const override { return sessions_.next_deadline(); }
+    [[nodiscard]] call_outcome check(envelope const& command) const override;
+    [[nodiscard]] std::string needed_type(envelope const& command) const override;
+    [[nodiscard]] std::vector<type_print> catalogue() const override { return registry_.catalogue(); }
+    [[nodiscard]] call_outcome query(runtime::state_query const& q) const override;
+
+    /// The object now in this replica's state, or null. It stays alive as long as the pointer, but a `destroy` or
+    /// `reset` takes it out of the state: find it again for every read.
+    [[nodiscard]] std::shared_ptr<instance_base> find(object_id id) const {
+        std::shared_lock const lock(directory_mutex_);
+        auto const at = objects_.find(id);
+        return at == objects_.end() ? nullptr : at->second;
+    }
+    /// Every object now in this replica's state, by name.
+    [[nodiscard]] std::vector<std::shared_ptr<instance_base const>> list() const;
+    /// The same, as an object of type `T`.
+    /// @throws error (`no_such_object`, `type_mismatch`)
+    template <class T>
+    [[nodiscard]] std::shared_ptr<instance<T> const> find(std::string_view name) const {
+        auto found = find(object_id_of(name));
+        if (!found || found->name() != name)
+            throw error(errc::no_such_object, "\"" + std::string(name) +
+                                                  "\" is not in this replica's state; it was "
+                                                  "destroyed, or its creation is not applied yet");
+        if (found->type().cpp_type != typeid(T))
+            throw error(errc::type_mismatch, "\"" + std::string(name) + "\" exists with type " + found->type().name +
+                                                 ", not " + type_name<T>());
+        return std::static_pointer_cast<instance<T> const>(std::move(found));
+    }
+    /// The context of a read: the last applied slot and the log's clock then.
+    [[nodiscard]] context read_context() const {
+        slot const at{read_slot_.load(std::memory_order_acquire)};
+        return {at, log_time{read_clock_.load(std::memory_order_relaxed)}, session_id{}};
+    }
+    /// The last applied slot, for the applying thread.
+    [[nodiscard]] slot applied() const { return applied_; }
+    [[nodiscard]] std::size_t open_sessions() const { return sessions_.size(); }
+    /// For the applying thread.
+    [[nodiscard]] session_table const& sessions() const { return sessions_; }
+    [[nodiscard]] call_outcome const& stop_reason() const override { return stop_reason_; }
+
+private:
+    bool run(slot at, envelope const& command, runtime::applied_command& done);
+    bool run_once(slot at, envelope const& command, call_outcome& outcome);
+    bool run_object_command(slot at, envelope const& command, call_outcome& outcome);
+    bool call(slot at, envelope const& command, call_outcome& outcome);
+    bool create(slot at, envelope const& command, call_outcome& outcome);
+    bool construct(slot at, envelope const& command, std::string name, std::string_view constructor,
+                   argument_list args, call_outcome& outcome);
+    void destroy(slot at, envelope const& command, call_outcome& outcome);
+    void open_session(slot at, envelope const& command, runtime::applied_command& done);
+    [[nodiscard]] call_outcome check_body(envelope const& command) const;
+    [[nodiscard]] call_outcome check_call(envelope const& command) const;
+    [[nodiscard]] call_outcome check_birth(envelope const& command) const;
+    void extend_digest(slot at, log_time stamp, envelope const& command, call_outcome const& outcome);
+    bool needs_upgrade(std::string what);
+    void put(slot at, object_id id, std::shared_ptr<instance_base> object);
+    [[nodiscard]] call_outcome query_method(instance_base const& object, std::string_view body) const;
+};
+
+} // namespace openreplica::inline v0::object
+
+// <openreplica/object/object_space_apply.hpp>
+// How the replicated state applies one command. Included by object_space.hpp.
+
+namespace openreplica::inline v0::object {
+
+/// Sorts a command by its kind: commands about sessions here, commands of a session in `run_once`.
+/// False: it cannot be applied by this program.
+inline bool object_space::run(slot at, envelope const& command, runtime::applied_command& done) {
+    if (command.kind == command_kind::open_session) {
+        open_session(at, command, done);
+        return true;
+    }
+    if (command.kind == command_kind::tick) {
+        sessions_.expire(clock_);
+        return true;
+    }
+    session* const s = sessions_.find(command.session);
+    if (s == nullptr) {
+        done.outcome = failed(errc::session_expired, "session " + std::to_string(command.session.value) +
+                                                         " is not open: it was closed, or unused for longer than its "
+                                                         "timeout; the call was not executed");
+        return true;
+    }
+    s->last_activity = clock_;
+    s->acknowledge(command.acked_below);
+    if (command.kind == command_kind::keep_alive) return true;
+    if (command.kind == command_kind::close_session) {
+        (void)sessions_.close(command.session);
+        return true;
+    }
+    if (call_outcome const* stored = s->find(command.seq)) {
+        done.outcome = *stored;
+        return true;
+    }
+    if (command.seq < s->acked_below()) {
+        done.outcome = failed(errc::outcome_unknown, "call " + std::to_string(command.seq.value) +
+                                                         " was acknowledged before, so its outcome is no longer kept");
+        return true;
+    }
+    if (!s->holds(command.seq)) {
+        done.stored = false;
+        done.outcome =
+            failed(errc::overloaded, "too many calls of the session are not acknowledged; take outcomes first");
+        return true;
+    }
+    if (s->bytes() >= session_bytes)
+        done.outcome = failed(errc::overloaded, "the session's stored results are full; take outcomes first");
+    else if (!run_once(at, command, done.outcome))
+        return false;
+    s->store(command.seq, done.outcome);
+    return true;
+}
+
+inline bool object_space::run_once(slot at, envelope const& command, call_outcome& outcome) {
+    if (command.deadline.value != 0 && clock_ > command.deadline && !OPENREPLICA_MUTANT(ignore_deadline)) {
+        outcome = failed(errc::not_executed, "the call's deadline had passed when the log ordered it");
+        return true;
+    }
+    try {
+        return run_object_command(at, command, outcome);
+    } catch (json_error const& e) {
+        outcome = failed(errc::bad_arguments, e.sentence());
+        return true;
+    }
+}
+
+inline bool object_space::run_object_command(slot at, envelope const& command, call_outcome& outcome) {
+    switch (command.kind) {
+    case command_kind::call:
+        return call(at, command, outcome);
+    case command_kind::create:
+    case command_kind::reset:
+        return create(at, command, outcome);
+    default:
+        destroy(at, command, outcome);
+        return true;
+    }
+}
+
+inline bool object_space::call(slot at, envelope const& command, call_outcome& outcome) {
+    auto const found = objects_.find(command.object);
+    if (found == objects_.end()) {
+        outcome = failed(errc::no_such_object, "the object does not exist; it was destroyed, or never created");
+        return true;
+    }
+    instance_base& object = *found->second;
+    json_reader reader(command.body);
+    std::string scratch;
+    json_scope scope = reader.begin_array();
+    reader.expect_element(scope, "a call begins with the method's name");
+    std::string_view const name = reader.read_string_view(scratch);
+    method_entry const* const method = object.type().find(name);
+    if (method == nullptr) {
+        // Members agree on the methods of every type that two of them know, or refuse one another: so they agree here.
+        // The object may have been replaced by one of another type since the leader looked.
+        outcome = failed(errc::no_such_method,
+                         "type \"" + object.type().name + "\" has no method \"" + printable(name, 64) + "\"");
+        return true;
+    }
+    context ctx(at, clock_, command.session);
+    std::unique_lock const lock(object.mutex());
+    object.set_changed_at(at);
+    outcome = method->invoke(object, ctx, {reader, scope});
+    return true;
+}
+
+/// `create` and `reset`: they differ in what happens to an object that is there.
+inline bool object_space::create(slot at, envelope const& command, call_outcome& outcome) {
+    json_reader reader(command.body);
+    std::string scratch;
+    json_scope scope = reader.begin_array();
+    reader.expect_element(scope, "the object's name is missing");
+    std::string name = reader.read_string();
+    reader.expect_element(scope, "the object's type is missing");
+    std::string_view const constructor = reader.read_string_view(scratch);
+    if (object_id_of(name) != command.object || name.empty() || name.size() > max_name_bytes)
+        throw json_error("the command's object id is not that of the name \"" + printable(name, 64) + "\"");
+    auto const found = objects_.find(command.object);
+    if (found != objects_.end()) {
+        instance_base const& object = *found->second;
+        if (object.name() != name) {
+            outcome =
+                failed(errc::bad_arguments, "the name \"" + name + "\" has the same hash as the existing object \"" +
+                                                object.name() + "\"; choose another name");
+            return true;
+        }
+        // A constructor is named `type(argument types)`.
+        std::string_view const type = constructor.substr(0, constructor.find('('));
+        if (object.type().name != type) {
+            outcome = failed(errc::type_mismatch, "\"" + name + "\" exists with type " + object.type().name + ", not " +
+                                                      printable(type, 64));
+            return true;
+        }
+        if (command.kind == command_kind::create) {
+            outcome.result = "false";
+            return true;
+        }
+    }
+    return construct(at, command, std::move(name), constructor, {reader, scope}, outcome);
+}
+
+inline bool object_space::construct(slot at, envelope const& command, std::string name,
+                                    std::string_view constructor, argument_list args, call_outcome& outcome) {
+    constructor_entry const* const entry = registry_.find_constructor(constructor);
+    if (entry == nullptr) return needs_upgrade("type \"" + printable(constructor, 128) + "\"");
+    bool decoded = false;
+    std::shared_ptr<instance_base> object;
+    try {
+        object = entry->construct(*entry->type, args, decoded);
+    } catch (...) {
+        outcome = outcome_of_exception(decoded ? call_phase::method : call_phase::arguments, entry->name, slot{});
+        return true;
+    }
+    object->set_name(std::move(name));
+    put(at, command.object, std::move(object));
+    outcome.result = "true";
+    return true;
+}
+
+inline void object_space::put(slot at, object_id id, std::shared_ptr<instance_base> object) {
+    object->set_changed_at(at);
+    {
+        std::unique_lock const lock(directory_mutex_);
+        directory_changed_at_ = at;
+        objects_[id].swap(object);
+    }
+    // The object that was replaced ends here, outside the lock: its destructor is user code.
+}
+
+inline void object_space::destroy(slot at, envelope const& command, call_outcome& outcome) {
+    std::shared_ptr<instance_base> object;
+    std::unique_lock const lock(directory_mutex_);
+    if (auto const found = objects_.find(command.object); found != objects_.end()) {
+        directory_changed_at_ = at;
+        object = std::move(found->second);
+        objects_.erase(found);
+        outcome.result = "true";
+    } else {
+        outcome.result = "false";
+    }
+}
+
+/// The body is `[]` or `[timeout in microseconds]`.
+inline void object_space::open_session(slot at, envelope const& command, runtime::applied_command& done) {
+    done.session = session_id{at.value};
+    done.opener = command.object.value;
+    try {
+        json_reader reader(command.body);
+        log_time timeout = default_session_timeout;
+        auto scope = reader.begin_array();
+        if (reader.next_element(scope)) {
+            timeout =
+                std::clamp(log_time{reader.read_integer<std::uint64_t>()}, min_session_timeout, max_session_timeout);
+            reader.expect_end_of_array(scope, "opening a session takes one number");
+        }
+        reader.expect_end();
+        if (!sessions_.open(at, clock_, timeout))
+            done.outcome = failed(errc::overloaded, "the group has " + std::to_string(max_sessions) +
+                                                        " open sessions; close some, or wait until some expire");
+        else
+            done.outcome.at = at;
+    } catch (json_error const& e) {
+        done.outcome = failed(errc::bad_arguments, e.sentence());
+    }
+}
+
+/// The text of a failure stays out: it may differ between versions of a library that throws it.
+inline void object_space::extend_digest(slot at, log_time stamp, envelope const& command, call_outcome const& outcome) {
+    std::uint64_t h = mix64(digest_ ^ at.value);
+    for (std::uint64_t const v : {stamp.value, static_cast<std::uint64_t>(command.kind), command.object.value,
+                                  command.session.value, command.seq.value, command.acked_below.value,
+                                  command.deadline.value, static_cast<std::uint64_t>(outcome.code), outcome.at.value})
+        h = mix64((h + 0x9E3779B97F4A7C15u) ^ v);
+    digest_ = hash64(outcome.result, hash64(command.body, h));
+}
+
+inline bool object_space::needs_upgrade(std::string what) {
+    stop_reason_ = failed(errc::needs_upgrade,
+                          "this program does not know " + what + ", which the log uses; run a version that names it");
+    return false;
+}
+
+} // namespace openreplica::inline v0::object
+
+// <openreplica/object/object_space_check.hpp>
+// What is refused before it is proposed. Included by object_space.hpp.
+
+namespace openreplica::inline v0::object {
+
+inline call_outcome object_space::check(envelope const& command) const {
+    if (command.body.size() > limits_.command_bytes)
+        return failed(errc::too_large, "the command has " + std::to_string(command.body.size()) +
+                                           " bytes, the node takes " + std::to_string(limits_.command_bytes) +
+                                           "; send it in parts");
+    try {
+        return check_body(command);
+    } catch (json_error const& e) {
+        return failed(errc::bad_arguments, e.sentence());
+    } catch (std::bad_alloc const&) {
+        return failed(errc::overloaded, "out of memory while checking the command; try again later");
+    }
+}
+
+inline std::string object_space::needed_type(envelope const& command) const {
+    if (command.kind != command_kind::create && command.kind != command_kind::reset) return {};
+    try {
+        json_reader reader(command.body);
+        json_scope scope = reader.begin_array();
+        reader.expect_element(scope, "the object's name is missing");
+        (void)reader.read_string();
+        reader.expect_element(scope, "the object's type is missing");
+        return reader.read_string();
+    } catch (json_error const&) {
+        return {}; // `check` says what is wrong with it.
+    }
+}
+
+inline call_outcome object_space::check_body(envelope const& command) const {
+    switch (command.kind) {
+    case command_kind::call:
+        return check_call(command);
+    case command_kind::create:
+    case command_kind::reset:
+        return check_birth(command);
+    default:
+        break;
+    }
+    if (command.kind != command_kind::open_session && command.body != "[]")
+        throw json_error("the body of this kind of command is []");
+    json_reader reader(command.body);
+    auto scope = reader.begin_array();
+    if (reader.next_element(scope)) {
+        (void)reader.read_integer<std::uint64_t>();
+        reader.expect_end_of_array(scope, "opening a session takes one number");
+    }
+    reader.expect_end();
+    return {};
+}
+
+inline call_outcome object_space::check_call(envelope const& command) const {
+    json_reader reader(command.body);
+    std::string scratch;
+    json_scope scope = reader.begin_array();
+    reader.expect_element(scope, "a call begins with the method's name");
+    std::string_view const name = reader.read_string_view(scratch);
+    auto const object = find(command.object);
+    // An object whose creation may be on its way: a method that no type has is refused all the same.
+    if (!object && !registry_.knows_method(name))
+        return failed(errc::no_such_method, "no type of this program has a method \"" + printable(name, 64) + "\"");
+    if (object && object->type().find(name) == nullptr)
+        return failed(errc::no_such_method,
+                      "type \"" + object->type().name + "\" has no method \"" + printable(name, 64) + "\"");
+    // Whether the arguments fit is decided when the call is applied, by every replica alike: user code reads them.
+    while (reader.next_element(scope)) reader.skip_value();
+    reader.expect_end();
+    return {};
+}
+
+inline call_outcome object_space::check_birth(envelope const& command) const {
+    json_reader reader(command.body);
+    std::string scratch;
+    json_scope scope = reader.begin_array();
+    reader.expect_element(scope, "the object's name is missing");
+    std::string const name = reader.read_string();
+    reader.expect_element(scope, "the object's type is missing");
+    constructor_entry const* const entry = registry_.find_constructor(reader.read_string_view(scratch));
+    if (name.empty() || name.size() > max_name_bytes || object_id_of(name) != command.object)
+        throw json_error("the command's object id is not that of the name \"" + printable(name, 64) + "\"");
+    if (entry == nullptr)
+        return failed(errc::needs_upgrade, "this program does not know the type or constructor of \"" +
+                                               printable(name, 64) + "\"; run a version that names it");
+    while (reader.next_element(scope)) reader.skip_value();
+    reader.expect_end();
+    return {};
+}
+
+} // namespace openreplica::inline v0::object
+
+// <openreplica/object/object_space_query.hpp>
+// Reads of the replicated state by those who do not have its types. Included by object_space.hpp.
+
+namespace openreplica::inline v0::object {
+
+/// A reader may see what a slot did before that slot counts as applied. So the outcome names the later of the two: a
+/// client that is shown an effect must never be shown a state without it.
+inline call_outcome object_space::query(runtime::state_query const& q) const {
+    std::shared_ptr<instance_base const> object;
+    slot at;
+    {
+        std::shared_lock const lock(directory_mutex_);
+        at = std::max(directory_changed_at_, read_context().slot());
+        if (auto const found = objects_.find(object_id_of(q.name)); found != objects_.end()) object = found->second;
+    }
+    if (object && object->name() != q.name) object = nullptr; // Another name with the same hash.
+    call_outcome outcome;
+    if (q.exists)
+        outcome.result = object ? "true" : "false";
+    else if (!object)
+        outcome = failed(errc::no_such_object, "\"" + printable(q.name, 64) + "\" is not in the replica's state; it was "
+                                               "destroyed, or its creation is not applied there yet");
+    else if (!q.type.empty() && object->type().name != q.type)
+        outcome = failed(errc::type_mismatch, "\"" + printable(q.name, 64) + "\" exists with type " + object->type().name +
+                                                  ", not " + printable(q.type, 64));
+    else
+        outcome = query_method(*object, q.body);
+    outcome.at = std::max(outcome.at, at);
+    return outcome;
+}
+
+/// `at` of the outcome is the object's last change.
+inline call_outcome object_space::query_method(instance_base const& object, std::string_view body) const {
+    try {
+        json_reader reader(body);
+        std::string scratch;
+        json_scope scope = reader.begin_array();
+        reader.expect_element(scope, "a call begins with the method's name");
+        std::string_view const name = reader.read_string_view(scratch);
+        method_entry const* const method = object.type().find(name);
+        if (method == nullptr)
+            return failed(errc::no_such_method,
+                          "type \"" + object.type().name + "\" has no method \"" + printable(name, 64) + "\"");
+        if (!method->is_read)
+            return failed(errc::bad_arguments, "\"" + printable(name, 64) + "\" changes the object: it goes through the log, "
+                                               "and is no read");
+        context ctx = read_context();
+        std::shared_lock const lock(object.mutex());
+        // A method that is a read takes the object as it is: const.
+        call_outcome outcome = method->invoke(const_cast<instance_base&>(object), ctx, {reader, scope});
+        outcome.at = object.changed_at();
+        return outcome;
+    } catch (json_error const& e) {
+        return failed(errc::bad_arguments, e.sentence());
+    } catch (std::bad_alloc const&) {
+        return failed(errc::overloaded, "out of memory while reading the object; try again later");
+    }
+}
+
+inline std::vector<std::shared_ptr<instance_base const>> object_space::list() const {
+    std::vector<std::shared_ptr<instance_base const>> all;
+    {
+        std::shared_lock const lock(directory_mutex_);
+        for (auto const& [id, object] : objects_) all.push_back(object);
+    }
+    std::ranges::sort(all, {}, [](auto const& o) -> std::string const& { return o->name(); });
+    return all;
+}
+
+} // namespace openreplica::inline v0::object
+
+// <openreplica/object/object_space_snapshot.hpp>
+// The replicated state as text and back. Included by object_space.hpp.
+
+namespace openreplica::inline v0::object {
+
+/// Version 1 of a snapshot, one JSON array:
+/// `[1,slot,clock,digest,[["name","type",state]…],[[id,timeout,last activity,acked
+/// below,[[seq,code,"text","result",at]…]]…]]`.
+inline constexpr std::uint32_t snapshot_format = 1;
+
+struct object_space::snapshot_access {
+    /// The objects' states add their own depth to the snapshot's; how many members an object has was never limited.
+    static json_limits limits() {
+        return {.depth = json_limits{}.depth + 8, .members = std::numeric_limits<std::uint32_t>::max()};
+    }
+
+    template <class... V>
+    static void write_list(std::string& out, V const&... v) {
+        char separator = '[';
+        ((out += std::exchange(separator, ','), codec<V>::write(out, v)), ...);
+    }
+
+    /// Everything that a snapshot holds, as it was at one moment.
+    struct frozen {
+        struct object {
+            std::string name;
+            std::string type;
+            frozen_object state;
+        };
+        slot applied;
+        log_time clock;
+        std::uint64_t digest = 0;
+        std::vector<object> objects; ///< by name
+        session_table sessions;
+        std::shared_ptr<std::atomic<std::size_t>> size; ///< of the latest text: the next one will be like it
+        std::string obstacle; ///< what is being frozen or written, for when that fails; empty at the end
+    };
+
+    static void freeze_objects(frozen& f, directory const& objects) {
+        std::vector<instance_base const*> sorted;
+        for (auto const& [id, object] : objects) sorted.push_back(object.get());
+        std::ranges::sort(sorted, {}, [](auto const* o) -> std::string const& { return o->name(); });
+        for (auto const* object : sorted) {
+            f.obstacle = object->name();
+            if (object->type().freeze == nullptr) throw json_error("the object has no JSON form");
+            f.objects.push_back({object->name(), object->type().name, object->type().freeze(*object)});
+        }
+    }
+
+    static std::string write(frozen& f) {
+        std::string out;
+        out.reserve(*f.size + *f.size / 16); // Growing would take twice the memory for a moment.
+        write_list(out, snapshot_format, f.applied, f.clock, f.digest);
+        out += ",[";
+        for (frozen::object& o : f.objects) {
+            if (out.back() != '[') out += ',';
+            f.obstacle = o.name;
+            write_list(out, o.name, o.type);
+            out += ',';
+            std::exchange(o.state, {})(out); // And its copy goes.
+            out += ']';
+        }
+        out += "],";
+        f.obstacle = "the table of sessions";
+        write_sessions(out, f.sessions);
+        out += ']';
+        *f.size = out.size();
+        return out;
+    }
+
+    static void write_sessions(std::string& out, session_table const& sessions) {
+        out += '[';
+        for (session_id const id : sessions.ids()) {
+            session const& s = *sessions.find(id);
+            if (out.back() != '[') out += ',';
+            write_list(out, id, s.timeout, s.last_activity, s.acked_below());
+            out += ",[";
+            s.for_each([&out](sequence seq, call_outcome const& o) {
+                if (out.back() != '[') out += ',';
+                write_list(out, seq, o.code, o.text, o.result, o.at);
+                out += ']';
+            });
+            out += "]]";
+        }
+        out += ']';
+    }
+
+    template <class V>
+    static V next(json_reader& r, json_scope& scope) {
+        r.expect_element(scope, "the snapshot ends too early");
+        return codec<V>::read(r);
+    }
+    static void end(json_reader& r, json_scope& scope) { r.expect_end_of_array(scope, "the snapshot has too much"); }
+    static json_scope list(json_reader& r, json_scope& scope) {
+        r.expect_element(scope, "the snapshot ends too early");
+        return r.begin_array();
+    }
+
+    static directory read_objects(json_reader& r, json_scope& scope, type_registry const& registry) {
+        directory objects;
+        for (auto all = list(r, scope); r.next_element(all);) {
+            auto one = r.begin_array();
+            auto name = next<std::string>(r, one);
+            auto const type_name = next<std::string>(r, one);
+            type_entry const* const type = registry.find_type(type_name);
+            if (type == nullptr || type->read_state == nullptr) r.fail("the snapshot has an object of an unknown type");
+            r.expect_element(one, "the snapshot ends too early");
+            std::shared_ptr<instance_base> object = type->read_state(*type, r);
+            end(r, one);
+            object_id const id = object_id_of(name);
+            object->set_name(std::move(name));
+            if (!objects.emplace(id, std::move(object)).second) r.fail("the snapshot has an object twice");
+        }
+        return objects;
+    }
+
+    static session_table read_sessions(json_reader& r, json_scope& scope) {
+        session_table sessions;
+        for (auto all = list(r, scope); r.next_element(all);) {
+            auto one = r.begin_array();
+            session s;
+            auto const id = next<session_id>(r, one);
+            s.timeout = next<log_time>(r, one);
+            s.last_activity = next<log_time>(r, one);
+            s.acknowledge(next<sequence>(r, one));
+            for (auto results = list(r, one); r.next_element(results);) {
+                auto result = r.begin_array();
+                auto const seq = next<sequence>(r, result);
+                call_outcome o;
+                o.code = next<errc>(r, result);
+                o.text = next<std::string>(r, result);
+                o.result = next<std::string>(r, result);
+                o.at = next<slot>(r, result);
+                end(r, result);
+                if (!s.holds(seq) || s.find(seq) != nullptr) r.fail("the snapshot has a result out of place");
+                s.store(seq, std::move(o));
+            }
+            end(r, one);
+            if (!sessions.insert(id, std::move(s))) r.fail("the snapshot has a session twice");
+        }
+        return sessions;
+    }
+};
+
+/// Whatever stands in the way (an object without a JSON form, a NaN, text that is no UTF-8, a copy or a `to_json` that
+/// throws, too little memory) is an obstacle, and no reason to stop.
+inline runtime::frozen_state object_space::freeze() const {
+    snapshot_access::frozen f{applied_, clock_, digest_, {}, {}, snapshot_size_, {}};
+    try {
+        snapshot_access::freeze_objects(f, objects_);
+        f.obstacle = "the table of sessions";
+        f.sessions = sessions_;
+    } catch (...) {
+        return [obstacle = std::move(f.obstacle)] { return runtime::written_state{std::nullopt, obstacle}; };
+    }
+    return [f = std::move(f)]() mutable {
+        try {
+            return runtime::written_state{snapshot_access::write(f), {}};
+        } catch (...) {
+            return runtime::written_state{std::nullopt, f.obstacle};
+        }
+    };
+}
+
+inline bool object_space::restore(std::string_view text) {
+    try {
+        json_reader r(text, snapshot_access::limits());
+        auto all = r.begin_array();
+        if (snapshot_access::next<std::uint32_t>(r, all) != snapshot_format) return false;
+        auto const applied = snapshot_access::next<slot>(r, all);
+        auto const clock = snapshot_access::next<log_time>(r, all);
+        auto const digest = snapshot_access::next<std::uint64_t>(r, all);
+        auto objects = snapshot_access::read_objects(r, all, registry_);
+        auto sessions = snapshot_access::read_sessions(r, all);
+        snapshot_access::end(r, all);
+        r.expect_end();
+        {
+            std::unique_lock const lock(directory_mutex_);
+            objects_.swap(objects);
+            directory_changed_at_ = applied;
+        }
+        if (OPENREPLICA_MUTANT(sessions_lost_in_restore)) sessions = session_table{};
+        sessions_ = std::move(sessions);
+        applied_ = applied;
+        clock_ = clock;
+        digest_ = digest;
+        stop_reason_ = {};
+        read_clock_.store(clock.value, std::memory_order_relaxed);
+        read_slot_.store(applied.value, std::memory_order_release);
+        return true;
+    } catch (std::bad_alloc const&) {
+        throw;
+    } catch (...) { // `from_json` is user code and may throw anything.
+        return false;
+    }
+}
+
+} // namespace openreplica::inline v0::object
+
+// <openreplica/runtime/gateway.hpp>
+// What a handle to a replicated object needs of the process's node or client.
+
+// <openreplica/runtime/waiter.hpp>
+// A caller that blocks, and may lend a hand meanwhile.
+
+// <openreplica/types/instant.hpp>
+// Local time as the pure layers see it: a number that somebody else read from a clock.
+
+namespace openreplica::inline v0 {
+
+/// Marks time points of a node's own steady clock. It has no `now()`: who needs the time is told it.
+struct local_clock {
+    using rep = std::int64_t;
+    using period = std::micro;
+    using duration = std::chrono::duration<rep, period>;
+    using time_point = std::chrono::time_point<local_clock>;
+    static constexpr bool is_steady = true;
+};
+
+/// A moment on one node's steady clock. Moments of different nodes do not compare.
+using instant = local_clock::time_point;
+/// Microseconds.
+using duration = local_clock::duration;
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0::runtime {
+
+/// One blocked caller, on its own stack: it sleeps until its call has its outcome, until it is asked to help, or until its
+/// deadline.
+///
+/// @par Thread safety
+/// Safe from any thread. `finish` is the last touch: the waiter may be gone right after it.
+class waiter {
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool finished_ = false;
+    bool asked_ = false;
+
+public:
+    /// The call has its outcome; what it is was written before.
+    void finish() {
+        std::lock_guard const lock(mutex_); // Notified under the lock, so that the waiter cannot leave before.
+        finished_ = true;
+        changed_.notify_one();
+    }
+    /// There is work that this thread could do.
+    void ask() {
+        std::lock_guard const lock(mutex_);
+        asked_ = true;
+        changed_.notify_one();
+    }
+    /// What ended a sleep.
+    enum class cause : std::uint8_t { finished, asked, late };
+
+    /// Sleeps until the call has its outcome, the waiter is asked to help, or `patience` has passed.
+    [[nodiscard]] cause sleep(duration patience) {
+        std::unique_lock lock(mutex_);
+        // Bounded, because the largest durations would overflow the clock.
+        bool const called = changed_.wait_for(lock, std::min<duration>(patience, std::chrono::hours(24 * 365)),
+                                              [this] { return finished_ || asked_; });
+        asked_ = false;
+        return finished_ ? cause::finished : called ? cause::asked : cause::late;
+    }
+    /// Sleeps until the call has its outcome.
+    void sleep() {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return finished_; });
+    }
+    [[nodiscard]] bool is_finished() {
+        std::lock_guard const lock(mutex_);
+        return finished_;
+    }
+};
+
+} // namespace openreplica::inline v0::runtime
+
+#include <asio/any_io_executor.hpp>
+
+namespace openreplica::inline v0::runtime {
+
+/// How to make an object that does not exist yet. All calls of one handle and its copies share one birth.
+struct object_birth {
+    object_id id;
+    std::string body;     ///< body of the `create` command: `["name","type",arg…]`
+    bool created = false; ///< touched by the gateway only: the object is known to have been created or adopted
+    bool creating = false; ///< touched by the gateway only: a `create` command is on its way
+};
+
+/// A command to be ordered by the log.
+struct command_request {
+    command_kind kind = command_kind::call;
+    std::shared_ptr<object_birth> birth; ///< the object; created first, unless the kind is `destroy` or `reset`
+    std::string body;                    ///< JSON text as `command_kind` describes it
+    std::chrono::nanoseconds timeout{};  ///< until the call must have its outcome; 0: the node's `call_timeout`
+    bool caller_waits = false;           ///< the calling thread will block in `wait`: it may do work of the node's itself
+};
+
+/// A read that a replica makes for a process that has none.
+struct remote_read {
+    bool exists = false; ///< asks whether the object exists; otherwise for a const method
+    bool local = false;  ///< any replica's own state will do
+    std::chrono::nanoseconds max_staleness{}; ///< of a local read; 0: any
+    std::string name; ///< of the object
+    std::string type; ///< that it must have; empty: any
+    std::string body; ///< `["method",arg…]`
+};
+
+/// A wish for a read point, or for the result of a read.
+struct read_request {
+    std::shared_ptr<object_birth> birth; ///< made first if it is not there; null: nothing is made
+    std::chrono::nanoseconds timeout{};
+    bool caller_waits = false;
+    std::shared_ptr<remote_read const> remote{}; ///< what to read; null where the objects are
+};
+
+/// Names a pending call within its gateway.
+using call_ticket = strong<struct call_ticket_tag>;
+
+/// Takes calls from any thread and gives each exactly one outcome.
+class gateway {
+public:
+    using completion = unique_function<void(call_outcome&&)>;
+
+    virtual ~gateway() = default;
+
+    /// Sends a command through the log. `done` runs once, on any thread; it must neither block nor run user code.
+    /// Inside this call it runs only for a caller that waits, or after the node has stopped.
+    virtual call_ticket submit(command_request request, completion done) = 0;
+
+    /// On a node, waits for a linearizable read point: `done` runs once the local objects hold everything that completed
+    /// before this call. On a client, has the read made by a replica: `outcome.result` is what it gave. `outcome.at` is
+    /// the read point.
+    virtual call_ticket read(read_request request, completion done) = 0;
+
+    /// Blocks until `w` is finished, which `done` of a call with this `timeout` does; at its deadline it ends the call
+    /// itself. Meanwhile this thread may run methods and completions in place of a thread of the node: the caller has to
+    /// wake up anyway, and one thread less has to.
+    virtual void wait(waiter& w, std::chrono::nanoseconds timeout) = 0;
+
+    /// Gives up on a call: `cancelled` when nothing was sent, `outcome_unknown` when it was. A finished call is left
+    /// as it is.
+    virtual void cancel(call_ticket ticket) = 0;
+
+    /// The executor of handlers that have none of their own.
+    [[nodiscard]] virtual asio::any_io_executor get_executor() const = 0;
+
+    /// While the result is held, the executor stays what it is: `stop` comes before or after, and a completion that was
+    /// bound to the executor of a running node is not lost.
+    [[nodiscard]] virtual std::shared_lock<std::shared_mutex> hold_open() const = 0;
+
+    /// The node was stopped: it serves nobody any more.
+    [[nodiscard]] virtual bool is_stopped() const = 0;
+
+    /// True on a thread that the node needs to make progress: blocking here would wait for ever.
+    [[nodiscard]] virtual bool would_deadlock() const = 0;
+};
+
+} // namespace openreplica::inline v0::runtime
+
+namespace openreplica::inline v0::object {
+
+/// The way to the group, and this process's replica of its objects. `openreplica_host(x)` gives it for a node or client.
+struct host {
+    std::shared_ptr<runtime::gateway> gateway{};
+    std::shared_ptr<object_space> objects{}; ///< null on a client
+};
+
+} // namespace openreplica::inline v0::object
+
+// <openreplica/options.hpp>
+// What a person may set.
+
+// <openreplica/types/endpoint.hpp>
+// Where a process listens: a host and a port, as written by a person.
+
+namespace openreplica::inline v0 {
+
+/// A host (IPv4 address, IPv6 address or name) and a TCP port.
+struct endpoint {
+    std::string host;
+    std::uint16_t port = 0;
+
+    auto operator<=>(endpoint const&) const = default;
+    [[nodiscard]] bool empty() const { return host.empty(); }
+};
+
+/// `host:port`, with brackets around an IPv6 address.
+[[nodiscard]] inline std::string to_string(endpoint const& e) {
+    bool const v6 = e.host.find(':') != std::string::npos;
+    return (v6 ? "[" + e.host + "]" : e.host) + ":" + std::to_string(e.port);
+}
+
+/// Reads `host:port` or `[v6]:port`. Nothing when the text is neither: empty host, no port, a port above 65535.
+[[nodiscard]] inline std::optional<endpoint> parse_endpoint(std::string_view text) {
+    std::size_t const colon = text.rfind(':');
+    if (colon == std::string_view::npos) return std::nullopt;
+    std::string_view host = text.substr(0, colon);
+    std::string_view const port = text.substr(colon + 1);
+    if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+        host = host.substr(1, host.size() - 2);
+    else if (host.find(':') != std::string_view::npos)
+        return std::nullopt; // An IPv6 address without brackets: where the port begins is a guess.
+    endpoint e{std::string(host), 0};
+    auto const [end, failure] = std::from_chars(port.data(), port.data() + port.size(), e.port);
+    if (host.empty() || port.empty() || failure != std::errc{} || end != port.data() + port.size()) return std::nullopt;
+    return e;
+}
+
+} // namespace openreplica::inline v0
+
+namespace openreplica::inline v0 {
+
+/// How serious a log line is.
+enum class log_level : std::uint8_t { debug, info, warning, error };
+
+/// Bounds of one node. Each is enforced before anything is proposed; none influences how the log is applied.
+struct limits {
+    std::size_t max_command_bytes = 1u << 20;    ///< an encoded command; a larger one ends with `errc::too_large`
+    /// Calls and reads of this process without an outcome; past it `overloaded`. At most 1,048,576.
+    std::size_t max_pending_calls = 65536;
+    std::size_t window_entries = 4096;           ///< proposed but not chosen entries at the leader
+    std::size_t window_bytes = 8u << 20;         ///< the same in bytes
+    std::size_t link_queue_bytes = 64u << 20;    ///< bytes that wait for one peer's connection; beyond, messages are lost
+    std::size_t max_frame_bytes = 4u << 20;      ///< a message of a peer; a larger one closes the connection
+    std::size_t max_connections = 256;           ///< incoming connections of peers
+    std::size_t max_clients = 1024;              ///< connections of clients; past it they are refused, and go elsewhere
+    std::size_t max_client_requests = 4096;      ///< reads and questions of one client that wait here; past it `overloaded`
+    std::size_t client_queue_bytes = 16u << 20;  ///< bytes that wait for one client's connection; beyond, it is cut off
+    std::size_t wal_segment_bytes = 32u << 20;   ///< of a file of the write-ahead log; a disk needs room for a few
+};
+
+/// How a node is opened. A plain aggregate for designated initializers; every member has a default.
+struct node_options {
+    std::string group{};                ///< the group's name; nodes of other groups are refused
+    std::string listen = "127.0.0.1:0"; ///< `host:port`; port 0 takes a free one
+    /// `host:port` that others reach this node at; empty: the bound address, which must then be a real one.
+    std::string advertise{};
+    std::vector<std::string> seeds{};   ///< `host:port` or `srv:NAME`: where to look for the group
+    /// How many members the group starts with; all of them say the same number. 0 only joins. The default is 1 without
+    /// seeds (stands alone) and 0 with seeds.
+    int founders = -1;
+    /// Where the node keeps what it must not forget; made if it does not exist. Empty: diskless, and a restarted process
+    /// is a new node. One node, one directory.
+    std::string data_dir{};
+    /// How many voters the group shall have: it grows to as many as standbys appear, and a voter that is silent for
+    /// `replace_after` is replaced by a standby. 0: nothing happens by itself. All nodes say the same number.
+    int voters = 0;
+    std::chrono::milliseconds replace_after{10000}; ///< longer than a restart takes
+    std::size_t min_voters = 1;                ///< no change of the voters may leave fewer
+    /// What this node shares the fate of, as `"rack:7"`, `"pdu:2"`: voters are chosen so that few fail together.
+    std::vector<std::string> failure_groups{};
+    /// Called on the leader, once per `replace_after`, while a silent voter cannot be replaced because no standby is left:
+    /// with where the silent voters were, and the failure groups that a new node had better not share.
+    std::function<void(std::vector<std::string> const& silent, std::vector<std::string> const& failure_groups)>
+        on_replacement_needed{};
+    std::string dns_server{};                  ///< `host` or `host:port`; empty: `/etc/resolv.conf`
+    std::chrono::milliseconds heartbeat{50};
+    std::chrono::milliseconds election_timeout{300}; ///< the minimum; each node adds up to half of it at random
+    std::chrono::milliseconds session_timeout{10000};
+    std::chrono::milliseconds call_timeout{10000};
+    std::uint64_t snapshot_every = 65536;       ///< entries between two snapshots,
+    std::uint64_t snapshot_bytes = 128u << 20;  ///< or so many bytes of entries, if that is sooner
+    struct limits limits{};
+    std::string tls{};            ///< must be empty in this version
+    bool allow_plaintext = false; ///< listen on an address other than loopback without TLS
+    /// Receives every log line; it must not block and must not throw. Empty: warnings and errors go to stderr.
+    std::function<void(log_level, std::string_view)> logger{};
+
+    /// Throws `openreplica::error` with a sentence when an option is wrong or not implemented: nothing is ignored
+    /// silently.
+    void validate() const;
+    /// `founders` with its default resolved.
+    [[nodiscard]] std::uint32_t resolved_founders() const {
+        return founders >= 0 ? static_cast<std::uint32_t>(founders) : seeds.empty() ? 1u : 0u;
+    }
+};
+
+/// Options of one call, for `handle.with(options)->method(…)`.
+struct call_options {
+    std::chrono::nanoseconds timeout{}; ///< until the call has its outcome; 0: the node's `call_timeout`
+    /// For reads with `local()`: what they see was the group's state so long ago at most; 0: at any time.
+    std::chrono::nanoseconds max_staleness{};
+};
+
+namespace detail {
+
+inline void require(bool holds, std::string const& sentence, char const* whose = "node_options: ") {
+    if (!holds) throw error(errc::bad_option, whose + sentence);
+}
+
+/// A batch of commands (`runtime::calls::batch_bytes`) with its frame may be this much larger than its last command.
+inline constexpr std::size_t batch_room = (1u << 20) + (64u << 10);
+/// What the length field of a frame holds, with room for its header.
+inline constexpr std::size_t largest_frame = std::size_t{1} << 31;
+
+inline bool is_loopback(std::string const& host) {
+    bool const numeric = host.find_first_not_of("0123456789.") == std::string::npos;
+    return host == "localhost" || host == "::1" || (numeric && host.starts_with("127."));
+}
+
+/// `0.0.0.0`, `::` and their other spellings: an address to listen on that nobody can be reached at.
+inline bool is_wildcard(std::string const& host) { return host.find_first_not_of("0.:") == std::string::npos; }
+
+inline constexpr std::size_t most_pending_calls = std::size_t{1} << 20;
+
+inline void check_seed(std::string const& seed, char const* whose = "node_options: ") {
+    bool const srv = seed.starts_with("srv:");
+    auto const where = parse_endpoint(seed);
+    require(srv ? seed.size() > 4 : where && where->port != 0,
+            "seed \"" + seed + "\" is neither host:port (with a port above 0) nor srv:NAME", whose);
+}
+
+} // namespace detail
+
+/// Bounds of one client.
+struct client_limits {
+    std::size_t max_command_bytes = 1u << 20;  ///< an encoded command or read; a larger one ends with `errc::too_large`
+    std::size_t max_pending_calls = 65536;     ///< calls and reads without an outcome; past it `overloaded`. At most 1,048,576
+    std::size_t max_frame_bytes = 4u << 20;    ///< a message of a replica; a larger one ends the connection
+    std::size_t link_queue_bytes = 64u << 20;  ///< bytes that wait for one replica's connection; beyond, messages are lost
+};
+
+/// How a client is opened. A plain aggregate for designated initializers; every member has a default.
+struct client_options {
+    /// The group's name; replicas of other groups refuse the client. Empty, which suits tools: the group that the first
+    /// answer comes from.
+    std::string group{};
+    std::vector<std::string> seeds{}; ///< `host:port` or `srv:NAME`: where to look for the group first
+    std::string dns_server{};         ///< `host` or `host:port`; empty: `/etc/resolv.conf`
+    std::chrono::milliseconds heartbeat{250}; ///< how often each replica is asked whether it is there
+    std::chrono::milliseconds call_timeout{10000};
+    /// How long the group keeps the session of a client that is cut off. Calls that were under way then end with
+    /// `outcome_unknown`.
+    std::chrono::milliseconds session_timeout{10000};
+    /// For reads with `local()` that name none themselves: what they see was the group's state so long ago at most; 0: at
+    /// any time. What a client has seen once it never sees undone, whatever the bound.
+    std::chrono::milliseconds max_staleness{0};
+    client_limits limits{};
+    std::string tls{};            ///< must be empty in this version
+    bool allow_plaintext = false; ///< connect to addresses other than loopback without TLS
+    /// Receives every log line; it must not block and must not throw. Empty: warnings and errors go to stderr.
+    std::function<void(log_level, std::string_view)> logger{};
+
+    /// Throws `openreplica::error` with a sentence when an option is wrong or not implemented: nothing is ignored
+    /// silently.
+    void validate() const;
+};
+
+inline void node_options::validate() const {
+    using detail::require;
+    require(!group.empty() && group.size() <= 255, "group must be a name of 1 to 255 bytes");
+    auto const where = parse_endpoint(listen);
+    require(where.has_value(), "listen \"" + listen + "\" is not host:port");
+    require(advertise.empty() || (parse_endpoint(advertise) && parse_endpoint(advertise)->port != 0),
+            "advertise \"" + advertise + "\" is not host:port with a port above 0");
+    for (std::string const& s : seeds) detail::check_seed(s);
+    require(founders >= -1 && founders <= 31, "founders must be between 0 and 31");
+    require(founders <= 1 || !seeds.empty(),
+            "founders = " + std::to_string(founders) + " needs seeds, so that the founders can find one another");
+    require(founders != 0 || !seeds.empty(), "founders = 0 only joins, and needs seeds to find the group");
+    require(heartbeat.count() > 0, "heartbeat must be positive");
+    // Divided, not multiplied: the largest durations would overflow.
+    require(heartbeat <= election_timeout / 3,
+            "election_timeout must be at least three heartbeats, or every hiccup is an election");
+    require(election_timeout <= session_timeout / 2, "session_timeout must be at least twice election_timeout, or an "
+                                                     "election ends sessions");
+    require(session_timeout <= std::chrono::hours(24), "session_timeout must be at most a day: the group keeps no "
+                                                       "session longer");
+    require(call_timeout.count() > 0 && call_timeout <= std::chrono::hours(24 * 365),
+            "call_timeout must be positive and at most a year");
+    require(voters >= 0 && voters <= 31, "voters must be between 0 and 31");
+    require(min_voters >= 1 && min_voters <= 31, "min_voters must be between 1 and 31");
+    require(replace_after >= election_timeout && replace_after <= std::chrono::hours(24 * 365),
+            "replace_after must be at least election_timeout, or a hiccup costs a voter its vote, and at most a year");
+    require(failure_groups.size() <= 64, "failure_groups must name at most 64 groups");
+    for (std::string const& g : failure_groups) require(!g.empty() && g.size() <= 255, "a failure group has 1 to 255 bytes");
+    require(snapshot_every > 0, "snapshot_every must be positive");
+    require(snapshot_bytes > 0, "snapshot_bytes must be positive");
+    auto const positive = [](std::size_t limit, char const* name) {
+        require(limit > 0, std::string("limits.") + name + " must be positive");
+    };
+    positive(limits.max_command_bytes, "max_command_bytes");
+    positive(limits.max_pending_calls, "max_pending_calls");
+    require(limits.max_pending_calls <= detail::most_pending_calls,
+            "limits.max_pending_calls must be at most " + std::to_string(detail::most_pending_calls));
+    positive(limits.window_entries, "window_entries");
+    positive(limits.window_bytes, "window_bytes");
+    positive(limits.max_connections, "max_connections");
+    positive(limits.max_client_requests, "max_client_requests");
+    require(limits.client_queue_bytes >= limits.max_frame_bytes,
+            "limits.client_queue_bytes must be at least limits.max_frame_bytes, or no large answer ever leaves");
+    require(limits.wal_segment_bytes >= (64u << 10) && limits.wal_segment_bytes <= (1u << 30),
+            "limits.wal_segment_bytes must be between 65536 and 1073741824");
+    require(data_dir.empty() || seeds.empty() || where->port != 0 || !advertise.empty(),
+            "data_dir needs a fixed port in listen: the group finds a restarted member at the address that it knows");
+    require(limits.max_frame_bytes >= detail::batch_room && limits.max_frame_bytes <= detail::largest_frame &&
+                limits.max_command_bytes <= limits.max_frame_bytes - detail::batch_room,
+            "limits.max_frame_bytes must leave " + std::to_string(detail::batch_room) + " bytes above "
+            "limits.max_command_bytes, because commands travel in batches, and be at most " +
+                std::to_string(detail::largest_frame));
+    require(limits.link_queue_bytes / 2 >= limits.max_frame_bytes,
+            "limits.link_queue_bytes must be at least twice limits.max_frame_bytes, or no large message ever leaves");
+    require(allow_plaintext || detail::is_loopback(where->host),
+            "listen \"" + listen + "\" is not a loopback address and there is no TLS: anyone who reaches the port could "
+            "take part; set allow_plaintext if the network is trusted");
+    require(!advertise.empty() || !detail::is_wildcard(where->host),
+            "listen \"" + listen + "\" names every address of this machine, and others must be told one; set advertise to "
+            "the host:port at which they reach this node");
+    auto const implemented = [](bool unset, char const* name) {
+        if (!unset) throw error(errc::not_supported, std::string("node_options: ") + name +
+                                                         " is not supported by this version; leave it unset");
+    };
+    implemented(tls.empty(), "tls");
+}
+
+inline void client_options::validate() const {
+    auto const require = [](bool holds, std::string const& sentence) {
+        detail::require(holds, sentence, "client_options: ");
+    };
+    require(group.size() <= 255, "group must be a name of at most 255 bytes");
+    require(!seeds.empty(), "seeds must name at least one host:port or srv:NAME where the group may be found");
+    for (std::string const& s : seeds) {
+        detail::check_seed(s, "client_options: ");
+        require(allow_plaintext || s.starts_with("srv:") || detail::is_loopback(parse_endpoint(s)->host),
+                "seed \"" + s + "\" is not a loopback address and there is no TLS: anyone on the way could read and change "
+                "calls; set allow_plaintext if the network is trusted");
+    }
+    require(heartbeat.count() > 0, "heartbeat must be positive");
+    require(session_timeout >= std::chrono::milliseconds(100) && session_timeout <= std::chrono::hours(24),
+            "session_timeout must be between 100 ms and a day");
+    require(heartbeat <= session_timeout / 2, "session_timeout must be at least twice heartbeat");
+    require(call_timeout.count() > 0 && call_timeout <= std::chrono::hours(24 * 365),
+            "call_timeout must be positive and at most a year");
+    require(max_staleness.count() >= 0 && max_staleness <= std::chrono::hours(24 * 365),
+            "max_staleness must not be negative, and at most a year");
+    require(limits.max_command_bytes > 0, "limits.max_command_bytes must be positive");
+    require(limits.max_pending_calls > 0 && limits.max_pending_calls <= detail::most_pending_calls,
+            "limits.max_pending_calls must be between 1 and " + std::to_string(detail::most_pending_calls));
+    require(limits.max_frame_bytes >= detail::batch_room && limits.max_frame_bytes <= detail::largest_frame &&
+                limits.max_command_bytes <= limits.max_frame_bytes - detail::batch_room,
+            "limits.max_frame_bytes must leave " + std::to_string(detail::batch_room) + " bytes above "
+            "limits.max_command_bytes, because commands travel in batches, and be at most " +
+                std::to_string(detail::largest_frame));
+    require(limits.link_queue_bytes / 2 >= limits.max_frame_bytes,
+            "limits.link_queue_bytes must be at least twice limits.max_frame_bytes, or no large message ever leaves");
+    if (!tls.empty())
+        throw error(errc::not_supported, "client_options: tls is not supported by this version; leave it unset");
+}
+
+} // namespace openreplica::inline v0
+
+// <openreplica/runtime/client_service.hpp>
+// A client at work: its engine on a strand, its connections, and the gateway that handles call.
+
+// <openreplica/dns/discovery.hpp>
+// From `srv:NAME` to addresses to try, in order.
+
+// <openreplica/dns/resolver.hpp>
+// Asks DNS servers for the records of a name, without blocking.
+
+// <openreplica/dns/exchange.hpp>
+// One query, one server: UDP, then TCP when the answer was cut.
+
+// <openreplica/dns/query.hpp>
+// One question and the judgement of what comes back; no sockets.
+
+// <openreplica/dns/decode.hpp>
+// From bytes that a stranger may have made to a DNS message.
+
+// <openreplica/dns/message.hpp>
+// What a DNS message says: header, questions and records as values (RFC 1035, 2782, 3596, 6891).
+
+// <openreplica/dns/name.hpp>
+// A domain name: at most 127 labels and 255 bytes, kept the way it travels.
+
+namespace openreplica::inline v0::dns {
+
+/// An absolute domain name. It is always valid: no label is longer than 63 bytes, the whole is at most 255 bytes.
+///
+/// Labels may hold any byte. Comparison ignores the case of ASCII letters, as DNS does (RFC 4343); `identical()` does
+/// not, which is what the check of a randomised question needs. Names order by their lower-case bytes.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: safe to read.
+class name {
+    std::string wire_ = std::string(1, '\0'); // length-prefixed labels and the empty root label
+
+public:
+    static constexpr std::size_t max_size = 255;
+    static constexpr std::size_t max_label = 63;
+
+    /// The root, ".".
+    name() = default;
+
+    /// Reads `www.example.org`, with or without the final dot; `\.` and `\DDD` escape a byte.
+    ///
+    /// Nothing when the text is empty, has an empty or overlong label, or makes a name of more than 255 bytes.
+    [[nodiscard]] static std::optional<name> parse(std::string_view text);
+
+    /// Puts one label in front: `example.org` and "www" make `www.example.org`. Nothing when a limit is passed.
+    [[nodiscard]] std::optional<name> child(std::string_view label) const {
+        if (label.empty() || label.size() > max_label || label.size() + 1 + wire_.size() > max_size)
+            return std::nullopt;
+        name n;
+        n.wire_.assign(1, static_cast<char>(label.size())).append(label).append(wire_);
+        return n;
+    }
+    /// The name without its first label; the root's parent is the root.
+    [[nodiscard]] name parent() const {
+        name n;
+        if (!is_root()) n.wire_ = wire_.substr(first_label().size() + 1);
+        return n;
+    }
+    /// The leftmost label, without its length; empty for the root. It lives as long as this name does unchanged.
+    [[nodiscard]] std::string_view first_label() const {
+        return std::string_view(wire_).substr(1, static_cast<unsigned char>(wire_.front()));
+    }
+    [[nodiscard]] bool is_root() const { return wire_.size() == 1; }
+    /// The number of labels, the root not counted.
+    [[nodiscard]] std::size_t label_count() const {
+        std::size_t count = 0;
+        for (std::size_t at = 0; wire_[at] != 0; at += 1U + static_cast<unsigned char>(wire_[at])) ++count;
+        return count;
+    }
+    /// True for the name itself and everything below it.
+    [[nodiscard]] bool is_within(name const& ancestor) const {
+        std::size_t at = 0;
+        while (wire_.size() - at > ancestor.wire_.size()) at += 1U + static_cast<unsigned char>(wire_[at]);
+        return wire_.size() - at == ancestor.wire_.size() &&
+               equal_folded(std::string_view(wire_).substr(at), ancestor.wire_);
+    }
+
+    /// The uncompressed wire form, the root label included.
+    [[nodiscard]] std::string const& wire() const { return wire_; }
+    /// The text form without the final dot, "." for the root; unusual bytes are escaped, so it is safe to log.
+    [[nodiscard]] std::string to_string() const;
+    /// The wire form with lower-case letters: equal names have equal keys.
+    [[nodiscard]] std::string key() const {
+        std::string k = wire_;
+        for (char& c : k) c = folded(c);
+        return k;
+    }
+    /// Equality that includes the case of letters.
+    [[nodiscard]] bool identical(name const& other) const { return wire_ == other.wire_; }
+    /// The same name with the case of every letter chosen by `upper`, a callable without arguments that returns a bool.
+    template <class Coin>
+    [[nodiscard]] name with_random_case(Coin&& upper) const {
+        name n = *this;
+        for (char& c : n.wire_)
+            // Lengths are at most 63, below 'A', so only bytes of labels are letters.
+            if (folded(c) >= 'a' && folded(c) <= 'z')
+                c = upper() ? static_cast<char>(folded(c) - 'a' + 'A') : folded(c);
+        return n;
+    }
+
+    friend bool operator==(name const& a, name const& b) { return equal_folded(a.wire_, b.wire_); }
+    friend std::weak_ordering operator<=>(name const& a, name const& b) { return a.key() <=> b.key(); }
+
+    /// The lower-case form of an ASCII letter; every other byte unchanged.
+    [[nodiscard]] static constexpr char folded(char c) {
+        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    }
+
+private:
+    friend class name_builder;
+    [[nodiscard]] static bool equal_folded(std::string_view a, std::string_view b) {
+        if (a.size() != b.size()) return false;
+        for (std::size_t i = 0; i < a.size(); ++i)
+            if (folded(a[i]) != folded(b[i])) return false;
+        return true;
+    }
+};
+
+/// Collects labels from left to right; refuses what would break a limit.
+class name_builder {
+    std::string wire_;
+
+public:
+    /// False, and nothing is added, when the label is empty, too long, or makes the name too long.
+    [[nodiscard]] bool add(std::string_view label) {
+        if (label.empty() || label.size() > name::max_label || wire_.size() + label.size() + 2 > name::max_size)
+            return false;
+        wire_.push_back(static_cast<char>(label.size()));
+        wire_.append(label);
+        return true;
+    }
+    [[nodiscard]] name finish() const {
+        name n;
+        n.wire_ = wire_ + '\0';
+        return n;
+    }
+};
+
+namespace detail {
+
+/// Reads the byte after a backslash: three digits up to 255, or any other byte as itself. Moves `at` past it.
+[[nodiscard]] inline std::optional<char> unescape(std::string_view text, std::size_t& at) {
+    if (at >= text.size()) return std::nullopt;
+    auto const digit = [&](std::size_t i) { return i < text.size() && text[i] >= '0' && text[i] <= '9'; };
+    if (!digit(at)) return text[at++];
+    if (!digit(at + 1) || !digit(at + 2)) return std::nullopt;
+    int const value = (text[at] - '0') * 100 + (text[at + 1] - '0') * 10 + (text[at + 2] - '0');
+    at += 3;
+    if (value > 255) return std::nullopt;
+    return static_cast<char>(value);
+}
+
+} // namespace detail
+
+inline std::optional<name> name::parse(std::string_view text) {
+    if (text == ".") return name{};
+    if (text.empty()) return std::nullopt;
+    name_builder built;
+    std::string label;
+    bool ended = false; // the text so far ends with the dot that closes a label
+    for (std::size_t at = 0; at < text.size();) {
+        char c = text[at++];
+        ended = c == '.';
+        if (ended) {
+            if (!built.add(label)) return std::nullopt;
+            label.clear();
+            continue;
+        }
+        if (c == '\\') {
+            auto const escaped = detail::unescape(text, at);
+            if (!escaped) return std::nullopt;
+            c = *escaped;
+        }
+        label.push_back(c);
+    }
+    if (!ended && !built.add(label)) return std::nullopt;
+    return built.finish();
+}
+
+inline std::string name::to_string() const {
+    if (is_root()) return ".";
+    std::string text;
+    for (std::size_t at = 0; wire_[at] != 0;) {
+        std::size_t const end = at + 1U + static_cast<unsigned char>(wire_[at]);
+        if (!text.empty()) text.push_back('.');
+        for (++at; at < end; ++at) {
+            auto const c = static_cast<unsigned char>(wire_[at]);
+            if (c <= 0x20 || c >= 0x7f) {
+                text.push_back('\\');
+                for (int scale : {100, 10, 1}) text.push_back(static_cast<char>('0' + c / scale % 10));
+                continue;
+            }
+            if (c == '.' || c == '\\' || c == '"' || c == ';' || c == '(' || c == ')' || c == '@' || c == '$')
+                text.push_back('\\');
+            text.push_back(static_cast<char>(c));
+        }
+    }
+    return text;
+}
+
+} // namespace openreplica::inline v0::dns
+
+namespace openreplica::inline v0::dns {
+
+/// The type of a record or question. Every 16-bit value is legal; those without a name travel as raw bytes.
+enum class record_type : std::uint16_t {
+    a = 1,
+    ns = 2,
+    cname = 5,
+    soa = 6,
+    txt = 16,
+    aaaa = 28,
+    srv = 33,
+    opt = 41,
+    tsig = 250,
+    axfr = 252,
+    any = 255
+};
+
+/// The class of a record or question; `none` and `any` have a meaning in RFC 2136 updates.
+enum class record_class : std::uint16_t { in = 1, chaos = 3, none = 254, any = 255 };
+
+/// What kind of request a message is.
+enum class operation : std::uint8_t { query = 0, status = 2, notify = 4, update = 5 };
+
+/// The server's verdict: four bits of the header and, with EDNS, eight more.
+enum class response_code : std::uint16_t {
+    noerror = 0,
+    formerr = 1,
+    servfail = 2,
+    nxdomain = 3,
+    notimp = 4,
+    refused = 5,
+    yxdomain = 6,
+    yxrrset = 7,
+    nxrrset = 8,
+    notauth = 9,
+    notzone = 10,
+    badvers = 16
+};
+
+/// The first twelve bytes of a message, without the four counts.
+struct header {
+    std::uint16_t id = 0;
+    bool response = false;
+    operation opcode = operation::query;
+    bool authoritative = false;
+    bool truncated = false;
+    bool recursion_desired = false;
+    bool recursion_available = false;
+    bool authentic_data = false;
+    bool checking_disabled = false;
+    std::uint8_t rcode = 0; ///< the low four bits; `message::rcode()` has all twelve
+
+    bool operator==(header const&) const = default;
+};
+
+struct question {
+    name qname;
+    record_type type = record_type::a;
+    record_class klass = record_class::in;
+
+    bool operator==(question const&) const = default;
+};
+
+struct a_data {
+    std::array<std::uint8_t, 4> address{};
+    bool operator==(a_data const&) const = default;
+};
+struct aaaa_data {
+    std::array<std::uint8_t, 16> address{};
+    bool operator==(aaaa_data const&) const = default;
+};
+struct ns_data {
+    name host;
+    bool operator==(ns_data const&) const = default;
+};
+struct cname_data {
+    name target;
+    bool operator==(cname_data const&) const = default;
+};
+/// The zone's start of authority; times in seconds, `minimum` is how long a negative answer may be kept (RFC 2308).
+struct soa_data {
+    name primary;
+    name mailbox;
+    std::uint32_t serial = 0;
+    std::uint32_t refresh = 0;
+    std::uint32_t retry = 0;
+    std::uint32_t expire = 0;
+    std::uint32_t minimum = 0;
+    bool operator==(soa_data const&) const = default;
+};
+/// Strings of at most 255 bytes each; at least one is on the wire (RFC 1035 3.3.14).
+struct txt_data {
+    std::vector<std::string> strings;
+    bool operator==(txt_data const&) const = default;
+};
+struct srv_data {
+    std::uint16_t priority = 0;
+    std::uint16_t weight = 0;
+    std::uint16_t port = 0;
+    name target;
+    bool operator==(srv_data const&) const = default;
+};
+/// The data of any other type, as it travelled (RFC 3597); also the empty data of an RFC 2136 prerequisite.
+struct raw_data {
+    std::string bytes;
+    bool operator==(raw_data const&) const = default;
+};
+
+using record_data = std::variant<raw_data, a_data, aaaa_data, ns_data, cname_data, soa_data, txt_data, srv_data>;
+
+/// One resource record. `ttl` is in seconds. OPT is never one: it is `message::edns`.
+struct record {
+    name owner;
+    record_type type = record_type::a;
+    record_class klass = record_class::in;
+    std::uint32_t ttl = 0;
+    record_data data;
+
+    bool operator==(record const&) const = default;
+};
+
+namespace detail {
+
+template <class Data>
+struct type_of;
+template <>
+struct type_of<a_data> {
+    static constexpr auto value = record_type::a;
+};
+template <>
+struct type_of<aaaa_data> {
+    static constexpr auto value = record_type::aaaa;
+};
+template <>
+struct type_of<ns_data> {
+    static constexpr auto value = record_type::ns;
+};
+template <>
+struct type_of<cname_data> {
+    static constexpr auto value = record_type::cname;
+};
+template <>
+struct type_of<soa_data> {
+    static constexpr auto value = record_type::soa;
+};
+template <>
+struct type_of<txt_data> {
+    static constexpr auto value = record_type::txt;
+};
+template <>
+struct type_of<srv_data> {
+    static constexpr auto value = record_type::srv;
+};
+
+} // namespace detail
+
+/// A record of class IN whose type follows from its data.
+template <class Data>
+[[nodiscard]] record make_record(name owner, std::uint32_t ttl, Data data) {
+    return {std::move(owner), detail::type_of<Data>::value, record_class::in, ttl, std::move(data)};
+}
+
+struct edns_option {
+    std::uint16_t code = 0;
+    std::string bytes;
+    bool operator==(edns_option const&) const = default;
+};
+
+/// The OPT record (RFC 6891): what the sender can take, and the high bits of the response code.
+struct edns {
+    std::uint16_t udp_size = 1232;
+    std::uint8_t extended_rcode = 0;
+    std::uint8_t version = 0;
+    bool dnssec_ok = false;
+    std::vector<edns_option> options;
+
+    bool operator==(edns const&) const = default;
+};
+
+/// A whole message, query or response. The counts of the wire are the sizes of the vectors.
+struct message {
+    dns::header header;
+    std::vector<question> questions;
+    std::vector<record> answers;
+    std::vector<record> authority;
+    std::vector<record> additional;
+    std::optional<dns::edns> edns;
+
+    bool operator==(message const&) const = default;
+
+    /// All twelve bits of the verdict.
+    [[nodiscard]] response_code rcode() const {
+        return static_cast<response_code>((edns ? edns->extended_rcode << 4 : 0) | header.rcode);
+    }
+    /// Sets the verdict; codes above 15 need `edns` to be present, their high bits are lost without it.
+    void set_rcode(response_code code) {
+        auto const bits = static_cast<unsigned>(code);
+        header.rcode = static_cast<std::uint8_t>(bits & 0xf);
+        if (edns) edns->extended_rcode = static_cast<std::uint8_t>(bits >> 4 & 0xff);
+    }
+};
+
+} // namespace openreplica::inline v0::dns
+
+namespace openreplica::inline v0::dns {
+
+/// A decoded message, or why the bytes are none.
+struct decoded {
+    std::optional<message> value;
+    std::string_view reason; ///< a static text; empty when there is a value
+
+    explicit operator bool() const { return value.has_value(); }
+};
+
+namespace detail {
+
+/// Takes big-endian fields and names; never reads outside the input. After a failure every read gives zero.
+class message_reader {
+    std::string_view in_;
+    std::size_t at_ = 0;
+    std::string_view reason_;
+
+public:
+    explicit message_reader(std::string_view in) : in_(in) {}
+
+    [[nodiscard]] bool ok() const { return reason_.empty(); }
+    [[nodiscard]] std::string_view reason() const { return reason_; }
+    [[nodiscard]] std::size_t at() const { return at_; }
+    [[nodiscard]] std::size_t remaining() const { return in_.size() - at_; }
+    void fail(std::string_view why) {
+        if (ok()) reason_ = why;
+    }
+
+    [[nodiscard]] std::string_view get_raw(std::size_t n) {
+        if (!ok()) return {};
+        if (remaining() < n) {
+            fail("cut short");
+            return {};
+        }
+        at_ += n;
+        return in_.substr(at_ - n, n);
+    }
+    [[nodiscard]] std::uint8_t get8() {
+        auto const b = get_raw(1);
+        return b.empty() ? std::uint8_t{0} : static_cast<std::uint8_t>(b[0]);
+    }
+    [[nodiscard]] std::uint16_t get16() {
+        unsigned const high = get8();
+        return static_cast<std::uint16_t>(high << 8 | get8());
+    }
+    [[nodiscard]] std::uint32_t get32() {
+        std::uint32_t const high = get16();
+        return high << 16 | get16();
+    }
+
+    /// A name that may be compressed.
+    ///
+    /// A pointer must lead before the place where the current piece of the name began, so places strictly decrease and
+    /// no chain of pointers can loop (RFC 9267 lists the parsers that did).
+    [[nodiscard]] name get_name() {
+        constexpr int max_jumps = 126;
+        name_builder built;
+        std::size_t const begin = at_;
+        std::size_t piece = begin; // where the current run of labels started
+        std::size_t at = begin;
+        std::size_t after = 0; // where reading goes on once a pointer was followed
+        for (int jumps = 0;;) {
+            if (!ok() || at >= in_.size()) return failed_name("cut inside a name");
+            unsigned const length = static_cast<unsigned char>(in_[at]);
+            if (length == 0) {
+                at_ = jumps == 0 ? at + 1 : after;
+                return built.finish();
+            }
+            if ((length & 0xc0) == 0xc0) {
+                if (in_.size() - at < 2) return failed_name("cut inside a compression pointer");
+                std::size_t const target = (length & 0x3fU) << 8 | static_cast<unsigned char>(in_[at + 1]);
+                if (target >= piece) return failed_name("a compression pointer that does not point backwards");
+                if (jumps == 0) after = at + 2;
+                if (++jumps > max_jumps) return failed_name("too many compression pointers in one name");
+                piece = at = target;
+                continue;
+            }
+            if ((length & 0xc0) != 0) return failed_name("a reserved label type");
+            if (in_.size() - at - 1 < length) return failed_name("cut inside a label");
+            if (!built.add(in_.substr(at + 1, length))) return failed_name("a name longer than 255 bytes");
+            at += 1 + length;
+        }
+    }
+
+private:
+    name failed_name(std::string_view why) {
+        fail(why);
+        return {};
+    }
+};
+
+[[nodiscard]] inline header get_header(message_reader& r) {
+    header h;
+    h.id = r.get16();
+    unsigned const flags = r.get16();
+    h.response = (flags & 0x8000) != 0;
+    h.opcode = static_cast<operation>(flags >> 11 & 0xf);
+    h.authoritative = (flags & 0x0400) != 0;
+    h.truncated = (flags & 0x0200) != 0;
+    h.recursion_desired = (flags & 0x0100) != 0;
+    h.recursion_available = (flags & 0x0080) != 0;
+    h.authentic_data = (flags & 0x0020) != 0;
+    h.checking_disabled = (flags & 0x0010) != 0;
+    h.rcode = static_cast<std::uint8_t>(flags & 0xf);
+    return h;
+}
+
+[[nodiscard]] inline question get_question(message_reader& r) {
+    question q;
+    q.qname = r.get_name();
+    q.type = static_cast<record_type>(r.get16());
+    q.klass = static_cast<record_class>(r.get16());
+    return q;
+}
+
+template <std::size_t N>
+[[nodiscard]] std::array<std::uint8_t, N> get_address(message_reader& r) {
+    std::array<std::uint8_t, N> address{};
+    for (auto& b : address) b = r.get8();
+    return address;
+}
+
+[[nodiscard]] inline soa_data get_soa(message_reader& r) {
+    soa_data d;
+    d.primary = r.get_name();
+    d.mailbox = r.get_name();
+    for (auto* field : {&d.serial, &d.refresh, &d.retry, &d.expire, &d.minimum}) *field = r.get32();
+    return d;
+}
+
+[[nodiscard]] inline txt_data get_txt(message_reader& r, std::size_t end) {
+    txt_data d;
+    while (r.ok() && r.at() < end) d.strings.emplace_back(r.get_raw(r.get8()));
+    if (d.strings.empty()) r.fail("a TXT record without a string");
+    return d;
+}
+
+[[nodiscard]] inline srv_data get_srv(message_reader& r) {
+    srv_data d;
+    d.priority = r.get16();
+    d.weight = r.get16();
+    d.port = r.get16();
+    d.target = r.get_name();
+    return d;
+}
+
+/// The data of a record whose `length` bytes are known to be there.
+[[nodiscard]] inline record_data get_data(message_reader& r, record const& of, std::size_t length) {
+    // Other classes have other formats. The exception is NONE, with which an update names the data it deletes.
+    bool const typed = of.klass == record_class::in || (of.klass == record_class::none && length != 0);
+    if (!typed) return raw_data{std::string(r.get_raw(length))};
+    switch (of.type) {
+    case record_type::a:
+        return a_data{get_address<4>(r)};
+    case record_type::aaaa:
+        return aaaa_data{get_address<16>(r)};
+    case record_type::ns:
+        return ns_data{r.get_name()};
+    case record_type::cname:
+        return cname_data{r.get_name()};
+    case record_type::soa:
+        return get_soa(r);
+    case record_type::txt:
+        return get_txt(r, r.at() + length);
+    case record_type::srv:
+        return get_srv(r);
+    default:
+        return raw_data{std::string(r.get_raw(length))};
+    }
+}
+
+[[nodiscard]] inline edns get_edns(message_reader& r, unsigned udp_size, std::uint32_t ttl, std::size_t length) {
+    edns e;
+    e.udp_size = static_cast<std::uint16_t>(udp_size);
+    e.extended_rcode = static_cast<std::uint8_t>(ttl >> 24);
+    e.version = static_cast<std::uint8_t>(ttl >> 16 & 0xff);
+    e.dnssec_ok = (ttl & 0x8000) != 0;
+    std::size_t const end = r.at() + length;
+    while (r.ok() && r.at() < end) {
+        edns_option o;
+        o.code = r.get16();
+        o.bytes = r.get_raw(r.get16());
+        e.options.push_back(std::move(o));
+    }
+    return e;
+}
+
+/// Reads one record into `section`, or into `m.edns` when it is an OPT, which only `opt_allowed` sections may hold.
+inline void get_record(message_reader& r, message& m, std::vector<record>& section, bool opt_allowed) {
+    record rr;
+    rr.owner = r.get_name();
+    rr.type = static_cast<record_type>(r.get16());
+    rr.klass = static_cast<record_class>(r.get16());
+    rr.ttl = r.get32();
+    std::size_t const length = r.get16();
+    if (r.ok() && r.remaining() < length) r.fail("a record that is longer than the message");
+    if (!r.ok()) return;
+    std::size_t const end = r.at() + length;
+    if (rr.type == record_type::opt) {
+        if (m.edns || !opt_allowed || !rr.owner.is_root()) return r.fail("a second or misplaced OPT record");
+        m.edns = get_edns(r, static_cast<unsigned>(rr.klass), rr.ttl, length);
+    } else {
+        rr.data = get_data(r, rr, length);
+    }
+    if (r.ok() && r.at() != end) r.fail("a record whose length is not that of its data");
+    if (r.ok() && rr.type != record_type::opt) section.push_back(std::move(rr));
+}
+
+} // namespace detail
+
+/// Reads the header alone: what a server needs to answer FORMERR, or to stay silent. Nothing below twelve bytes.
+[[nodiscard]] inline std::optional<header> decode_header(std::string_view bytes) {
+    if (bytes.size() < 12) return std::nullopt;
+    detail::message_reader r(bytes);
+    return detail::get_header(r);
+}
+
+/// Reads the header and the questions and ignores the rest: servers may cut a truncated answer in the middle of a
+/// record.
+[[nodiscard]] inline decoded decode_questions(std::string_view bytes) {
+    detail::message_reader r(bytes);
+    message m;
+    m.header = detail::get_header(r);
+    unsigned const questions = r.get16();
+    (void)r.get_raw(6);
+    for (unsigned i = 0; i < questions && r.ok(); ++i) m.questions.push_back(detail::get_question(r));
+    if (!r.ok()) return {std::nullopt, r.reason()};
+    return {std::move(m), {}};
+}
+
+/// Reads a whole message.
+///
+/// Refused: reads past the end; compression pointers that do not lead strictly backwards, or more than 126 in a name;
+/// names above 255 bytes; label types 01 and 10; a record whose length differs from that of its data; a second OPT, or
+/// one outside the additional section or below the root; bytes after the last record. Nothing is reserved from a count,
+/// so 64 KiB of input cannot ask for more than a few megabytes.
+[[nodiscard]] inline decoded decode(std::string_view bytes) {
+    detail::message_reader r(bytes);
+    message m;
+    m.header = detail::get_header(r);
+    std::array<unsigned, 4> counts{};
+    for (auto& count : counts) count = r.get16();
+    for (unsigned i = 0; i < counts[0] && r.ok(); ++i) m.questions.push_back(detail::get_question(r));
+    std::array<std::vector<record>*, 3> const sections{&m.answers, &m.authority, &m.additional};
+    for (std::size_t s = 0; s < sections.size(); ++s)
+        for (unsigned i = 0; i < counts[s + 1] && r.ok(); ++i) detail::get_record(r, m, *sections[s], s == 2);
+    if (r.ok() && r.remaining() != 0) r.fail("bytes after the last record");
+    if (!r.ok()) return {std::nullopt, r.reason()};
+    return {std::move(m), {}};
+}
+
+} // namespace openreplica::inline v0::dns
+
+// <openreplica/dns/encode.hpp>
+// From a DNS message to bytes.
+
+namespace openreplica::inline v0::dns {
+
+/// The longest message: the length before a message on TCP has 16 bits.
+inline constexpr std::size_t max_message_size = 65535;
+/// The UDP payload that is offered and used: it fits one unfragmented IPv6 packet of any sane path (RFC 9715).
+inline constexpr std::uint16_t udp_payload_size = 1232;
+
+namespace detail {
+
+/// Appends big-endian fields; owner names are compressed against earlier owner names.
+class message_writer {
+    std::string out_;
+    std::map<std::string, std::uint16_t> suffixes_;
+
+public:
+    void put8(unsigned v) { out_.push_back(static_cast<char>(v & 0xff)); }
+    void put16(unsigned v) {
+        put8(v >> 8);
+        put8(v);
+    }
+    void put32(std::uint32_t v) {
+        put16(v >> 16);
+        put16(v & 0xffff);
+    }
+    void put_raw(std::string_view bytes) { out_.append(bytes); }
+    /// A name inside record data: never compressed, as RFC 2782 and RFC 3597 ask.
+    void put_plain(name const& n) { out_.append(n.wire()); }
+    void put_owner(name const& n) {
+        for (name rest = n; !rest.is_root(); rest = rest.parent()) {
+            std::string key = rest.key();
+            if (auto const known = suffixes_.find(key); known != suffixes_.end()) {
+                put16(0xc000U | known->second);
+                return;
+            }
+            // A pointer has 14 bits: later names are written out.
+            if (out_.size() < 0x4000) suffixes_.emplace(std::move(key), static_cast<std::uint16_t>(out_.size()));
+            put8(static_cast<unsigned>(rest.first_label().size()));
+            put_raw(rest.first_label());
+        }
+        put8(0);
+    }
+    [[nodiscard]] std::size_t size() const { return out_.size(); }
+    void patch16(std::size_t at, std::size_t v) {
+        if (v > 0xffff) throw std::length_error("the data of a DNS record is longer than 65535 bytes");
+        out_[at] = static_cast<char>(v >> 8 & 0xff);
+        out_[at + 1] = static_cast<char>(v & 0xff);
+    }
+    [[nodiscard]] std::string take() { return std::move(out_); }
+};
+
+inline void put_header(message_writer& w, header const& h) {
+    w.put16(h.id);
+    unsigned flags = (static_cast<unsigned>(h.opcode) & 0xf) << 11 | (h.rcode & 0xfU);
+    flags |= (h.response ? 0x8000U : 0U) | (h.authoritative ? 0x0400U : 0U) | (h.truncated ? 0x0200U : 0U);
+    flags |= (h.recursion_desired ? 0x0100U : 0U) | (h.recursion_available ? 0x0080U : 0U);
+    flags |= (h.authentic_data ? 0x0020U : 0U) | (h.checking_disabled ? 0x0010U : 0U);
+    w.put16(flags);
+}
+
+inline void put_data(message_writer& w, raw_data const& d) { w.put_raw(d.bytes); }
+inline void put_data(message_writer& w, a_data const& d) {
+    for (auto b : d.address) w.put8(b);
+}
+inline void put_data(message_writer& w, aaaa_data const& d) {
+    for (auto b : d.address) w.put8(b);
+}
+inline void put_data(message_writer& w, ns_data const& d) { w.put_plain(d.host); }
+inline void put_data(message_writer& w, cname_data const& d) { w.put_plain(d.target); }
+inline void put_data(message_writer& w, soa_data const& d) {
+    w.put_plain(d.primary);
+    w.put_plain(d.mailbox);
+    for (auto v : {d.serial, d.refresh, d.retry, d.expire, d.minimum}) w.put32(v);
+}
+inline void put_data(message_writer& w, txt_data const& d) {
+    if (d.strings.empty()) w.put8(0); // An empty TXT does not exist: one empty string stands for it.
+    for (auto const& s : d.strings) {
+        if (s.size() > 255) throw std::length_error("a string of a TXT record is longer than 255 bytes; cut it in two");
+        w.put8(static_cast<unsigned>(s.size()));
+        w.put_raw(s);
+    }
+}
+inline void put_data(message_writer& w, srv_data const& d) {
+    w.put16(d.priority);
+    w.put16(d.weight);
+    w.put16(d.port);
+    w.put_plain(d.target);
+}
+
+inline void put_record(message_writer& w, record const& r) {
+    w.put_owner(r.owner);
+    w.put16(static_cast<unsigned>(r.type));
+    w.put16(static_cast<unsigned>(r.klass));
+    w.put32(r.ttl);
+    std::size_t const length_at = w.size();
+    w.put16(0);
+    std::visit([&](auto const& d) { put_data(w, d); }, r.data);
+    w.patch16(length_at, w.size() - length_at - 2);
+}
+
+inline void put_edns(message_writer& w, edns const& e) {
+    w.put8(0);
+    w.put16(static_cast<unsigned>(record_type::opt));
+    w.put16(e.udp_size);
+    w.put8(e.extended_rcode);
+    w.put8(e.version);
+    w.put16(e.dnssec_ok ? 0x8000U : 0U);
+    std::size_t const length_at = w.size();
+    w.put16(0);
+    for (auto const& o : e.options) {
+        if (o.bytes.size() > 0xffff) throw std::length_error("an EDNS option is longer than 65535 bytes");
+        w.put16(o.code);
+        w.put16(static_cast<unsigned>(o.bytes.size()));
+        w.put_raw(o.bytes);
+    }
+    w.patch16(length_at, w.size() - length_at - 2);
+}
+
+/// The message, or nothing once it has grown past `limit`.
+[[nodiscard]] inline std::optional<std::string> encode_within(message const& m, std::size_t limit) {
+    auto const extra = m.additional.size() + (m.edns ? 1U : 0U);
+    // Every question and record takes at least five bytes, so a count that does not fit 16 bits cannot fit the limit.
+    for (std::size_t count : {m.questions.size(), m.answers.size(), m.authority.size(), extra})
+        if (count > 0xffff) return std::nullopt;
+    message_writer w;
+    put_header(w, m.header);
+    for (std::size_t count : {m.questions.size(), m.answers.size(), m.authority.size(), extra})
+        w.put16(static_cast<unsigned>(count));
+    for (auto const& q : m.questions) {
+        w.put_owner(q.qname);
+        w.put16(static_cast<unsigned>(q.type));
+        w.put16(static_cast<unsigned>(q.klass));
+    }
+    for (auto const* section : {&m.answers, &m.authority, &m.additional})
+        for (auto const& r : *section) {
+            put_record(w, r);
+            if (w.size() > limit) return std::nullopt;
+        }
+    if (m.edns) put_edns(w, *m.edns);
+    if (w.size() > limit) return std::nullopt;
+    return w.take();
+}
+
+} // namespace detail
+
+/// The bytes of a message, at most `limit` of them.
+///
+/// A message that does not fit loses all its records, keeps its question and EDNS, and gets the TC bit, so that the
+/// asker turns to TCP. OPT comes last. Owner names are compressed, names in record data are not.
+///
+/// @throws std::length_error when a TXT string, the data of a record or an EDNS option cannot be expressed, or when
+/// even the question does not fit.
+[[nodiscard]] inline std::string encode(message const& m, std::size_t limit = max_message_size) {
+    if (limit > max_message_size) limit = max_message_size;
+    if (auto whole = detail::encode_within(m, limit)) return std::move(*whole);
+    message cut{m.header, m.questions, {}, {}, {}, m.edns};
+    cut.header.truncated = true;
+    if (auto rest = detail::encode_within(cut, limit)) return std::move(*rest);
+    throw std::length_error("a DNS message without records does not fit " + std::to_string(limit) + " bytes");
+}
+
+} // namespace openreplica::inline v0::dns
+
+// <openreplica/dns/entropy.hpp>
+// Random bits that a stranger cannot guess.
+
+namespace openreplica::inline v0::dns {
+
+/// A source of 64 random bits. Query ids, letter case and the order of equal targets come from it.
+using entropy_source = std::function<std::uint64_t()>;
+
+/// Draws from the operating system's generator, which is fit for secrets.
+///
+/// Tests pass a seeded one instead.
+[[nodiscard]] inline entropy_source system_entropy() {
+    return [] {
+        std::random_device device;
+        std::uint64_t const high = device();
+        return high << 32 | device();
+    };
+}
+
+/// Hands out single bits of a source and asks it for more every 64 bits.
+template <class Entropy>
+class random_bits {
+    Entropy& entropy_;
+    std::uint64_t pool_ = 0;
+    int left_ = 0;
+
+public:
+    explicit random_bits(Entropy& entropy) : entropy_(entropy) {}
+    [[nodiscard]] bool operator()() {
+        if (left_ == 0) {
+            pool_ = entropy_();
+            left_ = 64;
+        }
+        --left_;
+        bool const bit = (pool_ & 1) != 0;
+        pool_ >>= 1;
+        return bit;
+    }
+};
+
+} // namespace openreplica::inline v0::dns
+
+// <openreplica/dns/lookup_error.hpp>
+// Why a name gave no addresses, by name.
+
+namespace openreplica::inline v0::dns {
+
+/// Why a lookup failed. None of them is a reason to found a group, nor to forget a peer that is known.
+enum class lookup_error {
+    nxdomain,    ///< the server says that the name does not exist
+    nodata,      ///< the name exists, but not with records of the type asked for
+    servfail,    ///< the server tried and failed
+    refused,     ///< the server does not serve us or this name
+    timeout,     ///< no acceptable answer in time
+    unreachable, ///< the server's address refuses, or there is no route to it
+    malformed,   ///< the answer, or the name asked for, breaks the rules of DNS
+    no_address,  ///< service records were found, but none of their hosts has an address
+    not_offered, ///< the records say that the service is decidedly not offered (target ".")
+    cancelled,   ///< `cancel()` was called, or the resolver was destroyed
+};
+
+/// What the failure means and what to do about it, as one sentence without a final dot.
+[[nodiscard]] constexpr std::string_view describe(lookup_error e) {
+    switch (e) {
+    case lookup_error::nxdomain:
+        return "the name does not exist; check its spelling, and that the zone with the SRV records is published";
+    case lookup_error::nodata:
+        return "the name exists but has no record of this type; add the record, or correct the name";
+    case lookup_error::servfail:
+        return "the DNS server failed to answer; look at its log, and whether the zone's own servers are up";
+    case lookup_error::refused:
+        return "the DNS server refused the question; it must serve this zone, or resolve names for this host";
+    case lookup_error::timeout:
+        return "no valid answer came in time; check the DNS server's address and whether a firewall drops UDP and TCP";
+    case lookup_error::unreachable:
+        return "the DNS server cannot be reached; check its address and port, and that it runs";
+    case lookup_error::malformed:
+        return "the answer breaks the rules of DNS; check the record, and whether a middlebox rewrites answers";
+    case lookup_error::no_address:
+        return "service records were found but no address for their hosts; add A or AAAA records, and if the addresses "
+               "are private, check that the DNS server's rebinding filter (private-address, stop-dns-rebind) lets them "
+               "through";
+    case lookup_error::not_offered:
+        return "the domain declares that the service is not offered (SRV target \".\"); publish SRV records that name "
+               "the members";
+    case lookup_error::cancelled:
+        return "the lookup was cancelled";
+    }
+    return "unknown failure";
+}
+
+/// The enumerator's name, for logs and metrics.
+[[nodiscard]] constexpr std::string_view to_string(lookup_error e) {
+    constexpr std::string_view names[] = {"nxdomain",    "nodata",    "servfail",   "refused",     "timeout",
+                                          "unreachable", "malformed", "no_address", "not_offered", "cancelled"};
+    return names[static_cast<int>(e)];
+}
+
+/// `what`, the sentence of `e`, and `detail` in brackets when there is one.
+[[nodiscard]] inline std::string explain(std::string_view what, lookup_error e, std::string_view detail = {}) {
+    std::string text = std::string(what) + ": " + std::string(describe(e));
+    if (!detail.empty()) text.append(" (").append(detail).append(")");
+    return text;
+}
+
+} // namespace openreplica::inline v0::dns
+
+namespace openreplica::inline v0::dns {
+
+/// A question as it is sent: its id and the case of its letters are what a forger has to guess.
+struct query {
+    std::uint16_t id = 0;
+    question asked;
+    bool with_edns = true;
+    std::string bytes;
+};
+
+/// Builds a recursive query with a random id and random letter case, and EDNS unless the server cannot take it.
+template <class Entropy>
+[[nodiscard]] query make_query(name const& qname, record_type type, Entropy& entropy, bool with_edns = true) {
+    message m;
+    m.header.id = static_cast<std::uint16_t>(entropy() >> 16);
+    m.header.recursion_desired = true;
+    m.questions.push_back({qname.with_random_case(random_bits<Entropy>(entropy)), type, record_class::in});
+    if (with_edns) m.edns = edns{udp_payload_size, 0, 0, false, {}};
+    std::string bytes = encode(m);
+    return {m.header.id, m.questions.front(), with_edns, std::move(bytes)};
+}
+
+/// What a received packet is to a query.
+struct reply_verdict {
+    enum kind {
+        foreign,   ///< not an answer to this query: a forgery, a late answer to another one; wait for a better packet
+        broken,    ///< carries the right id but is no message, or asks in other letter case: wait, but remember why
+        truncated, ///< the answer, cut to fit UDP: ask again over TCP
+        accepted,  ///< the answer
+        no_edns,   ///< the server does not understand EDNS: ask again without
+    } is = foreign;
+    message reply;             ///< set when accepted
+    std::string_view reason{}; ///< set when broken
+};
+
+namespace detail {
+
+/// The reply repeats the question; its letter case is another matter.
+[[nodiscard]] inline bool echoes(message const& reply, query const& q) {
+    return reply.questions.size() == 1 && reply.questions.front().qname == q.asked.qname &&
+           reply.questions.front().type == q.asked.type && reply.questions.front().klass == q.asked.klass;
+}
+
+} // namespace detail
+
+/// Judges a packet that came from the server's address: id, direction, question and its letter case must be the
+/// query's.
+[[nodiscard]] inline reply_verdict judge_reply(query const& q, std::string_view bytes) {
+    auto const h = decode_header(bytes);
+    if (!h || h->id != q.id) return {};
+    if (!h->response || h->opcode != operation::query) return {};
+    bool const complains = h->rcode == static_cast<std::uint8_t>(response_code::formerr) ||
+                           h->rcode == static_cast<std::uint8_t>(response_code::notimp);
+    auto const start = decode_questions(bytes);
+    if (!start) return {reply_verdict::broken, {}, start.reason};
+    // Servers that cannot read a query may answer with the bare header. All that such a packet can cause is one more
+    // query without EDNS, which is judged as strictly as any other.
+    bool const bare = start.value->questions.empty() && complains;
+    if (!bare && !detail::echoes(*start.value, q)) return {};
+    if (!bare && !start.value->questions.front().qname.identical(q.asked.qname))
+        return {
+            reply_verdict::broken, {}, "reply in other letter case: a DNS server or middlebox changes the question"};
+    if (complains && q.with_edns) return {reply_verdict::no_edns, {}, {}};
+    if (h->truncated) return {reply_verdict::truncated, {}, {}};
+    auto whole = decode(bytes);
+    if (!whole) return {reply_verdict::broken, {}, whole.reason};
+    if (whole.value->rcode() == response_code::badvers && q.with_edns) return {reply_verdict::no_edns, {}, {}};
+    return {reply_verdict::accepted, std::move(*whole.value), {}};
+}
+
+/// What an accepted reply says about a name.
+struct reading {
+    enum kind { found, negative, follow, failed } is = failed;
+    std::vector<record> records; ///< found: distinct, all of the type asked for, all of `owner`
+    name owner;                  ///< the end of the alias chain; follow: the name to ask for next
+    int aliases = 0;             ///< aliases passed so far, those of earlier replies included
+    std::uint32_t ttl = 0;       ///< seconds; the least of the chain and the records, or of the negative answer
+    lookup_error failure{};      ///< negative or failed
+    std::string_view reason{};   ///< failed: what exactly is wrong; may be empty
+};
+
+/// The longest chain of aliases that is followed.
+inline constexpr int max_aliases = 8;
+
+namespace detail {
+
+[[nodiscard]] inline reading failed_reading(lookup_error e, std::string_view reason = {}) {
+    reading r;
+    r.failure = e;
+    r.reason = reason;
+    return r;
+}
+
+[[nodiscard]] inline record const* find_alias(message const& reply, name const& owner) {
+    for (auto const& rr : reply.answers)
+        if (rr.type == record_type::cname && rr.klass == record_class::in && rr.owner == owner) return &rr;
+    return nullptr;
+}
+
+/// The records of one owner and type in a section, each once.
+[[nodiscard]] inline std::vector<record> select(std::vector<record> const& section, name const& owner,
+                                                record_type type) {
+    std::vector<record> out;
+    for (auto const& rr : section) {
+        if (rr.type != type || rr.klass != record_class::in || rr.owner != owner) continue;
+        auto const same = [&](record const& seen) { return seen.data == rr.data; };
+        if (std::none_of(out.begin(), out.end(), same)) out.push_back(rr);
+    }
+    return out;
+}
+
+/// RFC 2181 section 8: a TTL with the top bit set counts as zero.
+[[nodiscard]] inline std::uint32_t sane_ttl(std::uint32_t ttl) { return ttl > 0x7fffffff ? 0 : ttl; }
+
+[[nodiscard]] inline soa_data const* authority_soa(message const& reply, std::uint32_t& ttl) {
+    for (auto const& rr : reply.authority)
+        if (auto const* soa = std::get_if<soa_data>(&rr.data)) {
+            ttl = std::min(sane_ttl(rr.ttl), sane_ttl(soa->minimum)); // RFC 2308 section 5
+            return soa;
+        }
+    return nullptr;
+}
+
+/// No answer, but other servers to ask: what a server does that does not resolve for others.
+[[nodiscard]] inline bool is_referral(message const& reply) {
+    if (reply.header.authoritative || reply.header.recursion_available) return false;
+    return std::any_of(reply.authority.begin(), reply.authority.end(),
+                       [](record const& rr) { return rr.type == record_type::ns; });
+}
+
+} // namespace detail
+
+/// Reads an accepted reply: follows the aliases it holds and tells an absent name, an absent type and a failure apart.
+///
+/// @param aliases how many aliases led to `qname` already; the chain ends with `malformed` after eight.
+[[nodiscard]] inline reading read_reply(message const& reply, name const& qname, record_type type, int aliases = 0) {
+    auto const code = reply.rcode();
+    if (code == response_code::refused || code == response_code::notauth)
+        return detail::failed_reading(lookup_error::refused);
+    if (code != response_code::noerror && code != response_code::nxdomain)
+        return detail::failed_reading(lookup_error::servfail, code == response_code::servfail  ? "SERVFAIL"
+                                                              : code == response_code::formerr ? "FORMERR"
+                                                              : code == response_code::notimp
+                                                                  ? "NOTIMP"
+                                                                  : "unusual response code");
+    reading r;
+    r.owner = qname;
+    r.aliases = aliases;
+    r.ttl = 0x7fffffff;
+    for (;;) {
+        r.records = detail::select(reply.answers, r.owner, type);
+        if (!r.records.empty()) break;
+        record const* const alias = detail::find_alias(reply, r.owner);
+        if (alias == nullptr) break;
+        if (++r.aliases > max_aliases)
+            return detail::failed_reading(lookup_error::malformed,
+                                          "more than 8 aliases (CNAME) in a row, or a loop of them");
+        auto const* const data = std::get_if<cname_data>(&alias->data);
+        if (data == nullptr) return detail::failed_reading(lookup_error::malformed, "an alias without a target");
+        r.ttl = std::min(r.ttl, detail::sane_ttl(alias->ttl));
+        r.owner = data->target;
+    }
+    if (!r.records.empty()) {
+        for (auto const& rr : r.records) r.ttl = std::min(r.ttl, detail::sane_ttl(rr.ttl));
+        r.is = reading::found;
+        return r;
+    }
+    std::uint32_t negative_ttl = 0;
+    bool const has_soa = detail::authority_soa(reply, negative_ttl) != nullptr;
+    // A server that does not resolve for others gives the first alias only.
+    bool const moved = r.owner != qname;
+    if (code == response_code::noerror && moved && !has_soa) {
+        r.is = reading::follow;
+        return r;
+    }
+    if (code == response_code::noerror && !has_soa && detail::is_referral(reply))
+        return detail::failed_reading(lookup_error::refused,
+                                      "it only refers to other servers: it does not resolve names");
+    r.is = reading::negative;
+    r.failure = code == response_code::nxdomain ? lookup_error::nxdomain : lookup_error::nodata;
+    r.ttl = std::min(r.ttl, negative_ttl);
+    return r;
+}
+
+} // namespace openreplica::inline v0::dns
+
+#include <asio/connect.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/ip/udp.hpp>
+#include <asio/post.hpp>
+#include <asio/read.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/write.hpp>
+
+namespace openreplica::inline v0::dns {
+
+/// How an exchange with a server ended: with a reply, with the wish to be asked without EDNS, or with a failure.
+struct exchange_result {
+    std::optional<message> reply;
+    bool wants_no_edns = false;
+    lookup_error failure{};
+    std::string detail; ///< with a failure: what exactly happened
+};
+
+/// Sends a query from a fresh, connected socket and waits for the reply that fits it.
+///
+/// The kernel gives every socket a random port and drops packets that do not come from the server. Packets that do not
+/// fit the query are ignored until the timeout. A truncated reply is asked for again over TCP, with a timeout of its
+/// own. Of a server that is given by name, every address is asked in turn, each with timeouts of its own, until one
+/// gives a reply; the failure reported is that of the last one.
+///
+/// The pending operations keep the object alive. The handler is called once, on the executor, unless `cancel()` came
+/// first.
+class exchange : public std::enable_shared_from_this<exchange> {
+    using names = asio::ip::udp::resolver;
+
+    /// Wraps a handler: it runs only while the exchange waits, and waits for the address that was asked then.
+    template <class F>
+    auto guarded(F f) {
+        return [self = shared_from_this(), turn = next_address_, f](asio::error_code e, auto&&... rest) {
+            if (!self->done() && turn == self->next_address_) f(*self, e, std::forward<decltype(rest)>(rest)...);
+        };
+    }
+
+public:
+    using handler = unique_function<void(exchange_result)>;
+
+    exchange(asio::any_io_executor const& executor, endpoint server, query q, std::chrono::milliseconds timeout,
+             handler h)
+        : server_(std::move(server)), query_(std::move(q)), timeout_(timeout), handler_(std::move(h)), names_(executor),
+          udp_(executor), tcp_(executor), timer_(executor) {}
+
+    /// Starts; the handler is not called from inside.
+    void start() {
+        asio::error_code failure;
+        auto const address = asio::ip::make_address(server_.host, failure);
+        if (!failure) return start_at({address});
+        arm_timer();
+        names_.async_resolve(server_.host, "", asio::ip::resolver_base::flags(),
+                             guarded([](exchange& x, asio::error_code e, names::results_type found) {
+                                 for (auto const& entry : found) x.add(entry.endpoint().address());
+                                 if (e || x.addresses_.empty())
+                                     return x.fail(lookup_error::unreachable, "its host name has no address");
+                                 x.ask();
+                             }));
+    }
+
+    /// The same with the server's addresses, where they are known already; at least one.
+    void start_at(std::vector<asio::ip::address> addresses) {
+        addresses_ = std::move(addresses);
+        asio::post(udp_.get_executor(), [self = shared_from_this()] { self->ask(); });
+    }
+
+    /// Ends the exchange without a call of the handler.
+    void cancel() {
+        handler_ = {};
+        close();
+    }
+
+private:
+    [[nodiscard]] bool done() const { return !handler_; }
+
+    void close() {
+        asio::error_code ignored;
+        timer_.cancel();
+        names_.cancel();
+        udp_.close(ignored);
+        tcp_.close(ignored);
+    }
+    void finish(exchange_result r) {
+        if (done()) return;
+        auto h = std::move(handler_);
+        handler_ = {};
+        close();
+        h(std::move(r));
+    }
+    void fail(lookup_error e, std::string detail = {}) {
+        if (next_address_ < addresses_.size()) return ask();
+        finish({std::nullopt, false, e, std::move(detail)});
+    }
+
+    void add(asio::ip::address const& a) {
+        if (std::find(addresses_.begin(), addresses_.end(), a) == addresses_.end()) addresses_.push_back(a);
+    }
+
+    void arm_timer() {
+        timer_.expires_after(timeout_);
+        timer_.async_wait(guarded([](exchange& x, asio::error_code e) {
+            // A wait that was moved on completes with an error, or finds its successor's expiry in the future.
+            if (e || x.timer_.expiry() > std::chrono::steady_clock::now()) return;
+            if (x.broken_.empty())
+                x.fail(lookup_error::timeout, x.over_tcp_ ? "over TCP, after a truncated answer over UDP" : "");
+            else
+                x.fail(lookup_error::malformed, std::string(x.broken_));
+        }));
+    }
+
+    /// Asks the next address, with fresh sockets.
+    void ask() {
+        if (done()) return;
+        asio::error_code e;
+        udp_.close(e);
+        tcp_.close(e);
+        over_tcp_ = false;
+        broken_ = {};
+        asio::ip::udp::endpoint const to(addresses_[next_address_++], server_.port);
+        arm_timer();
+        e = {};
+        udp_.open(to.protocol(), e);
+        if (!e) udp_.connect(to, e);
+        if (e) return fail(lookup_error::unreachable, e.message());
+        udp_.async_send(asio::buffer(query_.bytes), guarded([](exchange& x, asio::error_code failure, std::size_t) {
+                            if (failure) return x.fail(lookup_error::unreachable, failure.message());
+                            x.receive();
+                        }));
+    }
+
+    void receive() {
+        udp_.async_receive(asio::buffer(packet_), guarded([](exchange& x, asio::error_code e, std::size_t size) {
+                               // The error of a connected socket is the ICMP answer to our own packet: nobody listens.
+                               if (e) return x.fail(lookup_error::unreachable, e.message());
+                               x.on_packet({x.packet_.data(), size});
+                           }));
+    }
+
+    void on_packet(std::string_view packet) {
+        auto verdict = judge_reply(query_, packet);
+        switch (verdict.is) {
+        case reply_verdict::accepted:
+            return finish({std::move(verdict.reply), false, {}, {}});
+        case reply_verdict::no_edns:
+            return finish({std::nullopt, true, {}, {}});
+        case reply_verdict::truncated:
+            return ask_over_tcp();
+        case reply_verdict::broken:
+            broken_ = verdict.reason;
+            return receive();
+        case reply_verdict::foreign:
+            return receive();
+        }
+    }
+
+    void ask_over_tcp() {
+        asio::error_code e;
+        auto const peer = udp_.remote_endpoint(e);
+        if (e) return fail(lookup_error::unreachable, e.message());
+        udp_.close(e);
+        over_tcp_ = true;
+        broken_ = {};
+        arm_timer();
+        framed_.assign(
+            {static_cast<char>(query_.bytes.size() >> 8 & 0xff), static_cast<char>(query_.bytes.size() & 0xff)});
+        framed_ += query_.bytes;
+        tcp_.async_connect({peer.address(), peer.port()}, guarded([](exchange& x, asio::error_code failure) {
+                               if (failure)
+                                   return x.fail(lookup_error::unreachable,
+                                                 "the answer is too long for UDP, and over TCP: " + failure.message());
+                               asio::async_write(
+                                   x.tcp_, asio::buffer(x.framed_),
+                                   x.guarded([](exchange& y, asio::error_code f, std::size_t) { y.on_written(f); }));
+                           }));
+    }
+
+    void on_written(asio::error_code e) {
+        if (e) return fail_closed(e);
+        asio::async_read(tcp_, asio::buffer(length_), guarded([](exchange& x, asio::error_code f, std::size_t) {
+                             if (f) return x.fail_closed(f);
+                             auto const byte = [&](std::size_t i) {
+                                 return static_cast<std::size_t>(static_cast<unsigned char>(x.length_[i]));
+                             };
+                             x.read_body(byte(0) << 8 | byte(1));
+                         }));
+    }
+
+    void read_body(std::size_t size) {
+        if (size < 12) return fail(lookup_error::malformed, "over TCP, an answer shorter than a header");
+        framed_.assign(size, '\0');
+        asio::async_read(tcp_, asio::buffer(framed_), guarded([](exchange& x, asio::error_code f, std::size_t) {
+                             if (f) return x.fail_closed(f);
+                             x.on_body();
+                         }));
+    }
+
+    void on_body() {
+        auto verdict = judge_reply(query_, framed_);
+        switch (verdict.is) {
+        case reply_verdict::accepted:
+            return finish({std::move(verdict.reply), false, {}, {}});
+        case reply_verdict::no_edns:
+            return finish({std::nullopt, true, {}, {}});
+        case reply_verdict::truncated:
+            return fail(lookup_error::malformed, "a truncated answer over TCP");
+        case reply_verdict::broken:
+            return fail(lookup_error::malformed, std::string(verdict.reason));
+        case reply_verdict::foreign:
+            return fail(lookup_error::malformed, "over TCP, the answer to another question");
+        }
+    }
+
+    void fail_closed(asio::error_code e) {
+        fail(lookup_error::malformed, "the TCP connection ended before the whole answer had come: " + e.message());
+    }
+
+    endpoint server_;
+    query query_;
+    std::chrono::milliseconds timeout_;
+    handler handler_;
+    names names_;
+    asio::ip::udp::socket udp_;
+    asio::ip::tcp::socket tcp_;
+    asio::steady_timer timer_;
+    std::array<char, 4096> packet_{}; // More than is offered: a server that sends more than it may is still understood.
+    std::array<char, 2> length_{};
+    std::string framed_;
+    std::vector<asio::ip::address> addresses_;
+    std::size_t next_address_ = 0;
+    std::string_view broken_; // why the last packet with the right id was no answer
+    bool over_tcp_ = false;
+};
+
+} // namespace openreplica::inline v0::dns
+
+// <openreplica/dns/resolv_conf.hpp>
+// Which DNS servers this host uses, and the text form of a server that the user names.
+
+#include <asio/ip/address.hpp>
+
+namespace openreplica::inline v0::dns {
+
+/// The port of DNS.
+inline constexpr std::uint16_t dns_port = 53;
+
+/// What a resolv.conf says. Fields without an entry stay empty.
+struct resolv_conf {
+    std::vector<endpoint> servers; ///< at most three, in the file's order
+    std::optional<std::chrono::seconds> timeout;
+    std::optional<int> attempts;
+};
+
+namespace detail {
+
+[[nodiscard]] inline std::vector<std::string_view> words(std::string_view line) {
+    constexpr std::string_view blank = " \t\r";
+    std::vector<std::string_view> out;
+    for (std::size_t at = line.find_first_not_of(blank); at != std::string_view::npos;) {
+        std::size_t const end = std::min(line.find_first_of(blank, at), line.size());
+        out.push_back(line.substr(at, end - at));
+        at = line.find_first_not_of(blank, end);
+    }
+    return out;
+}
+
+/// The number after `prefix`, held between `low` and `high`; nothing when the text is something else.
+[[nodiscard]] inline std::optional<int> numbered(std::string_view word, std::string_view prefix, int low, int high) {
+    if (!word.starts_with(prefix)) return std::nullopt;
+    word.remove_prefix(prefix.size());
+    int value = 0;
+    auto const [end, failure] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (failure == std::errc::result_out_of_range && end == word.data() + word.size()) return high;
+    if (failure != std::errc{} || end != word.data() + word.size()) return std::nullopt;
+    return std::clamp(value, low, high);
+}
+
+[[nodiscard]] inline bool is_address(std::string const& text) {
+    asio::error_code failure;
+    (void)asio::ip::make_address(text, failure);
+    return !failure;
+}
+
+} // namespace detail
+
+/// Reads `nameserver`, `options timeout:` and `options attempts:`; every other line is ignored, as the C library does.
+///
+/// A server that is no IP address is skipped, also a fourth. Timeout is held within 1–30 s, attempts within 1–5. A
+/// later option wins over an earlier one.
+[[nodiscard]] inline resolv_conf parse_resolv_conf(std::string_view text) {
+    constexpr std::size_t max_servers = 3;
+    resolv_conf conf;
+    while (!text.empty()) {
+        std::size_t const end = std::min(text.find('\n'), text.size());
+        auto const line = detail::words(text.substr(0, end));
+        text.remove_prefix(std::min(end + 1, text.size()));
+        if (line.size() < 2) continue; // Comments start with # or ;, which are no keywords.
+        if (line[0] == "nameserver") {
+            endpoint server{std::string(line[1]), dns_port};
+            bool const known = std::find(conf.servers.begin(), conf.servers.end(), server) != conf.servers.end();
+            if (conf.servers.size() < max_servers && !known && detail::is_address(server.host))
+                conf.servers.push_back(std::move(server));
+        } else if (line[0] == "options") {
+            for (auto const word : line) {
+                if (auto const s = detail::numbered(word, "timeout:", 1, 30)) conf.timeout = std::chrono::seconds(*s);
+                if (auto const n = detail::numbered(word, "attempts:", 1, 5)) conf.attempts = *n;
+            }
+        }
+    }
+    return conf;
+}
+
+/// Reads the file at `path`. A missing file, or one without a server, means the server on this host: 127.0.0.1:53.
+[[nodiscard]] inline resolv_conf read_resolv_conf(std::string const& path = "/etc/resolv.conf") {
+    std::ifstream file(path, std::ios::binary);
+    std::string const text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    resolv_conf conf = parse_resolv_conf(text);
+    if (conf.servers.empty()) conf.servers.push_back({"127.0.0.1", dns_port});
+    return conf;
+}
+
+/// Reads a DNS server as a person writes it: `host`, `host:port`, an IPv6 address, or `[v6]:port`. The port is 53
+/// unless given. Nothing when the text is none of these or the port is 0.
+[[nodiscard]] inline std::optional<endpoint> parse_dns_server(std::string_view text) {
+    std::string const whole(text);
+    if (detail::is_address(whole)) return endpoint{whole, dns_port};
+    if (text.find_first_of(" \t\r\n") != std::string_view::npos) return std::nullopt;
+    bool const bracketed = text.size() > 2 && text.front() == '[' && text.back() == ']';
+    bool const bare = !bracketed && text.find(':') == std::string_view::npos;
+    auto server = bracketed || bare ? parse_endpoint(whole + ":53") : parse_endpoint(text);
+    if (!server || server->port == 0) return std::nullopt;
+    bool const v6 = server->host.find(':') != std::string::npos;
+    if ((v6 || text.front() == '[') && !detail::is_address(server->host)) return std::nullopt;
+    return server;
+}
+
+} // namespace openreplica::inline v0::dns
+
+// <openreplica/dns/srv.hpp>
+// From SRV records to the order in which to try their hosts (RFC 2782); pure.
+
+namespace openreplica::inline v0::dns {
+
+/// The most targets that one answer may bring in.
+inline constexpr std::size_t max_targets = 64;
+/// The most addresses that one target may bring in; the first ones count.
+inline constexpr std::size_t max_addresses_per_target = 8;
+inline constexpr std::chrono::seconds min_ttl{1};
+inline constexpr std::chrono::seconds max_ttl{300};
+
+/// A TTL held within 1–300 s, so that neither a zero makes a busy loop nor a large one hides a change for hours.
+[[nodiscard]] constexpr std::chrono::seconds clamp_ttl(std::uint32_t seconds) {
+    return std::clamp(std::chrono::seconds(seconds), min_ttl, max_ttl);
+}
+
+/// The name to ask for when a seed says `srv:NAME`: `_openreplica._tcp.NAME`, or NAME itself when it begins with `_`.
+///
+/// The text may carry the `srv:` prefix. Nothing when it is no domain name.
+[[nodiscard]] inline std::optional<name> srv_query_name(std::string_view seed) {
+    if (seed.starts_with("srv:")) seed.remove_prefix(4);
+    auto given = name::parse(seed);
+    if (!given || given->is_root()) return std::nullopt;
+    if (given->first_label().front() == '_') return given;
+    auto const with_protocol = given->child("_tcp");
+    return with_protocol ? with_protocol->child("_openreplica") : std::nullopt;
+}
+
+/// The domain that an SRV name serves: the name without its leading labels that begin with `_`.
+[[nodiscard]] inline name served_domain(name srv_name) {
+    while (!srv_name.is_root() && srv_name.first_label().front() == '_') srv_name = srv_name.parent();
+    return srv_name;
+}
+
+/// Where the hosts of a service must lie: for `bank.example.org` that is `example.org`, for a domain of one or two
+/// labels it is the domain itself (the rule of the MongoDB specification).
+[[nodiscard]] inline name trusted_domain(name const& srv_name) {
+    name const domain = served_domain(srv_name);
+    return domain.label_count() >= 3 ? domain.parent() : domain;
+}
+
+/// True when `target` lies in the trusted domain of the service.
+[[nodiscard]] inline bool in_same_domain(name const& srv_name, name const& target) {
+    return target.is_within(trusted_domain(srv_name));
+}
+
+namespace detail {
+
+/// A uniform number in [0, last].
+template <class Entropy>
+[[nodiscard]] std::uint64_t uniform(Entropy& entropy, std::uint64_t last) {
+    // 64 bits over a range of at most 2^32: the bias is below 2^-32.
+    return entropy() % (last + 1);
+}
+
+/// True for text like 10.0.0.1: an SRV target must be a host name, and such a "name" would be taken for an address.
+[[nodiscard]] inline bool looks_like_address(name const& n) {
+    if (n.is_root()) return false;
+    name last = n;
+    while (last.label_count() > 1) last = last.parent();
+    // No top-level domain is a number, and everything that reads as an IPv4 address ends in one.
+    std::string label = last.key().substr(1, last.first_label().size());
+    bool const hex = label.starts_with("0x");
+    if (hex) label.erase(0, 2);
+    return label.find_first_not_of(hex ? "0123456789abcdef" : "0123456789") == std::string::npos;
+}
+
+} // namespace detail
+
+/// Puts records into the order in which a client tries them: by priority, and within one by a weighted shuffle.
+///
+/// RFC 2782: records of weight 0 stand first, a number between 0 and the sum of weights is drawn, and the first record
+/// whose running sum reaches it is next; then the same with the rest. Equal records come in random order.
+///
+/// @param entropy a callable that gives 64 random bits.
+template <class Entropy>
+[[nodiscard]] std::vector<srv_data> order_targets(std::vector<srv_data> in, Entropy&& entropy) {
+    for (std::size_t i = in.size(); i > 1; --i) std::swap(in[i - 1], in[detail::uniform(entropy, i - 1)]);
+    std::stable_sort(in.begin(), in.end(), [](srv_data const& a, srv_data const& b) {
+        return std::pair(a.priority, a.weight != 0) < std::pair(b.priority, b.weight != 0);
+    });
+    for (auto next = in.begin(); next != in.end(); ++next) {
+        auto const group_end =
+            std::find_if(next, in.end(), [&](srv_data const& r) { return r.priority != next->priority; });
+        auto const total = std::accumulate(next, group_end, std::uint64_t{0},
+                                           [](std::uint64_t sum, srv_data const& r) { return sum + r.weight; });
+        std::uint64_t const drawn = detail::uniform(entropy, total);
+        std::uint64_t running = 0;
+        auto chosen = next;
+        while ((running += chosen->weight) < drawn) ++chosen;
+        std::rotate(next, chosen, chosen + 1); // The rest keeps its order: zero weights stay in front.
+    }
+    return in;
+}
+
+/// The targets that may be used, or why there is none.
+struct target_selection {
+    std::vector<srv_data> targets;
+    std::optional<lookup_error> failure;
+    std::string reason; ///< with `failure`: what was wrong with a record
+};
+
+/// Drops what must not be used: port 0, the target ".", a target that is an address, duplicates, and, when asked,
+/// targets outside the service's domain. At least one target ".", and nothing usable, means that the service is not
+/// offered.
+[[nodiscard]] inline target_selection usable_targets(std::vector<record> const& records, name const& srv_name,
+                                                     bool require_same_domain) {
+    target_selection out;
+    bool declined = false;
+    for (auto const& rr : records) {
+        auto const* const srv = std::get_if<srv_data>(&rr.data);
+        if (srv == nullptr) continue;
+        auto const same = [&](srv_data const& s) { return s.port == srv->port && s.target == srv->target; };
+        if (srv->target.is_root()) {
+            declined = true;
+        } else if (srv->port == 0) {
+            out.reason = "the port of every SRV record is 0";
+        } else if (detail::looks_like_address(srv->target)) {
+            out.reason = "an SRV target must be a host name with an A or AAAA record, not an IP address";
+        } else if (require_same_domain && !in_same_domain(srv_name, srv->target)) {
+            out.reason = "the SRV target " + srv->target.to_string() +
+                         " lies outside the domain of the service; name a host in " +
+                         trusted_domain(srv_name).to_string() + " there";
+        } else if (std::none_of(out.targets.begin(), out.targets.end(), same)) {
+            out.targets.push_back(*srv);
+        }
+    }
+    if (!out.targets.empty()) out.reason = {};
+    if (out.targets.empty()) out.failure = declined ? lookup_error::not_offered : lookup_error::malformed;
+    return out;
+}
+
+} // namespace openreplica::inline v0::dns
+
+namespace openreplica::inline v0::dns {
+
+/// Whom to ask, and how patiently.
+struct resolver_options {
+    std::vector<endpoint> servers;           ///< asked in this order; IP literals, or names for the system's resolver
+    std::chrono::milliseconds timeout{1000}; ///< for each query, and again for its repetition over TCP
+    int attempts = 2;                        ///< rounds over all servers
+    entropy_source entropy = system_entropy();
+};
+
+/// What a name gave: records, or a failure with a sentence.
+struct answer {
+    std::optional<lookup_error> failure;
+    std::string text;               ///< with a failure: what happened, to what, and what to do
+    std::vector<record> records;    ///< distinct, all of the type asked for, all of `owner`
+    std::vector<record> additional; ///< as the server sent them; to be used only for hosts that `records` name
+    name owner;                     ///< the name at the end of the alias chain
+    std::chrono::seconds ttl{1};    ///< how long the records, or their absence, may be relied on: 1–300 s
+};
+
+using answer_handler = unique_function<void(answer)>;
+
+namespace detail {
+
+/// One call of `async_resolve`: goes from server to server and from alias to alias.
+///
+/// Its exchange owns it; it only observes the exchange, so that an `io_context` that dies with operations pending frees
+/// both.
+class lookup : public std::enable_shared_from_this<lookup> {
+public:
+    lookup(asio::any_io_executor executor, std::shared_ptr<resolver_options const> options, name qname,
+           record_type type, answer_handler h)
+        : executor_(std::move(executor)), options_(std::move(options)), asked_(std::move(qname)), current_(asked_),
+          type_(type), handler_(std::move(h)) {}
+
+    void ask() {
+        auto const& servers = options_->servers;
+        if (servers.empty() || options_->attempts < 1) {
+            failure_ = lookup_error::unreachable;
+            detail_ = "no DNS server is configured";
+            return post_failure();
+        }
+        auto const& server = servers[try_ % servers.size()];
+        auto const made = std::make_shared<exchange>(
+            executor_, server, make_query(current_, type_, options_->entropy, edns_), options_->timeout,
+            [self = shared_from_this()](exchange_result r) { self->on_result(std::move(r)); });
+        exchange_ = made;
+        made->start();
+    }
+
+    /// The handler is called with `cancelled`, later.
+    void cancel() {
+        if (auto const e = exchange_.lock()) e->cancel();
+        failure_ = lookup_error::cancelled;
+        detail_.clear();
+        post_failure();
+    }
+
+private:
+    void on_result(exchange_result r) {
+        if (r.wants_no_edns) {
+            edns_ = false;
+            return ask();
+        }
+        if (!r.reply) return try_next(r.failure, std::move(r.detail));
+        auto reading = read_reply(*r.reply, current_, type_, aliases_);
+        switch (reading.is) {
+        case reading::failed:
+            return try_next(reading.failure, std::string(reading.reason));
+        case reading::negative:
+            failure_ = reading.failure;
+            ttl_ = clamp_ttl(std::min(reading.ttl, chain_ttl_));
+            return complete_failed();
+        case reading::follow:
+            current_ = reading.owner;
+            aliases_ = reading.aliases;
+            chain_ttl_ = std::min(chain_ttl_, reading.ttl);
+            return ask();
+        case reading::found:
+            break;
+        }
+        answer out;
+        out.records = std::move(reading.records);
+        out.additional = std::move(r.reply->additional);
+        out.owner = std::move(reading.owner);
+        out.ttl = clamp_ttl(std::min(reading.ttl, chain_ttl_));
+        complete(std::move(out));
+    }
+
+    void try_next(lookup_error e, std::string detail) {
+        // What a server said tells more than the silence of another one.
+        auto const weight = [](lookup_error x) {
+            return x == lookup_error::unreachable ? 0
+                   : x == lookup_error::timeout   ? 1
+                   : x == lookup_error::malformed ? 2
+                                                  : 3;
+        };
+        if (try_ == 0 || weight(e) >= weight(failure_)) {
+            failure_ = e;
+            detail_ = "DNS server " + to_string(options_->servers[try_ % options_->servers.size()]);
+            if (!detail.empty()) detail_ += ": " + detail;
+        }
+        edns_ = true;
+        if (++try_ < options_->servers.size() * static_cast<std::size_t>(options_->attempts)) return ask();
+        complete_failed();
+    }
+
+    [[nodiscard]] answer failed_answer() const {
+        answer out;
+        out.failure = failure_;
+        std::string what = asked_.to_string();
+        if (current_ != asked_) what += " (alias of " + current_.to_string() + ")";
+        out.text = explain(what, failure_, detail_);
+        out.ttl = ttl_;
+        return out;
+    }
+    void complete_failed() { complete(failed_answer()); }
+    void complete(answer out) {
+        if (!handler_) return;
+        auto h = std::move(handler_);
+        handler_ = {};
+        h(std::move(out));
+    }
+    void post_failure() {
+        asio::post(executor_,
+                   [self = shared_from_this(), out = failed_answer()]() mutable { self->complete(std::move(out)); });
+    }
+
+    asio::any_io_executor executor_;
+    std::shared_ptr<resolver_options const> options_;
+    name asked_;
+    name current_;
+    record_type type_;
+    answer_handler handler_;
+    std::weak_ptr<exchange> exchange_;
+    std::size_t try_ = 0;
+    int aliases_ = 0;
+    std::uint32_t chain_ttl_ = 0x7fffffff;
+    bool edns_ = true;
+    lookup_error failure_{};
+    std::string detail_;
+    std::chrono::seconds ttl_ = min_ttl;
+};
+
+} // namespace detail
+
+/// A stub resolver: asks recursive (or authoritative) servers over UDP with EDNS, and over TCP when an answer is cut.
+///
+/// Every query has a random id, a fresh socket with a random port, and random letter case in its name; a reply must
+/// match all of it. The next server is asked after SERVFAIL, REFUSED, a timeout, an unreachable address or malformed
+/// answers; "no such name" and "no such record" are final. Aliases are followed, eight at most. Names are absolute:
+/// there is no search list. Nothing is cached. DNSSEC is not checked: an answer is a hint, never a proof.
+///
+/// @par Thread safety
+/// Unsafe: every call is made on the executor given, which must not run two handlers at once (a strand, or an
+/// `io_context` run by one thread).
+///
+/// @par Lifetime
+/// Destroying it cancels what is in flight; handlers then run later, with `lookup_error::cancelled`. No handler
+/// outlives the `io_context`: what is pending when that is destroyed is destroyed uncalled.
+class resolver {
+public:
+    resolver(asio::any_io_executor executor, resolver_options options)
+        : executor_(std::move(executor)), options_(std::make_shared<resolver_options const>(std::move(options))) {}
+    resolver(resolver const&) = delete;
+    resolver& operator=(resolver const&) = delete;
+    ~resolver() { cancel(); }
+
+    /// Looks up the records of one type. The handler, `void(answer)`, is called once, on the executor, never from
+    /// inside.
+    void async_resolve(name const& qname, record_type type, answer_handler handler) {
+        std::erase_if(running_, [](auto const& l) { return l.expired(); });
+        auto const made = std::make_shared<detail::lookup>(executor_, options_, qname, type, std::move(handler));
+        running_.push_back(made);
+        made->ask();
+    }
+
+    /// Ends all lookups in flight with `cancelled`.
+    void cancel() {
+        for (auto const& l : std::exchange(running_, {}))
+            if (auto const alive = l.lock()) alive->cancel();
+    }
+
+private:
+    asio::any_io_executor executor_;
+    std::shared_ptr<resolver_options const> options_;
+    std::vector<std::weak_ptr<detail::lookup>> running_;
+};
+
+} // namespace openreplica::inline v0::dns
+
+namespace openreplica::inline v0::dns {
+
+/// How discovery asks.
+struct discovery_options {
+    /// `host` or `host:port`. Empty: the servers of `/etc/resolv.conf`, read anew for every lookup, and the system's
+    /// own resolver for the addresses of targets, so that `/etc/hosts` counts.
+    std::string dns_server;
+    std::optional<std::chrono::milliseconds> timeout; ///< per query; else resolv.conf's, else 1 s
+    std::optional<int> attempts;                      ///< rounds over the servers; else resolv.conf's, else 2
+    bool require_same_domain = true; ///< refuse targets outside the service's domain (`in_same_domain`)
+    entropy_source entropy = system_entropy();
+};
+
+/// One address of one member, as DNS tells it.
+struct service_endpoint {
+    endpoint address; ///< an IP literal and a port
+    std::string target;
+    std::uint16_t priority = 0;
+    std::uint16_t weight = 0;
+
+    bool operator==(service_endpoint const&) const = default;
+};
+
+/// What a lookup of seeds gave: endpoints in the order to try them, or a failure and a sentence about it.
+struct lookup_result {
+    std::vector<service_endpoint> endpoints; ///< distinct; empty exactly when there is a failure
+    std::chrono::seconds ttl{1};             ///< how long to wait before asking again: 1–300 s
+    std::optional<lookup_error> failure;
+    std::string text; ///< with a failure: what happened, to what, and what to do; else targets without address, if any
+};
+
+using seeds_handler = unique_function<void(lookup_result)>;
+
+namespace detail {
+
+[[nodiscard]] inline std::string address_text(a_data const& d) { return asio::ip::address_v4(d.address).to_string(); }
+[[nodiscard]] inline std::string address_text(aaaa_data const& d) {
+    return asio::ip::make_address_v6(asio::ip::address_v6::bytes_type(d.address)).to_string();
+}
+
+/// One call of `async_lookup_seeds`.
+class seeds_lookup : public std::enable_shared_from_this<seeds_lookup> {
+    struct target_state {
+        srv_data srv;
+        std::array<std::vector<std::string>, 2> addresses; // IPv4, then IPv6
+        int pending = 0;
+        std::optional<lookup_error> trouble; // a failure that may pass, unlike the absence of an address
+        std::string text;
+    };
+    // Sockets of a lookup in flight, two per target; a list of 64 targets does not take 128 descriptors at once.
+    static constexpr std::size_t max_targets_in_flight = 8;
+
+public:
+    seeds_lookup(asio::any_io_executor const& executor, resolver_options servers, discovery_options const& options,
+                 bool ask_system, name srv_name, seeds_handler h)
+        : executor_(executor), resolver_(executor, std::move(servers)), system_(executor), entropy_(options.entropy),
+          same_domain_(options.require_same_domain), ask_system_(ask_system), srv_name_(std::move(srv_name)),
+          handler_(std::move(h)) {}
+
+    void start() {
+        resolver_.async_resolve(srv_name_, record_type::srv,
+                                [self = shared_from_this()](answer a) { self->on_services(std::move(a)); });
+    }
+
+    void fail_later(lookup_error e, std::string text) {
+        asio::post(executor_,
+                   [self = shared_from_this(), e, t = std::move(text)]() mutable { self->fail(e, std::move(t)); });
+    }
+    void cancel() {
+        if (!handler_) return;
+        fail_later(lookup_error::cancelled, explain(srv_name_.to_string(), lookup_error::cancelled));
+        cancelled_ = true;
+        resolver_.cancel();
+        system_.cancel();
+    }
+
+private:
+    void on_services(answer a) {
+        if (cancelled_) return;
+        ttl_ = a.ttl;
+        if (a.failure) return fail(*a.failure, std::move(a.text));
+        auto usable = usable_targets(a.records, srv_name_, same_domain_);
+        if (usable.failure)
+            return fail(*usable.failure, explain(srv_name_.to_string(), *usable.failure, usable.reason));
+        auto ordered = order_targets(std::move(usable.targets), entropy_);
+        if (ordered.size() > max_targets) ordered.resize(max_targets);
+        for (auto& srv : ordered) {
+            target_state t;
+            t.srv = std::move(srv);
+            take_additional(t, a.additional);
+            targets_.push_back(std::move(t));
+        }
+        ask_more();
+    }
+
+    /// Addresses that came with the answer. They count only for targets that the answer named.
+    void take_additional(target_state& t, std::vector<record> const& additional) {
+        for (auto type : {record_type::a, record_type::aaaa})
+            for (auto const& rr : select(additional, t.srv.target, type)) {
+                add_address(t, rr);
+                ttl_ = std::min(ttl_, clamp_ttl(sane_ttl(rr.ttl)));
+            }
+    }
+    static void add_address(target_state& t, record const& rr) {
+        if (auto const* v4 = std::get_if<a_data>(&rr.data)) add_address(t, 0, address_text(*v4));
+        if (auto const* v6 = std::get_if<aaaa_data>(&rr.data)) add_address(t, 1, address_text(*v6));
+    }
+    static void add_address(target_state& t, std::size_t family, std::string text) {
+        auto& list = t.addresses[family];
+        if (t.addresses[0].size() + t.addresses[1].size() == max_addresses_per_target) return;
+        if (std::find(list.begin(), list.end(), text) == list.end()) list.push_back(std::move(text));
+    }
+    [[nodiscard]] static bool has_address(target_state const& t) {
+        return !t.addresses[0].empty() || !t.addresses[1].empty();
+    }
+
+    void ask_more() {
+        while (next_ < targets_.size() && in_flight_ < max_targets_in_flight) {
+            std::size_t const index = next_++;
+            if (has_address(targets_[index])) continue;
+            ++in_flight_;
+            if (ask_system_)
+                ask_system(index);
+            else
+                ask_servers(index);
+        }
+        if (in_flight_ == 0) complete();
+    }
+
+    void ask_servers(std::size_t index) {
+        targets_[index].pending = 2;
+        for (auto type : {record_type::a, record_type::aaaa})
+            resolver_.async_resolve(targets_[index].srv.target, type, [self = shared_from_this(), index](answer a) {
+                if (self->cancelled_) return;
+                auto& t = self->targets_[index];
+                bool const absent = a.failure == lookup_error::nodata || a.failure == lookup_error::nxdomain;
+                if (a.failure && !absent) {
+                    t.trouble = a.failure;
+                    t.text = std::move(a.text);
+                }
+                for (auto const& rr : a.records) add_address(t, rr);
+                if (!a.failure) self->ttl_ = std::min(self->ttl_, a.ttl);
+                self->on_target_part(t);
+            });
+    }
+
+    void ask_system(std::size_t index) {
+        targets_[index].pending = 1;
+        auto const on_found = [self = shared_from_this(), index](asio::error_code e,
+                                                                 asio::ip::tcp::resolver::results_type const& found) {
+            if (self->cancelled_) return;
+            auto& t = self->targets_[index];
+            if (e && e != asio::error::host_not_found && e != asio::error::no_data) {
+                t.trouble = lookup_error::servfail;
+                t.text = explain(t.srv.target.to_string(), lookup_error::servfail, "system resolver: " + e.message());
+            }
+            for (auto const& entry : found) {
+                auto const address = entry.endpoint().address();
+                add_address(t, address.is_v6() ? 1 : 0, address.to_string());
+            }
+            self->on_target_part(t);
+        };
+        // No flags: with "address configured", a host that has only its loopback interface would find nothing.
+        system_.async_resolve(targets_[index].srv.target.to_string(), "", asio::ip::resolver_base::flags(), on_found);
+    }
+
+    void on_target_part(target_state& t) {
+        if (--t.pending > 0) return;
+        --in_flight_;
+        ask_more();
+    }
+
+    void complete() {
+        lookup_result out;
+        std::string without;
+        std::optional<lookup_error> trouble;
+        std::string trouble_text;
+        for (auto const& t : targets_) {
+            if (!has_address(t)) {
+                without += (without.empty() ? "" : ", ") + t.srv.target.to_string();
+                if (t.trouble && !trouble) {
+                    trouble = t.trouble;
+                    trouble_text = t.text;
+                }
+            }
+            for (auto const& family : t.addresses)
+                for (auto const& address : family) add_endpoint(out, t.srv, address);
+        }
+        out.ttl = ttl_;
+        if (out.endpoints.empty()) {
+            if (trouble) return fail(*trouble, std::move(trouble_text));
+            return fail(lookup_error::no_address, explain(srv_name_.to_string(), lookup_error::no_address, without));
+        }
+        if (!without.empty()) out.text = srv_name_.to_string() + ": no address for " + without;
+        finish(std::move(out));
+    }
+
+    static void add_endpoint(lookup_result& out, srv_data const& srv, std::string const& address) {
+        endpoint at{address, srv.port};
+        for (auto const& known : out.endpoints)
+            if (known.address == at) return;
+        out.endpoints.push_back({std::move(at), srv.target.to_string(), srv.priority, srv.weight});
+    }
+
+    void fail(lookup_error e, std::string text) {
+        lookup_result out;
+        out.failure = e;
+        out.text = std::move(text);
+        // A failure of our own making, or one that may pass, says nothing about when to ask again.
+        bool const lasting = e == lookup_error::nxdomain || e == lookup_error::nodata || e == lookup_error::not_offered;
+        out.ttl = lasting ? ttl_ : min_ttl;
+        finish(std::move(out));
+    }
+    void finish(lookup_result out) {
+        if (!handler_) return;
+        auto h = std::move(handler_);
+        handler_ = {};
+        h(std::move(out));
+    }
+
+    asio::any_io_executor executor_;
+    resolver resolver_;
+    asio::ip::tcp::resolver system_;
+    entropy_source entropy_;
+    bool same_domain_;
+    bool ask_system_;
+    name srv_name_;
+    seeds_handler handler_;
+    std::vector<target_state> targets_;
+    std::size_t next_ = 0;
+    std::size_t in_flight_ = 0;
+    bool cancelled_ = false;
+    std::chrono::seconds ttl_ = min_ttl;
+};
+
+} // namespace detail
+
+/// Turns the name of a service into addresses: SRV records in the order of RFC 2782, then A and AAAA of their targets.
+///
+/// Addresses come from the additional section when the server sent them for a target, otherwise from a query: to the
+/// configured `dns_server`, or without one to the system's resolver. IPv4 addresses of a target stand before its IPv6
+/// ones. Targets that have no address are left out while another has one. At most 64 targets with 8
+/// addresses each are used.
+///
+/// What it finds is a hint whom to ask to join, never proof of membership, and no failure permits founding a group.
+///
+/// @par Thread safety
+/// Unsafe, like `resolver`: every call is made on the executor, which must not run two handlers at once.
+///
+/// @par Lifetime
+/// Destroying it cancels; handlers then run later, with `lookup_error::cancelled`. The system's resolver blocks a
+/// thread of the `io_context`'s own, and the destructor of an `io_context` waits for it.
+class discovery {
+public:
+    /// @throws openreplica::error with `errc::bad_option` when `dns_server` is neither a host nor a host and a port.
+    discovery(asio::any_io_executor executor, discovery_options options)
+        : executor_(std::move(executor)), options_(std::move(options)) {
+        if (options_.dns_server.empty()) return;
+        server_ = parse_dns_server(options_.dns_server);
+        if (!server_)
+            throw error(errc::bad_option, "dns_server \"" + options_.dns_server +
+                                              "\" is neither a host nor host:port; write for example 192.0.2.1:53");
+    }
+    discovery(discovery const&) = delete;
+    discovery& operator=(discovery const&) = delete;
+    ~discovery() { cancel(); }
+
+    /// Looks up `NAME` or `srv:NAME`. The handler, `void(lookup_result)`, is called once, on the executor, never from
+    /// inside.
+    void async_lookup_seeds(std::string_view seed, seeds_handler handler) {
+        std::erase_if(running_, [](auto const& l) { return l.expired(); });
+        auto srv_name = srv_query_name(seed);
+        auto const made =
+            std::make_shared<detail::seeds_lookup>(executor_, make_resolver_options(), options_, !server_.has_value(),
+                                                   srv_name.value_or(name{}), std::move(handler));
+        running_.push_back(made);
+        if (srv_name) return made->start();
+        made->fail_later(lookup_error::malformed, "\"" + std::string(seed) +
+                                                      "\" is no domain name; labels have 1 to 63 bytes "
+                                                      "and a name at most 255; write for example srv:bank.example.org");
+    }
+
+    /// Ends all lookups in flight with `cancelled`.
+    void cancel() {
+        for (auto const& l : std::exchange(running_, {}))
+            if (auto const alive = l.lock()) alive->cancel();
+    }
+
+private:
+    [[nodiscard]] resolver_options make_resolver_options() const {
+        resolver_options out;
+        out.entropy = options_.entropy;
+        if (server_) {
+            out.servers.push_back(*server_);
+        } else {
+            auto conf = read_resolv_conf();
+            out.servers = std::move(conf.servers);
+            out.timeout = conf.timeout.value_or(std::chrono::seconds(1));
+            out.attempts = conf.attempts.value_or(out.attempts);
+        }
+        out.timeout = options_.timeout.value_or(out.timeout);
+        out.attempts = options_.attempts.value_or(out.attempts);
+        return out;
+    }
+
+    asio::any_io_executor executor_;
+    discovery_options options_;
+    std::optional<endpoint> server_;
+    std::vector<std::weak_ptr<detail::seeds_lookup>> running_;
+};
+
+} // namespace openreplica::inline v0::dns
+
+// <openreplica/net/client_codec.hpp>
+// The messages of clients as bytes and back. The bytes may come from anyone.
+
+// <openreplica/net/client_message.hpp>
+// What a client and the replica that it is connected to say to each other.
+
+// <openreplica/paxos/configuration.hpp>
+// Who votes.
+
 namespace openreplica::inline v0::paxos {
 
 /// A node and where it listens.
@@ -738,6 +6750,3281 @@ inline void encode(wire_writer& w, configuration const& c) {
 }
 
 } // namespace openreplica::inline v0::paxos
+
+namespace openreplica::inline v0::net {
+
+/// Names a client's connection within one replica; never reused there.
+using guest_id = strong<struct guest_tag>;
+
+// ---- from the client. Answers carry the number of what they answer; a client numbers within one connection.
+
+/// Are you there, and how is the group?
+struct client_ping {
+    std::uint64_t number = 0;
+    bool operator==(client_ping const&) const = default;
+};
+
+/// Commands for the log, as envelopes. From now on the outcomes of their session go to this connection.
+struct client_commands {
+    std::uint64_t number = 0;
+    std::vector<shared_bytes> commands;
+    bool operator==(client_commands const&) const = default;
+};
+
+/// The session's commands go over another connection now: no more outcomes of it here.
+struct client_leave {
+    session_id session;
+    bool operator==(client_leave const&) const = default;
+};
+
+/// What a read asks of an object.
+enum class query_kind : std::uint8_t {
+    call = 1,   ///< a const method; body `["method",arg…]`
+    exists = 2, ///< whether there is such an object: `true` or `false`
+};
+
+/// A read, to be made where it arrives.
+struct client_query {
+    std::uint64_t number = 0;
+    query_kind kind = query_kind::call;
+    bool local = false;             ///< the replica's own state will do, within the two bounds that follow
+    slot floor;                     ///< the state holds at least this slot: clients do not go back in time
+    std::uint64_t max_staleness_us = 0; ///< the state was the group's so long ago at most; 0: any time
+    std::uint64_t timeout_us = 0;   ///< nobody waits for the answer afterwards
+    std::string name;               ///< of the object
+    std::string type;               ///< that it must have; empty: any
+    shared_bytes body;
+    bool operator==(client_query const&) const = default;
+};
+
+/// What a person asks of this replica: `status`, `objects`, …
+struct client_question {
+    std::uint64_t number = 0;
+    std::string what;
+    std::string argument;
+    bool operator==(client_question const&) const = default;
+};
+
+/// What an operator asks of the group, as JSON text.
+struct client_order {
+    std::uint64_t number = 0;
+    std::string text;
+    bool operator==(client_order const&) const = default;
+};
+
+using client_request =
+    std::variant<client_ping, client_commands, client_leave, client_query, client_question, client_order>;
+
+// ---- from the replica
+
+/// More members than this are refused as malformed.
+inline constexpr std::size_t max_view_members = 64;
+
+/// The group as one replica sees it.
+struct view {
+    cluster_id cluster;                 ///< empty: the replica belongs to no group yet
+    epoch current;                      ///< number of the configuration
+    std::vector<paxos::member> members; ///< who hosts the objects
+    node_id leader;                     ///< empty: none is known
+    ballot promised;                    ///< tells which of two views is the newer
+    bool serving = false;               ///< this replica sees a healthy leader and applies what is chosen
+    slot applied;
+    log_time clock;                     ///< the log's clock, as far as this replica can tell
+    bool operator==(view const&) const = default;
+};
+
+/// The answer to a ping; with number 0, news that nobody asked for.
+struct client_pong {
+    std::uint64_t number = 0;
+    view now;
+    bool operator==(client_pong const&) const = default;
+};
+
+/// The commands were not proposed because of this attempt.
+struct client_refused {
+    std::uint64_t number = 0;
+    std::vector<std::uint32_t> which; ///< positions in the batch; empty: all
+    errc reason{};
+    std::string text;
+    bool operator==(client_refused const&) const = default;
+};
+
+/// An `open_session` was applied.
+struct client_opened {
+    std::uint64_t opener = 0;
+    session_id session;
+    log_time clock;
+    errc reason{}; ///< zero: it is open
+    std::string text;
+    bool operator==(client_opened const&) const = default;
+};
+
+/// How a command of a session ended.
+struct command_outcome {
+    sequence seq; ///< 0: a command without a number, such as `keep_alive`
+    bool stored = true;
+    call_outcome outcome;
+    bool operator==(command_outcome const&) const = default;
+};
+
+/// Commands of one session were applied.
+struct client_outcomes {
+    session_id session;
+    slot applied; ///< of the last one: a state that holds this slot holds what they did
+    log_time clock;
+    std::vector<command_outcome> list;
+    bool operator==(client_outcomes const&) const = default;
+};
+
+/// The answer to a query, a question or an order.
+struct client_answer {
+    std::uint64_t number = 0;
+    call_outcome outcome;            ///< `at`: the state that a query saw holds this slot, and nothing of a later one
+    std::uint64_t staleness_us = 0;  ///< how long ago the state was surely the group's; all ones: unknown
+    bool operator==(client_answer const&) const = default;
+};
+
+using client_reply = std::variant<client_pong, client_refused, client_opened, client_outcomes, client_answer>;
+
+} // namespace openreplica::inline v0::net
+
+// <openreplica/net/frame.hpp>
+// The fixed header in front of every message on a connection.
+
+namespace openreplica::inline v0::net {
+
+/// Version of the frame layout and of the messages in it.
+inline constexpr std::uint8_t frame_version = 1;
+inline constexpr std::uint32_t frame_magic = 0x3152'524Fu; // "ORR1" in the byte order of the wire
+inline constexpr std::size_t frame_header_size = 20;
+/// Before the handshake a stranger may send this much, and no more.
+inline constexpr std::size_t max_handshake_frame = 64 * 1024;
+
+/// magic u32, version u8, type u8, flags u16 (zero), body length u32, body CRC32C u32, header CRC32C u32.
+struct frame_header {
+    std::uint8_t type = 0;
+    std::uint32_t length = 0;
+    std::uint32_t body_checksum = 0;
+};
+
+/// Room for a header in front of a body that is about to be written behind it.
+inline std::string begin_frame(std::size_t body_size) {
+    std::string out;
+    out.reserve(frame_header_size + body_size);
+    out.resize(frame_header_size);
+    return out;
+}
+
+/// Fills in the header of a frame whose body is complete.
+inline void finish_frame(std::string& frame, std::uint8_t type) {
+    std::string_view const body = std::string_view(frame).substr(frame_header_size);
+    std::string header;
+    wire_writer w(header);
+    w.put(frame_magic);
+    w.put(frame_version);
+    w.put(type);
+    w.put(std::uint16_t{0});
+    w.put(static_cast<std::uint32_t>(body.size()));
+    w.put(crc32c(body));
+    w.put(crc32c(header));
+    frame.replace(0, frame_header_size, header);
+}
+
+/// Reads a header, or says why these bytes are none. Nothing is allocated for a body before this has accepted it.
+[[nodiscard]] inline std::variant<frame_header, std::string> read_header(std::string_view bytes, std::size_t max_frame) {
+    wire_reader r(bytes.substr(0, frame_header_size));
+    auto const magic = r.get<std::uint32_t>();
+    auto const version = r.get<std::uint8_t>();
+    frame_header h;
+    h.type = r.get<std::uint8_t>();
+    auto const flags = r.get<std::uint16_t>();
+    h.length = r.get<std::uint32_t>();
+    h.body_checksum = r.get<std::uint32_t>();
+    auto const checksum = r.get<std::uint32_t>();
+    if (!r.complete()) return std::string("a header is cut short");
+    if (magic != frame_magic) return std::string("the bytes are not OpenReplica's: something else speaks to this port");
+    if (checksum != crc32c(bytes.substr(0, frame_header_size - 4))) return std::string("a header's checksum is wrong");
+    if (version != frame_version) return "frame version " + std::to_string(version) + " is not spoken here";
+    if (flags != 0) return std::string("a header has unknown flags");
+    if (h.length > max_frame)
+        return "a message of " + std::to_string(h.length) + " bytes exceeds the limit of " + std::to_string(max_frame);
+    return h;
+}
+
+} // namespace openreplica::inline v0::net
+
+// <openreplica/net/handshake.hpp>
+// Who are you, and do we belong together?
+
+namespace openreplica::inline v0::net {
+
+inline constexpr std::uint8_t hello_type = 128;
+inline constexpr std::uint8_t hello_reply_type = 129;
+/// The protocol versions that this library speaks.
+inline constexpr std::uint16_t protocol_min = 1;
+inline constexpr std::uint16_t protocol_max = 1;
+
+/// What the sender of a hello is. A client takes no part in the protocol: it has no address, and is answered over the
+/// connection that it made.
+enum class role : std::uint8_t { peer, client };
+
+/// The first message on a connection.
+struct hello {
+    /// A type that the sender's program knows.
+    struct type_print {
+        std::string name;
+        std::uint64_t fingerprint = 0;
+        bool operator==(type_print const&) const = default;
+    };
+    std::uint16_t oldest = protocol_min;
+    std::uint16_t newest = protocol_max;
+    std::string group{};
+    cluster_id cluster{}; ///< empty: belongs to no group yet
+    paxos::member self{};
+    std::vector<type_print> catalogue{};
+    std::vector<std::string> failure_groups{}; ///< what the sender shares the fate of
+    role who = role::peer;
+    bool operator==(hello const&) const = default;
+};
+
+/// Why a connection is refused.
+enum class refusal : std::uint8_t { none, wrong_group, protocol, wrong_cluster, catalogue, self, full };
+
+/// The answer; a refused connection is closed after it.
+struct hello_reply {
+    refusal reason = refusal::none;
+    std::string text{}; ///< for a refusal: what does not fit and what to do
+    paxos::member self{};
+    cluster_id cluster{};
+    bool operator==(hello_reply const&) const = default;
+};
+
+/// Decides whether two nodes, or a client and a node, may talk (rule 16). The epoch is information and no reason to refuse.
+[[nodiscard]] inline hello_reply judge(hello const& mine, hello const& theirs) {
+    auto refuse = [&](refusal why, std::string text) {
+        return hello_reply{why, std::move(text), mine.self, mine.cluster};
+    };
+    bool const takes_any = theirs.who == role::client && theirs.group.empty();
+    if (theirs.group != mine.group && !takes_any)
+        return refuse(refusal::wrong_group, "this node belongs to group \"" + mine.group + "\", not \"" + theirs.group +
+                                                "\"; check the seeds");
+    if (theirs.oldest > mine.newest || theirs.newest < mine.oldest)
+        return refuse(refusal::protocol, "no common protocol version: this node speaks " + std::to_string(mine.oldest) +
+                                             " to " + std::to_string(mine.newest) + "; upgrade the older program");
+    if (theirs.self.id == mine.self.id) return refuse(refusal::self, "this node met itself");
+    if (!theirs.cluster.empty() && !mine.cluster.empty() && theirs.cluster != mine.cluster)
+        return refuse(refusal::wrong_cluster, "this node belongs to cluster " + to_string(mine.cluster) + ", not " +
+                                                  to_string(theirs.cluster) + ": two groups have the same name");
+    for (auto const& t : theirs.catalogue) {
+        auto const known = std::find_if(mine.catalogue.begin(), mine.catalogue.end(),
+                                        [&](auto const& m) { return m.name == t.name; });
+        if (known != mine.catalogue.end() && known->fingerprint != t.fingerprint)
+            return refuse(refusal::catalogue, "type \"" + t.name + "\" has other methods here than there; run programs "
+                                                                   "that agree on it");
+    }
+    return hello_reply{refusal::none, {}, mine.self, mine.cluster};
+}
+
+namespace detail {
+
+inline void put_member(wire_writer& w, paxos::member const& m) {
+    w.put(m.id);
+    w.put_string(m.address.host);
+    w.put(m.address.port);
+}
+[[nodiscard]] inline paxos::member get_member(wire_reader& r) {
+    paxos::member m;
+    m.id = r.get<node_id>();
+    auto const host = r.get_string();
+    if (host.size() > 255) r.fail();
+    m.address.host = std::string(host.substr(0, 255));
+    m.address.port = r.get<std::uint16_t>();
+    return m;
+}
+
+} // namespace detail
+
+[[nodiscard]] inline std::string encode(hello const& h) {
+    std::string out = begin_frame(128 + 64 * h.catalogue.size());
+    wire_writer w(out);
+    w.put(h.oldest);
+    w.put(h.newest);
+    w.put_string(h.group);
+    w.put(h.cluster);
+    detail::put_member(w, h.self);
+    w.put(static_cast<std::uint32_t>(h.catalogue.size()));
+    for (auto const& t : h.catalogue) {
+        w.put_string(t.name);
+        w.put(t.fingerprint);
+    }
+    w.put(static_cast<std::uint32_t>(h.failure_groups.size()));
+    for (auto const& g : h.failure_groups) w.put_string(g);
+    w.put(static_cast<std::uint8_t>(h.who));
+    finish_frame(out, hello_type);
+    return out;
+}
+
+[[nodiscard]] inline std::optional<hello> decode_hello(std::string_view body) {
+    wire_reader r(body);
+    hello h;
+    h.oldest = r.get<std::uint16_t>();
+    h.newest = r.get<std::uint16_t>();
+    h.group = std::string(r.get_string());
+    h.cluster = r.get<cluster_id>();
+    h.self = detail::get_member(r);
+    auto const count = r.get<std::uint32_t>();
+    for (std::uint32_t i = 0; i < count && r.ok(); ++i) {
+        hello::type_print t;
+        t.name = std::string(r.get_string());
+        t.fingerprint = r.get<std::uint64_t>();
+        h.catalogue.push_back(std::move(t));
+    }
+    auto const groups = r.get<std::uint32_t>();
+    for (std::uint32_t i = 0; i < groups && r.ok(); ++i) h.failure_groups.emplace_back(r.get_string());
+    auto const who = r.get<std::uint8_t>();
+    if (!r.complete() || h.self.id.empty() || who > static_cast<std::uint8_t>(role::client)) return std::nullopt;
+    h.who = static_cast<role>(who);
+    if (h.self.address.empty() != (h.who == role::client)) return std::nullopt;
+    return h;
+}
+
+[[nodiscard]] inline std::string encode(hello_reply const& m) {
+    std::string out = begin_frame(128 + m.text.size());
+    wire_writer w(out);
+    w.put(static_cast<std::uint8_t>(m.reason));
+    w.put_string(m.text);
+    detail::put_member(w, m.self);
+    w.put(m.cluster);
+    finish_frame(out, hello_reply_type);
+    return out;
+}
+
+[[nodiscard]] inline std::optional<hello_reply> decode_hello_reply(std::string_view body) {
+    wire_reader r(body);
+    hello_reply m;
+    auto const reason = r.get<std::uint8_t>();
+    m.text = std::string(r.get_string());
+    m.self = detail::get_member(r);
+    m.cluster = r.get<cluster_id>();
+    if (!r.complete() || reason > static_cast<std::uint8_t>(refusal::full) || m.self.id.empty()) return std::nullopt;
+    m.reason = static_cast<refusal>(reason);
+    return m;
+}
+
+} // namespace openreplica::inline v0::net
+
+namespace openreplica::inline v0::net {
+
+/// Frame types of what clients say begin here, and of what they are told.
+inline constexpr std::uint8_t first_client_request_type = 96;
+inline constexpr std::uint8_t first_client_reply_type = 112;
+
+/// Writes the bodies of clients' messages, field by field in the order of their declaration.
+class client_encoder {
+    wire_writer w_;
+
+    void put(errc code) { w_.put(static_cast<std::uint8_t>(code)); }
+    void put(call_outcome const& o) {
+        put(o.code);
+        w_.put_string(o.text);
+        w_.put_string(o.result);
+        w_.put(o.at);
+    }
+    void put(view const& v) {
+        w_.put(v.cluster);
+        w_.put(v.current);
+        w_.put(static_cast<std::uint32_t>(v.members.size()));
+        for (auto const& m : v.members) detail::put_member(w_, m);
+        w_.put(v.leader);
+        w_.put(v.promised);
+        w_.put(v.serving);
+        w_.put(v.applied);
+        w_.put(v.clock);
+    }
+
+public:
+    explicit client_encoder(std::string& out) : w_(out) {}
+
+    void operator()(client_ping const& m) { w_.put(m.number); }
+    void operator()(client_commands const& m) {
+        w_.put(m.number);
+        w_.put(static_cast<std::uint32_t>(m.commands.size()));
+        for (auto const& c : m.commands) w_.put_string(c.view());
+    }
+    void operator()(client_leave const& m) { w_.put(m.session); }
+    void operator()(client_query const& m) {
+        w_.put(m.number);
+        w_.put(static_cast<std::uint8_t>(m.kind));
+        w_.put(m.local);
+        w_.put(m.floor);
+        w_.put(m.max_staleness_us);
+        w_.put(m.timeout_us);
+        w_.put_string(m.name);
+        w_.put_string(m.type);
+        w_.put_string(m.body.view());
+    }
+    void operator()(client_question const& m) {
+        w_.put(m.number);
+        w_.put_string(m.what);
+        w_.put_string(m.argument);
+    }
+    void operator()(client_order const& m) {
+        w_.put(m.number);
+        w_.put_string(m.text);
+    }
+
+    void operator()(client_pong const& m) {
+        w_.put(m.number);
+        put(m.now);
+    }
+    void operator()(client_refused const& m) {
+        w_.put(m.number);
+        w_.put(static_cast<std::uint32_t>(m.which.size()));
+        for (std::uint32_t i : m.which) w_.put(i);
+        put(m.reason);
+        w_.put_string(m.text);
+    }
+    void operator()(client_opened const& m) {
+        w_.put(m.opener);
+        w_.put(m.session);
+        w_.put(m.clock);
+        put(m.reason);
+        w_.put_string(m.text);
+    }
+    void operator()(client_outcomes const& m) {
+        w_.put(m.session);
+        w_.put(m.applied);
+        w_.put(m.clock);
+        w_.put(static_cast<std::uint32_t>(m.list.size()));
+        for (auto const& o : m.list) {
+            w_.put(o.seq);
+            w_.put(o.stored);
+            put(o.outcome);
+        }
+    }
+    void operator()(client_answer const& m) {
+        w_.put(m.number);
+        put(m.outcome);
+        w_.put(m.staleness_us);
+    }
+};
+
+/// Reads the bodies of clients' messages. It never reads past the end and never believes a count.
+class client_decoder {
+    std::shared_ptr<std::string const> buffer_;
+    std::size_t offset_;
+    wire_reader r_;
+
+public:
+    client_decoder(std::shared_ptr<std::string const> buffer, std::size_t offset, std::size_t size)
+        : buffer_(std::move(buffer)), offset_(offset), r_(std::string_view(*buffer_).substr(offset, size)) {}
+
+    /// The alternative with number `index` of a message variant, if the body is one and nothing more.
+    template <class Variant>
+    [[nodiscard]] std::optional<Variant> message(std::size_t index) {
+        Variant m;
+        [&]<std::size_t... I>(std::index_sequence<I...>) {
+            (void)((I == index ? (m = get(std::in_place_type<std::variant_alternative_t<I, Variant>>), true) : false) || ...);
+        }(std::make_index_sequence<std::variant_size_v<Variant>>{});
+        if (!r_.complete()) return std::nullopt;
+        return m;
+    }
+
+private:
+    std::uint64_t get_number() { return r_.get<std::uint64_t>(); }
+    std::string get_text() { return std::string(r_.get_string()); }
+    /// Slots near the end of their range are refused, so that no arithmetic on them overflows.
+    slot get_slot() {
+        auto s = r_.get<slot>();
+        if (s.value >> 62 != 0) r_.fail();
+        return s;
+    }
+    errc get_code() { return static_cast<errc>(r_.get<std::uint8_t>()); }
+    shared_bytes get_bytes() {
+        auto const text = r_.get_string();
+        if (!r_.ok()) return {};
+        return shared_bytes(buffer_, offset_ + r_.offset() - text.size(), text.size());
+    }
+    query_kind get_kind() {
+        auto const kind = r_.get<std::uint8_t>();
+        if (kind != static_cast<std::uint8_t>(query_kind::call) && kind != static_cast<std::uint8_t>(query_kind::exists))
+            r_.fail();
+        return static_cast<query_kind>(kind);
+    }
+    template <class Read>
+    auto get_list(Read read) {
+        std::vector<decltype(read())> list;
+        auto const count = r_.get<std::uint32_t>();
+        for (std::uint32_t i = 0; i < count && r_.ok(); ++i) list.push_back(read());
+        return list;
+    }
+    std::vector<paxos::member> get_members() {
+        auto members = get_list([this] { return detail::get_member(r_); });
+        if (members.size() > max_view_members) r_.fail();
+        return members;
+    }
+
+    // In a braced list the fields are read in their order.
+    call_outcome get_outcome() { return {get_code(), get_text(), get_text(), get_slot()}; }
+    view get_view() {
+        return {r_.get<cluster_id>(), r_.get<epoch>(), get_members(), r_.get<node_id>(),   r_.get_ballot(),
+                r_.get_bool(),        get_slot(),      r_.get<log_time>()};
+    }
+
+    client_ping get(std::in_place_type_t<client_ping>) { return {get_number()}; }
+    client_commands get(std::in_place_type_t<client_commands>) {
+        return {get_number(), get_list([this] { return get_bytes(); })};
+    }
+    client_leave get(std::in_place_type_t<client_leave>) { return {r_.get<session_id>()}; }
+    client_query get(std::in_place_type_t<client_query>) {
+        return {get_number(), get_kind(), r_.get_bool(), get_slot(), get_number(),
+                get_number(), get_text(), get_text(),    get_bytes()};
+    }
+    client_question get(std::in_place_type_t<client_question>) { return {get_number(), get_text(), get_text()}; }
+    client_order get(std::in_place_type_t<client_order>) { return {get_number(), get_text()}; }
+
+    client_pong get(std::in_place_type_t<client_pong>) { return {get_number(), get_view()}; }
+    client_refused get(std::in_place_type_t<client_refused>) {
+        return {get_number(), get_list([this] { return r_.get<std::uint32_t>(); }), get_code(), get_text()};
+    }
+    client_opened get(std::in_place_type_t<client_opened>) {
+        return {get_number(), r_.get<session_id>(), r_.get<log_time>(), get_code(), get_text()};
+    }
+    client_outcomes get(std::in_place_type_t<client_outcomes>) {
+        return {r_.get<session_id>(), get_slot(), r_.get<log_time>(), get_list([this] {
+                    return command_outcome{r_.get<sequence>(), r_.get_bool(), get_outcome()};
+                })};
+    }
+    client_answer get(std::in_place_type_t<client_answer>) { return {get_number(), get_outcome(), get_number()}; }
+};
+
+namespace detail {
+
+/// A guess that spares the larger messages a reallocation.
+[[nodiscard]] inline std::size_t body_size(client_request const& m) {
+    std::size_t n = 96;
+    if (auto const* c = std::get_if<client_commands>(&m))
+        for (auto const& command : c->commands) n += command.size() + 4;
+    return n;
+}
+[[nodiscard]] inline std::size_t body_size(client_reply const& m) {
+    std::size_t n = 128;
+    if (auto const* o = std::get_if<client_outcomes>(&m))
+        for (auto const& one : o->list) n += one.outcome.text.size() + one.outcome.result.size() + 26;
+    if (auto const* a = std::get_if<client_answer>(&m)) n += a->outcome.text.size() + a->outcome.result.size();
+    return n;
+}
+
+template <class Variant>
+[[nodiscard]] std::string encode_client(Variant const& m, std::uint8_t first_type) {
+    std::string out = begin_frame(body_size(m));
+    std::visit(client_encoder(out), m);
+    finish_frame(out, static_cast<std::uint8_t>(first_type + m.index()));
+    return out;
+}
+template <class Variant>
+[[nodiscard]] std::optional<Variant> decode_client(std::uint8_t type, std::uint8_t first_type,
+                                                   std::shared_ptr<std::string const> buffer, std::size_t offset,
+                                                   std::size_t size) {
+    if (type < first_type || type >= first_type + std::variant_size_v<Variant>) return std::nullopt;
+    return client_decoder(std::move(buffer), offset, size).message<Variant>(static_cast<std::size_t>(type - first_type));
+}
+
+} // namespace detail
+
+/// The frame of a message of a client.
+[[nodiscard]] inline std::string encode(client_request const& m) {
+    return detail::encode_client(m, first_client_request_type);
+}
+/// The frame of a message to a client.
+[[nodiscard]] inline std::string encode(client_reply const& m) {
+    return detail::encode_client(m, first_client_reply_type);
+}
+
+/// Reads the body of a frame of the given type; commands and bodies are slices of `buffer`. Nothing when it is malformed.
+[[nodiscard]] inline std::optional<client_request> decode_client_request(std::uint8_t type,
+                                                                         std::shared_ptr<std::string const> buffer,
+                                                                         std::size_t offset, std::size_t size) {
+    return detail::decode_client<client_request>(type, first_client_request_type, std::move(buffer), offset, size);
+}
+/// The same for what clients are told.
+[[nodiscard]] inline std::optional<client_reply> decode_client_reply(std::uint8_t type,
+                                                                     std::shared_ptr<std::string const> buffer,
+                                                                     std::size_t offset, std::size_t size) {
+    return detail::decode_client<client_reply>(type, first_client_reply_type, std::move(buffer), offset, size);
+}
+
+} // namespace openreplica::inline v0::net
+
+// <openreplica/net/link.hpp>
+// The outgoing connection to one address.
+
+// <openreplica/net/frame_stream.hpp>
+// A stream of bytes, taken apart into frames.
+
+namespace openreplica::inline v0::net {
+
+/// What arrives on a connection, until it is complete frames.
+///
+/// The values in messages are slices of the buffer that they arrived in, so a buffer that had a frame is never written
+/// again.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: unsafe.
+class frame_stream {
+    std::shared_ptr<std::string> buffer_ = std::make_shared<std::string>();
+    std::size_t filled_ = 0;
+    std::size_t at_ = 0; ///< frames before it were taken
+
+public:
+    /// A complete frame with a right checksum.
+    struct frame {
+        frame_header header;
+        std::shared_ptr<std::string const> bytes;
+        std::size_t body; ///< where the body begins in `bytes`
+
+        [[nodiscard]] std::string_view text() const { return std::string_view(*bytes).substr(body, header.length); }
+    };
+    /// Nothing yet, a frame, or the reason why these bytes are none.
+    using next_frame = std::variant<std::monostate, frame, std::string>;
+
+    /// Where the next bytes go: at least `size` of them.
+    [[nodiscard]] std::pair<char*, std::size_t> room(std::size_t size) {
+        if (buffer_->size() < filled_ + size) buffer_->resize(filled_ + size);
+        return {buffer_->data() + filled_, buffer_->size() - filled_};
+    }
+    /// So many bytes have arrived there.
+    void add(std::size_t n) { filled_ += n; }
+
+    /// The next frame with a body of at most `max_frame` bytes. After a reason the stream is over.
+    [[nodiscard]] next_frame next(std::size_t max_frame) {
+        std::string_view const rest = std::string_view(*buffer_).substr(at_, filled_ - at_);
+        if (rest.size() < frame_header_size) return {};
+        auto const header = read_header(rest, max_frame);
+        if (auto const* reason = std::get_if<std::string>(&header)) return *reason;
+        auto const& h = std::get<frame_header>(header);
+        if (rest.size() < frame_header_size + h.length) return {};
+        if (crc32c(rest.substr(frame_header_size, h.length)) != h.body_checksum)
+            return std::string("a message's checksum is wrong");
+        frame f{h, buffer_, at_ + frame_header_size};
+        at_ += frame_header_size + h.length;
+        return f;
+    }
+
+    /// What came of the frames that were taken since the last call.
+    struct remainder {
+        std::size_t size; ///< bytes of a frame that has begun
+        bool fresh;       ///< frames were taken before it
+    };
+    /// Moves the bytes that are left over to a buffer of their own, with room for `size` at least.
+    remainder keep_rest(std::size_t size) {
+        remainder const r{filled_ - at_, at_ > 0};
+        if (r.fresh) {
+            auto next = std::make_shared<std::string>();
+            next->reserve(std::max(r.size, size));
+            next->append(buffer_->data() + at_, r.size);
+            buffer_ = std::move(next);
+            filled_ = r.size;
+            at_ = 0;
+        }
+        return r;
+    }
+};
+
+} // namespace openreplica::inline v0::net
+
+#include <asio/buffer.hpp>
+
+namespace openreplica::inline v0::net {
+
+/// What may be lost first when a connection cannot keep up.
+enum class priority : std::uint8_t { normal, droppable };
+
+struct link_options {
+    std::size_t queue_bytes = 64u << 20; ///< what may wait; beyond it frames are lost and counted
+    std::chrono::milliseconds connect_timeout{2000};
+    std::chrono::milliseconds handshake_timeout{2000};
+    std::chrono::milliseconds first_retry{20};
+    std::chrono::milliseconds last_retry{1000};
+    std::chrono::milliseconds refused_retry{2000};
+    std::size_t max_frame = 4u << 20; ///< of what is said here, if anything may be; a larger one ends the connection
+};
+
+/// A connection that this side makes. It is made again, with growing pauses, until it is stopped.
+///
+/// A peer's only sends. With `events.frame` set, the other side answers over it: that is how clients are told.
+///
+/// While one write is under way further frames gather, and leave together in the next one. Nothing queues without
+/// limit: what does not fit is lost, which the protocol repairs.
+///
+/// @par Thread safety
+/// One strand, the executor given at construction. Events are called on it, never from inside a member, and never after
+/// `stop`.
+class link : public std::enable_shared_from_this<link> {
+public:
+    struct events {
+        std::function<void(hello_reply const&)> up;
+        std::function<void(std::error_code, bool was_up)> down;
+        std::function<void(hello_reply const&)> refused;
+        /// A frame has arrived; false: it is malformed, and the connection ends. Unset: nothing may arrive.
+        std::function<bool(frame_stream::frame const&)> frame{};
+        std::function<void()> batch_end{}; ///< the frames that arrived together were delivered
+    };
+
+    [[nodiscard]] static std::shared_ptr<link> make(asio::any_io_executor strand, endpoint where, hello mine,
+                                                    link_options options, events e) {
+        return std::shared_ptr<link>(
+            new link(std::move(strand), std::move(where), std::move(mine), options, std::move(e)));
+    }
+
+    void start() { connect(); }
+    void stop() {
+        stopped_ = true;
+        timer_.cancel();
+        resolver_.cancel();
+        close();
+    }
+
+    [[nodiscard]] bool is_up() const { return up_; }
+    /// Frames that found no room.
+    [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
+
+    /// Queues a frame; it leaves at once when nothing is under way.
+    void send(std::shared_ptr<std::string const> frame, priority p) {
+        std::size_t const limit = p == priority::droppable ? options_.queue_bytes / 2 : options_.queue_bytes;
+        if (!up_ || queued_bytes_ + frame->size() > limit) {
+            ++dropped_;
+            return;
+        }
+        queued_bytes_ += frame->size();
+        queue_.push_back(std::move(frame));
+        if (writing_.empty()) write();
+    }
+
+private:
+    using tcp = asio::ip::tcp;
+    static constexpr std::size_t read_size = 64 * 1024;
+
+    link(asio::any_io_executor strand, endpoint where, hello mine, link_options options, events e)
+        : where_(std::move(where)), mine_(std::move(mine)), options_(options), events_(std::move(e)), resolver_(strand),
+          socket_(strand), timer_(strand), pause_(options.first_retry) {}
+
+    /// Wraps a handler: it runs only while this attempt is the current one.
+    template <class F>
+    auto guarded(F f) {
+        return [self = shared_from_this(), attempt = attempt_,
+                f = std::move(f)](asio::error_code failure, auto&&... rest)
+                   requires std::is_invocable_v<F const&, link&, asio::error_code, decltype(rest)...>
+        {
+            if (!self->stopped_ && attempt == self->attempt_) f(*self, failure, std::forward<decltype(rest)>(rest)...);
+        };
+    }
+
+    void connect() {
+        ++attempt_;
+        deadline(options_.connect_timeout);
+        asio::error_code no_literal;
+        auto const address = asio::ip::make_address(where_.host, no_literal);
+        if (!no_literal) {
+            socket_.async_connect({address, where_.port},
+                                  guarded([](link& l, asio::error_code failure) { l.on_connected(failure); }));
+            return;
+        }
+        resolver_.async_resolve(where_.host, std::to_string(where_.port),
+                                guarded([](link& l, asio::error_code failure, tcp::resolver::results_type found) {
+                                    if (failure) return l.fail(failure);
+                                    asio::async_connect(
+                                        l.socket_, found,
+                                        l.guarded([](link& m, asio::error_code f, tcp::endpoint const&) { m.on_connected(f); }));
+                                }));
+    }
+
+    void deadline(std::chrono::milliseconds after) {
+        timer_.expires_after(after);
+        timer_.async_wait(guarded([](link& l, asio::error_code failure) {
+            if (!failure) l.fail(std::make_error_code(std::errc::timed_out));
+        }));
+    }
+
+    void on_connected(asio::error_code failure) {
+        if (failure) return fail(failure);
+        asio::error_code ignored;
+        socket_.set_option(tcp::no_delay(true), ignored);
+        deadline(options_.handshake_timeout);
+        greeting_ = encode(mine_);
+        asio::async_write(socket_, asio::buffer(greeting_), guarded([](link& l, asio::error_code f, std::size_t) {
+                              if (f) return l.fail(f);
+                              l.read_reply_header();
+                          }));
+    }
+
+    void read_reply_header() {
+        answer_.resize(frame_header_size);
+        asio::async_read(socket_, asio::buffer(answer_), guarded([](link& l, asio::error_code f, std::size_t) {
+                             if (f) return l.fail(f);
+                             auto const header = read_header(l.answer_, max_handshake_frame);
+                             auto const* h = std::get_if<frame_header>(&header);
+                             if (h == nullptr || h->type != hello_reply_type)
+                                 return l.fail(std::make_error_code(std::errc::protocol_error));
+                             l.read_reply(*h);
+                         }));
+    }
+
+    void read_reply(frame_header h) {
+        answer_.resize(h.length);
+        asio::async_read(socket_, asio::buffer(answer_), guarded([h](link& l, asio::error_code f, std::size_t) {
+                             if (f) return l.fail(f);
+                             auto const reply = decode_hello_reply(l.answer_);
+                             if (!reply || crc32c(l.answer_) != h.body_checksum)
+                                 return l.fail(std::make_error_code(std::errc::protocol_error));
+                             l.on_reply(*reply);
+                         }));
+    }
+
+    void on_reply(hello_reply const& reply) {
+        if (reply.reason != refusal::none) {
+            close();
+            retry(options_.refused_retry);
+            return events_.refused(reply);
+        }
+        timer_.cancel();
+        pause_ = options_.first_retry;
+        up_ = true;
+        if (events_.frame) {
+            incoming_ = frame_stream();
+            read_frames();
+        } else {
+            watch();
+        }
+        events_.up(reply);
+    }
+
+    void read_frames() {
+        auto const [where, size] = incoming_.room(read_size);
+        socket_.async_read_some(asio::buffer(where, size), guarded([](link& l, asio::error_code f, std::size_t n) {
+                                    if (f) return l.fail(f);
+                                    l.incoming_.add(n);
+                                    l.take_frames();
+                                }));
+    }
+
+    void take_frames() {
+        auto const attempt = attempt_;
+        for (;;) {
+            auto next = incoming_.next(options_.max_frame);
+            auto const* f = std::get_if<frame_stream::frame>(&next);
+            bool const fits = f != nullptr ? events_.frame(*f) : std::holds_alternative<std::monostate>(next);
+            if (stopped_ || attempt != attempt_) return; // Ended by what was done with the frame.
+            if (!fits) return fail(std::make_error_code(std::errc::protocol_error));
+            if (f == nullptr) break;
+        }
+        if (incoming_.keep_rest(read_size).fresh) events_.batch_end();
+        if (!stopped_ && attempt == attempt_) read_frames();
+    }
+
+    /// The peer says nothing more on this connection: whatever the read ends with means that it is over.
+    void watch() {
+        socket_.async_read_some(asio::buffer(rest_), guarded([](link& l, asio::error_code f, std::size_t) {
+                                    l.fail(f ? std::error_code(f) : std::make_error_code(std::errc::protocol_error));
+                                }));
+    }
+
+    void write() {
+        writing_.swap(queue_);
+        buffers_.clear();
+        for (auto const& frame : writing_) buffers_.emplace_back(asio::buffer(*frame));
+        asio::async_write(socket_, buffers_, guarded([](link& l, asio::error_code f, std::size_t n) {
+                              if (f) return l.fail(f);
+                              l.queued_bytes_ -= n;
+                              l.writing_.clear();
+                              if (!l.queue_.empty()) l.write();
+                          }));
+    }
+
+    void fail(std::error_code why) {
+        bool const was_up = up_;
+        close();
+        // Half of the pause is random, so that many nodes do not come back in step.
+        retry(pause_ / 2 + std::chrono::milliseconds(static_cast<std::int64_t>(
+                               std::hash<void const*>{}(this) / 64 + attempt_ * 7919) %
+                           std::max<std::int64_t>(pause_.count() / 2, 1)));
+        pause_ = std::min(pause_ * 2, options_.last_retry);
+        events_.down(why, was_up);
+    }
+
+    void retry(std::chrono::milliseconds after) {
+        timer_.expires_after(after);
+        timer_.async_wait(guarded([](link& l, asio::error_code failure) {
+            if (!failure) l.connect();
+        }));
+    }
+
+    void close() {
+        ++attempt_;
+        up_ = false;
+        asio::error_code ignored;
+        socket_.close(ignored);
+        writing_.clear();
+        queue_.clear();
+        queued_bytes_ = 0;
+    }
+
+    endpoint where_;
+    hello mine_;
+    link_options options_;
+    events events_;
+    tcp::resolver resolver_;
+    tcp::socket socket_;
+    asio::steady_timer timer_;
+    std::chrono::milliseconds pause_;
+    std::uint64_t attempt_ = 0; ///< handlers of an earlier attempt find another number here and do nothing
+    bool stopped_ = false;
+    bool up_ = false;
+    std::string greeting_;
+    std::string answer_;
+    std::array<char, 1> rest_{};
+    frame_stream incoming_;
+    std::vector<std::shared_ptr<std::string const>> queue_;
+    std::vector<std::shared_ptr<std::string const>> writing_;
+    std::vector<asio::const_buffer> buffers_;
+    std::size_t queued_bytes_ = 0;
+    std::uint64_t dropped_ = 0;
+};
+
+} // namespace openreplica::inline v0::net
+
+// <openreplica/runtime/client_engine.hpp>
+// A client without its sockets, threads and clocks: which replicas there are, which one is asked, and what is asked again.
+
+// <openreplica/runtime/calls.hpp>
+// The calls of this process that have no outcome yet: exactly-once, retried, each with one honest end.
+
+namespace openreplica::inline v0::runtime {
+
+/// A completion and what it completes with.
+struct finished_call {
+    gateway::completion done;
+    call_outcome outcome;
+};
+
+/// The codes with which somebody may say that it proposed nothing.
+[[nodiscard]] constexpr bool is_refusal(errc code) {
+    return (code >= errc::not_executed && code <= errc::no_such_method) || code == errc::malformed ||
+           code == errc::storage_full;
+}
+
+/// The pending calls of one process under its one session.
+///
+/// A call waits until there is a session and its object exists; then it gets a sequence number, and from then on it may
+/// be sent any number of times: the session table of the replicated state runs it once and repeats its outcome. A call
+/// that was sent is never sent again under another session.
+///
+/// @par Honest outcomes (rule 10)
+/// A code that says "no effect" is given only when every attempt was refused or none was made. A call that was sent and
+/// has neither a result nor that proof at its deadline ends with `outcome_unknown`.
+///
+/// Linearizable reads are calls too: they wait for their object, count against the limit and end at their deadline. What
+/// differs is where they go: `take_reads` hands them to whoever asks the group for a read point.
+///
+/// @par Thread safety
+/// Safe from any thread. Completions are not run here: `take_finished` hands them out, and `complete` and `end_read` give
+/// back the one to run.
+class calls {
+public:
+    explicit calls(std::size_t max_pending) : max_pending_(max_pending) {}
+
+    /// Commands to send now, with the numbers to report about them.
+    struct batch {
+        std::vector<sequence> numbers;
+        std::vector<shared_bytes> commands;
+    };
+
+    /// Takes a call. A request to `create` completes when the object of its birth exists, and shares one command with
+    /// every call that waits for the same.
+    void submit(call_ticket ticket, command_request request, gateway::completion done, instant now, instant deadline) {
+        std::lock_guard const lock(mutex_);
+        take_in({std::move(request), std::move(done), ticket, deadline}, now);
+    }
+
+    /// Takes a read. With a birth that is not known to have happened the object is made first, so that the read finds
+    /// what its handle promises.
+    void read(call_ticket ticket, std::shared_ptr<object_birth> birth, gateway::completion done, instant now,
+              instant deadline, std::shared_ptr<remote_read const> remote = {}) {
+        std::lock_guard const lock(mutex_);
+        pending c{{command_kind::create, std::move(birth), {}, {}}, std::move(done), ticket, deadline};
+        c.reads = true;
+        c.remote = std::move(remote);
+        take_in(std::move(c), now);
+    }
+
+    /// A read that may ask for its read point.
+    struct read_to_ask {
+        call_ticket ticket;
+        instant deadline;
+        std::shared_ptr<remote_read const> remote; ///< as it was given
+    };
+    [[nodiscard]] std::vector<read_to_ask> take_reads() {
+        std::lock_guard const lock(mutex_);
+        return std::exchange(reads_to_ask_, {});
+    }
+    /// The read has its outcome. The completion to run, if it is still wanted.
+    [[nodiscard]] std::optional<finished_call> end_read(call_ticket ticket, call_outcome&& outcome) {
+        std::lock_guard const lock(mutex_);
+        auto const at = reads_.find(ticket);
+        if (at == reads_.end()) return std::nullopt;
+        finished_call f{std::move(at->second.done), std::move(outcome)};
+        reads_.erase(at);
+        return f;
+    }
+
+    /// Ends a call that was never taken in.
+    void reject(gateway::completion done, call_outcome why) {
+        std::lock_guard const lock(mutex_);
+        finished_.push_back({std::move(done), std::move(why)});
+    }
+
+    /// The object is known to have been created or adopted.
+    [[nodiscard]] bool is_created(object_birth const& birth) const {
+        std::lock_guard const lock(mutex_);
+        return birth.created;
+    }
+
+    /// One batch to the leader holds at most this many commands and, once it holds one, this many bytes.
+    static constexpr std::size_t batch_commands = 512;
+    static constexpr std::size_t batch_bytes = 1u << 20;
+
+    /// Takes the commands whose turn it is to be sent, and counts the attempt.
+    [[nodiscard]] batch take_outbox(instant now) {
+        std::lock_guard const lock(mutex_);
+        admit_held(now);
+        batch b;
+        std::size_t bytes = 0;
+        while (!outbox_.empty() && b.numbers.size() < batch_commands && bytes < batch_bytes) {
+            sequence const n = outbox_.front();
+            outbox_.pop_front();
+            pending* c = find(n);
+            if (c == nullptr || !c->queued) continue;
+            c->queued = false;
+            ++c->attempts;
+            c->sent_at = now;
+            b.numbers.push_back(n);
+            b.commands.push_back(c->encoded);
+            bytes += c->encoded.size();
+        }
+        return b;
+    }
+
+    /// The commands were not taken: they were not proposed because of this attempt. `not_executed` (nobody leads there)
+    /// is tried again; any other code ends the calls whose every attempt was refused.
+    ///
+    /// @param sent_at counts as the time of the attempt, so that `resend` takes it up early or late
+    void refused(std::vector<sequence> const& numbers, call_outcome const& why, instant sent_at) {
+        std::lock_guard const lock(mutex_);
+        for (sequence n : numbers) {
+            pending* c = find(n);
+            if (c == nullptr) continue;
+            ++c->refusals;
+            c->sent_at = sent_at;
+            if (why.code != errc::not_executed && c->refusals == c->attempts) end(n, why);
+        }
+    }
+
+    /// Queues again every call that was sent before `before` and has no outcome.
+    void resend(instant before) {
+        std::lock_guard const lock(mutex_);
+        for (std::size_t i = 0; i < open_.size(); ++i)
+            if (auto& c = open_[i]; c && !c->queued && c->sent_at <= before) {
+                c->queued = true;
+                outbox_.push_back(first_.plus(i));
+            }
+    }
+
+    /// The log decided a call of this session. The completion to run, if it is still wanted.
+    ///
+    /// @param stored the session keeps this outcome, so that every other attempt has the same
+    [[nodiscard]] std::optional<finished_call> complete(session_id session, sequence n, call_outcome&& outcome, instant now,
+                                                        bool stored = true) {
+        std::lock_guard const lock(mutex_);
+        if (session != session_) return std::nullopt;
+        pending* c = find(n);
+        if (c == nullptr) return std::nullopt;
+        bool const gone = outcome.code == errc::session_expired;
+        if ((gone || !stored) && c->attempts > c->refusals + 1)
+            outcome = failed(errc::outcome_unknown, gone ? "the session expired while the call was being retried"
+                                                         : "one attempt was refused, but another may have been executed");
+        pending taken = take(n);
+        if (taken.internal) {
+            if (gone)
+                taken.request.birth->creating = false; // What waits for the object goes under the next session.
+            else
+                born(taken.request.birth, outcome, now);
+            return std::nullopt;
+        }
+        return finished_call{std::move(taken.done), std::move(outcome)};
+    }
+
+    /// A session was opened for this process; what waited for it may go.
+    void session_opened(session_id id, instant now) {
+        std::lock_guard const lock(mutex_);
+        session_ = id;
+        next_ = first_ = sequence{1};
+        admit_waiting(now);
+    }
+
+    /// The session is gone. What was sent under it ends; what was not goes under the next one.
+    void session_lost() {
+        std::lock_guard const lock(mutex_);
+        session_ = session_id{};
+        for (auto& c : open_)
+            if (c) {
+                if (c->attempts == c->refusals || OPENREPLICA_MUTANT(retry_under_new_session))
+                    waiting_.push_back(renewed(std::move(*c)));
+                else if (c->internal)
+                    c->request.birth->creating = false;
+                else
+                    finish(std::move(*c), failed(errc::outcome_unknown, "the session expired before the call's outcome "
+                                                                        "was known; it may have been executed"));
+            }
+        open_.clear();
+        outbox_.clear();
+        open_count_ = 0;
+    }
+    [[nodiscard]] session_id session() const {
+        std::lock_guard const lock(mutex_);
+        return session_;
+    }
+
+    /// The log clock as the last applied entry showed it.
+    void clock(log_time stamp, instant now) {
+        std::lock_guard const lock(mutex_);
+        if (stamp < stamp_) return;
+        stamp_ = stamp;
+        stamp_at_ = now;
+    }
+
+    /// What the log's clock shows now, as far as anybody here can tell.
+    [[nodiscard]] log_time clock_at(instant now) const {
+        std::lock_guard const lock(mutex_);
+        return log_deadline(now, now);
+    }
+
+    /// Ends the calls whose deadline has come.
+    void expire(instant now) {
+        std::lock_guard const lock(mutex_);
+        if (now < earliest_) return;
+        earliest_ = instant::max();
+        std::vector<sequence> due;
+        for (std::size_t i = 0; i < open_.size(); ++i) {
+            if (!open_[i]) continue;
+            if (open_[i]->deadline <= now)
+                due.push_back(first_.plus(i));
+            else
+                earliest_ = std::min(earliest_, open_[i]->deadline);
+        }
+        for (sequence n : due) end(n, give_up(*find(n), "its deadline passed"));
+        expire_reads(now);
+        auto const late = std::stable_partition(waiting_.begin(), waiting_.end(),
+                                                [&](pending const& c) { return c.deadline > now; });
+        bool const some_waited = late != waiting_.end();
+        for (auto it = late; it != waiting_.end(); ++it)
+            finish(std::move(*it), failed(errc::not_executed, "no leader could be reached before the call's deadline; "
+                                                              "nothing was sent"));
+        waiting_.erase(late, waiting_.end());
+        for (pending const& c : waiting_) earliest_ = std::min(earliest_, c.deadline);
+        if (some_waited) drop_unwanted_creations();
+    }
+
+    /// The caller gave up. True when the call was found here.
+    bool cancel(call_ticket ticket) {
+        std::lock_guard const lock(mutex_);
+        for (auto it = waiting_.begin(); it != waiting_.end(); ++it)
+            if (it->ticket == ticket) {
+                finish(std::move(*it), failed(errc::cancelled, "cancelled before anything was sent"));
+                waiting_.erase(it);
+                drop_unwanted_creations();
+                return true;
+            }
+        if (auto const it = reads_.find(ticket); it != reads_.end()) {
+            finished_.push_back({std::move(it->second.done), failed(errc::cancelled, "the read was cancelled")});
+            reads_.erase(it);
+            return true;
+        }
+        for (std::size_t i = 0; i < open_.size(); ++i)
+            if (open_[i] && open_[i]->ticket == ticket) {
+                bool const unsent = open_[i]->attempts == open_[i]->refusals;
+                end(first_.plus(i), unsent ? failed(errc::cancelled, "cancelled before anything was sent")
+                                           : give_up(*open_[i], "it was cancelled"));
+                return true;
+            }
+        return false;
+    }
+
+    /// Ends every call: the node stops.
+    void stop() {
+        std::lock_guard const lock(mutex_);
+        stopped_ = true;
+        for (pending& c : waiting_)
+            finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
+        waiting_.clear();
+        for (auto& c : open_)
+            if (c && !c->internal) {
+                bool const unsent = c->attempts == c->refusals;
+                auto outcome = unsent ? failed(errc::stopped, "the node was stopped before the call was sent")
+                                      : give_up(*c, "the node was stopped");
+                finish(std::move(*c), std::move(outcome));
+            }
+        for (auto& [ticket, r] : reads_)
+            finished_.push_back({std::move(r.done), failed(errc::stopped, "the node was stopped before the read was made")});
+        reads_.clear();
+        reads_to_ask_.clear();
+        open_.clear();
+        outbox_.clear();
+        open_count_ = 0;
+    }
+
+    /// Completions that must run, in the order in which they became due.
+    [[nodiscard]] std::vector<finished_call> take_finished() {
+        std::lock_guard const lock(mutex_);
+        return std::exchange(finished_, {});
+    }
+    [[nodiscard]] std::size_t pending_count() const {
+        std::lock_guard const lock(mutex_);
+        return waiting_.size() + open_count_ + reads_.size();
+    }
+    /// A call without an outcome, for a person to look at.
+    struct picture {
+        session_id session;
+        sequence number; ///< 0: it has none yet
+        command_kind kind;
+        object_id object;
+        std::string body;
+        unsigned attempts;
+    };
+    [[nodiscard]] std::vector<picture> list() const {
+        std::lock_guard const lock(mutex_);
+        std::vector<picture> all;
+        auto const add = [&](pending const& c, sequence n) {
+            all.push_back({session_, n, c.request.kind, c.request.birth ? c.request.birth->id : object_id{}, c.request.body,
+                           c.attempts});
+        };
+        for (std::size_t i = 0; i < open_.size(); ++i)
+            if (open_[i]) add(*open_[i], first_.plus(i));
+        for (pending const& c : waiting_) add(c, sequence{});
+        return all;
+    }
+
+    /// Some call waits for a session, for its object, or for room in the session.
+    [[nodiscard]] bool has_waiting() const {
+        std::lock_guard const lock(mutex_);
+        return !waiting_.empty();
+    }
+    /// Something can be sent or asked now.
+    [[nodiscard]] bool has_work() const {
+        std::lock_guard const lock(mutex_);
+        return !outbox_.empty() || !reads_to_ask_.empty() || (held_ > 0 && has_room());
+    }
+
+private:
+    struct pending {
+        command_request request;
+        gateway::completion done;
+        call_ticket ticket;
+        instant deadline;
+        bool internal = false;   ///< the `create` command that others wait for
+        bool reads = false;      ///< a read that waits for its object
+        bool queued = false;     ///< in the outbox
+        unsigned attempts = 0;   ///< how often it was sent
+        unsigned refusals = 0;   ///< how many attempts were refused for certain
+        instant sent_at{};
+        shared_bytes encoded{};
+        std::shared_ptr<remote_read const> remote{};
+    };
+
+    static call_outcome give_up(pending const& c, std::string const& why) {
+        bool const unsent = c.attempts == c.refusals;
+        if (unsent || OPENREPLICA_MUTANT(failure_means_not_executed))
+            return failed(errc::not_executed, "the call was not executed: no leader took it and " + why);
+        return failed(errc::outcome_unknown, "the call was sent, and " + why + " before its outcome was known; it may "
+                                             "have been executed");
+    }
+
+    struct waiting_read {
+        gateway::completion done;
+        instant deadline;
+    };
+
+    void take_in(pending c, instant now) {
+        if (stopped_)
+            return finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
+        if (waiting_.size() + open_count_ + reads_.size() >= max_pending_)
+            return finish(std::move(c), failed(errc::overloaded, "too many calls are pending on this node "
+                                                                 "(limits.max_pending_calls); wait for some to finish"));
+        earliest_ = std::min(earliest_, c.deadline);
+        if (c.reads && (!c.request.birth || c.request.birth->created)) return finish(std::move(c), {});
+        admit(std::move(c), now);
+    }
+
+    void expire_reads(instant now) {
+        for (auto it = reads_.begin(); it != reads_.end();) {
+            auto& [done, deadline] = it->second;
+            bool const due = deadline <= now;
+            if (due)
+                finished_.push_back({std::move(done), failed(errc::not_executed, "the read was not made before its deadline: "
+                                                                                 "no leader confirmed a read point, or this "
+                                                                                 "replica lags")});
+            else
+                earliest_ = std::min(earliest_, deadline);
+            it = due ? reads_.erase(it) : std::next(it);
+        }
+    }
+
+    /// A creation that nobody waits for any more would be sent for ever where it cannot be executed.
+    void drop_unwanted_creations() {
+        std::vector<sequence> unwanted;
+        for (std::size_t i = 0; i < open_.size(); ++i) {
+            if (!open_[i] || !open_[i]->internal) continue;
+            auto const& birth = open_[i]->request.birth;
+            if (std::none_of(waiting_.begin(), waiting_.end(), [&](auto const& c) { return c.request.birth == birth; }))
+                unwanted.push_back(first_.plus(i));
+        }
+        for (sequence n : unwanted) take(n).request.birth->creating = false;
+    }
+
+    static pending renewed(pending c) {
+        c.attempts = c.refusals = 0;
+        c.queued = false;
+        return c;
+    }
+
+    /// Sends the call on its way, or lets it wait for a session or for its object.
+    void admit(pending c, instant now) {
+        auto const birth = c.request.birth;
+        bool const create = c.request.kind == command_kind::create && !c.internal;
+        bool const needs_object = birth && !birth->created && (create || c.request.kind == command_kind::call);
+        if (session_ == session_id{}) {
+            waiting_.push_back(std::move(c));
+        } else if ((!create || needs_object) && !has_room()) {
+            // The session's results are kept within a window of numbers: past it an outcome could not be stored, and
+            // a retry could run a second time.
+            ++held_;
+            waiting_.push_back(std::move(c));
+        } else if (needs_object) {
+            waiting_.push_back(std::move(c));
+            if (!std::exchange(birth->creating, true)) {
+                pending creation{{command_kind::create, birth, birth->body, {}}, {}, {}, instant::max()};
+                creation.internal = true;
+                enqueue(std::move(creation), now);
+            }
+        } else if (create) {
+            finish(std::move(c), call_outcome{});
+        } else {
+            enqueue(std::move(c), now);
+        }
+    }
+
+    [[nodiscard]] bool has_room() const { return next_.since(first_) < session_window; }
+
+    void admit_held(instant now) {
+        if (held_ > 0 && has_room() && session_ != session_id{}) admit_waiting(now);
+    }
+
+    void admit_waiting(instant now) {
+        held_ = 0;
+        auto all = std::exchange(waiting_, {});
+        for (pending& c : all) admit(std::move(c), now);
+    }
+
+    void enqueue(pending c, instant now) {
+        sequence const n = std::exchange(next_, next_.next());
+        envelope e;
+        e.kind = c.request.kind;
+        e.object = c.request.birth ? c.request.birth->id : object_id{};
+        e.session = session_;
+        e.seq = n;
+        e.acked_below = first_;
+        if (c.deadline != instant::max()) e.deadline = log_deadline(c.deadline, now);
+        e.body = c.request.body;
+        c.encoded = shared_bytes(encode(e));
+        c.queued = true;
+        open_.emplace_back(std::move(c));
+        ++open_count_;
+        outbox_.push_back(n);
+    }
+
+    [[nodiscard]] log_time log_deadline(instant deadline, instant now) const {
+        auto const passed = std::max<duration::rep>((now - stamp_at_).count(), 0);
+        auto const left = std::max<duration::rep>((deadline - now).count(), 0);
+        return stamp_.plus(static_cast<std::uint64_t>(passed + left));
+    }
+
+    [[nodiscard]] pending* find(sequence n) {
+        if (n < first_ || n.since(first_) >= open_.size()) return nullptr;
+        auto& c = open_[static_cast<std::size_t>(n.since(first_))];
+        return c ? &*c : nullptr;
+    }
+
+    pending take(sequence n) {
+        auto& place = open_[static_cast<std::size_t>(n.since(first_))];
+        pending c = std::move(*place);
+        place.reset();
+        --open_count_;
+        while (!open_.empty() && !open_.front()) {
+            open_.pop_front();
+            first_ = first_.next();
+        }
+        return c;
+    }
+
+    void end(sequence n, call_outcome outcome) {
+        pending c = take(n);
+        if (c.internal)
+            unborn(c.request.birth, outcome);
+        else
+            finish(std::move(c), std::move(outcome));
+    }
+
+    void finish(pending c, call_outcome outcome) {
+        if (!c.reads || !outcome.ok()) return finished_.push_back({std::move(c.done), std::move(outcome)});
+        // Its object is there.
+        reads_.emplace(c.ticket, waiting_read{std::move(c.done), c.deadline});
+        reads_to_ask_.push_back({c.ticket, c.deadline, std::move(c.remote)});
+    }
+
+    /// A `create` command was decided: what waited for the object goes on, or fails as the creation failed.
+    void born(std::shared_ptr<object_birth> const& birth, call_outcome const& outcome, instant now) {
+        if (!outcome.ok()) return unborn(birth, outcome);
+        birth->creating = false;
+        birth->created = true;
+        admit_waiting(now);
+    }
+
+    /// There is no object: what waited for it was never sent, and ends for the same reason.
+    void unborn(std::shared_ptr<object_birth> const& birth, call_outcome const& why) {
+        birth->creating = false;
+        auto all = std::exchange(waiting_, {});
+        for (pending& c : all) {
+            bool const waited = c.request.birth == birth && c.request.kind != command_kind::destroy &&
+                                c.request.kind != command_kind::reset;
+            if (waited)
+                finish(std::move(c), why);
+            else
+                waiting_.push_back(std::move(c));
+        }
+    }
+
+    mutable std::mutex mutex_;
+    std::size_t max_pending_;
+    bool stopped_ = false;
+    session_id session_;
+    sequence next_{1};
+    sequence first_{1};                       ///< number of `open_.front()`: everything below has its outcome
+    std::deque<std::optional<pending>> open_; ///< numbered calls, by number
+    std::size_t open_count_ = 0;
+    std::deque<pending> waiting_; ///< calls without a number: no session yet, no object, or no room in the session
+    std::size_t held_ = 0;        ///< how many of them wait for room at least
+    std::unordered_map<call_ticket, waiting_read> reads_; ///< reads whose object is there
+    std::vector<read_to_ask> reads_to_ask_;               ///< those that nobody was told of yet
+    std::deque<sequence> outbox_;
+    std::vector<finished_call> finished_;
+    instant earliest_ = instant::max(); ///< no deadline is earlier
+    log_time stamp_;
+    instant stamp_at_{};
+};
+
+} // namespace openreplica::inline v0::runtime
+
+namespace openreplica::inline v0::runtime {
+
+/// What the client's engine needs of the world.
+///
+/// @par Thread safety
+/// Called on the engine's strand only.
+class client_environment {
+public:
+    virtual ~client_environment() = default;
+
+    [[nodiscard]] virtual instant now() const = 0;
+    /// 64 random bits.
+    [[nodiscard]] virtual std::uint64_t random() = 0;
+    /// Dials an address, again and again, until `disconnect`; a connection that there is ends first.
+    virtual void connect(endpoint const& where) = 0;
+    virtual void disconnect(endpoint const& where) = 0;
+    /// It may be lost.
+    virtual void send(endpoint const& to, net::client_request const& what) = 0;
+    /// Nobody who is known answers: look at the seeds again soon. Called until somebody does.
+    virtual void look_again() = 0;
+    /// The group is this one from now on; another one of the same name is refused.
+    virtual void cluster_known(cluster_id cluster) = 0;
+    virtual void log(log_level level, std::string const& line) = 0;
+};
+
+struct client_engine_options {
+    duration heartbeat = std::chrono::milliseconds(250); ///< between two pings of one replica
+    duration session_timeout = std::chrono::seconds(10);
+    duration retry = std::chrono::milliseconds(500); ///< what has no answer is asked again after this long
+    duration max_staleness{};                        ///< of local reads that name none; 0: any
+};
+
+/// What is asked of one replica and not of an object: a person's question, or an operator's order.
+struct client_inquiry {
+    bool is_order = false;       ///< carried out once at most; a question is asked again
+    std::string what;            ///< a question's subject; empty for an order
+    std::string text;            ///< its argument, or the order
+    std::optional<endpoint> of;  ///< whom; nothing: whoever answers soonest
+    instant deadline;
+    gateway::completion done;
+};
+
+/// What a person wants to know of a client.
+struct client_engine_status {
+    struct replica {
+        endpoint where;
+        node_id id;
+        bool up = false;
+        bool serving = false;
+        bool leads = false;
+        bool member = false; ///< the group names it
+        duration round_trip{};
+        std::uint64_t reads = 0; ///< that it has answered
+    };
+    cluster_id cluster;
+    epoch current;
+    session_id session;
+    slot seen; ///< no read shows an older state than this slot's
+    std::vector<replica> replicas;
+    std::string problem;
+};
+
+/// The sessions, calls and reads of one client, and its picture of the group.
+///
+/// Endpoints come from seeds and from the replicas themselves, whose views name the group's members: a client that knew one
+/// name in the beginning follows the group when all its members are replaced. An endpoint is given up only when neither
+/// a seed nor the newest view names it, and somebody else serves.
+///
+/// Commands go to the leader, or to the nearest replica that serves, which passes them on. Reads go to a replica that is
+/// about as near as the nearest, so that they are spread. What has no answer is asked again elsewhere: commands are
+/// executed once all the same, because the session table of the group knows them.
+///
+/// Inputs are calls; after one or more of them `flush` sends everything that follows.
+///
+/// @par Thread safety
+/// One strand.
+class client_engine {
+public:
+    client_engine(client_engine_options options, client_environment& env, calls& pending)
+        : options_(options), env_(env), calls_(pending), opener_(env.random() | 1) {}
+
+    /// A seed names this endpoint, or does not any more.
+    void on_named(endpoint const& where);
+    void on_omitted(endpoint const& where);
+
+    void on_up(endpoint const& where, node_id id);
+    void on_down(endpoint const& where);
+    /// Whoever is there takes no client, or not this one.
+    void on_refused(endpoint const& where, std::string const& why);
+    void on_reply(endpoint const& from, net::client_reply&& m);
+
+    void inquire(client_inquiry&& i);
+    /// A session is opened with the first call that needs one, or when it is wanted.
+    void want_session() { session_wanted_ = true; }
+    void tick();
+    void flush();
+    /// Ends everything that waits, and the session.
+    void stop();
+
+    [[nodiscard]] client_engine_status status() const;
+    [[nodiscard]] bool is_ready() const { return calls_.session() != session_id{}; }
+    /// Some replica serves.
+    [[nodiscard]] bool is_served() const { return nearest(std::nullopt).has_value(); }
+
+private:
+    struct replica {
+        bool named = false;  ///< by a seed
+        bool member = false; ///< by the newest view
+        bool up = false;
+        node_id id{};
+        std::optional<net::view> seen{}; ///< what it said last on this connection
+        std::uint64_t ping = 0;          ///< number of the one that has no answer; 0: none
+        instant pinged_at{};
+        instant heard_at{};
+        std::optional<duration> round_trip{};
+        std::size_t waiting = 0; ///< reads that it has not answered
+        std::uint64_t reads = 0; ///< that it has
+    };
+    struct sent_commands {
+        endpoint to;
+        std::vector<sequence> numbers;
+    };
+    struct open_read {
+        call_ticket ticket;
+        instant deadline;
+        std::shared_ptr<remote_read const> what;
+        std::optional<endpoint> to{}; ///< who has it; nothing: it is to be sent
+        std::optional<endpoint> not_to{}; ///< who had it last
+        instant sent_at{};
+        instant not_before{};
+        unsigned tries = 0;
+    };
+    struct open_inquiry {
+        client_inquiry what;
+        std::optional<endpoint> to{};
+    };
+    static constexpr std::size_t most_replicas = 64;
+    static constexpr int silent_after = 3;  ///< heartbeats; then others are preferred,
+    static constexpr int dead_after = 12;   ///< and then the connection is made again
+
+    void on(endpoint const& from, net::client_pong& m);
+    void on(endpoint const& from, net::client_refused& m);
+    void on(endpoint const& from, net::client_opened& m);
+    void on(endpoint const& from, net::client_outcomes& m);
+    void on(endpoint const& from, net::client_answer& m);
+
+    replica* know(endpoint const& where);
+    void adopt(net::view const& v);
+    void forget_leavers(instant now);
+    void watch_replica(endpoint const& where, replica& r, instant now);
+    void watch_route(instant now);
+    void keep_session(instant now);
+    void lose_session();
+    void send_session_command(command_kind kind, object_id object, session_id session, std::string body);
+    void send_commands(instant now);
+    void take_reads();
+    void send_reads(instant now);
+    void send_inquiries();
+    void watch_reads(instant now);
+    void watch_inquiries(instant now);
+    void release(open_read& r);
+    [[nodiscard]] bool is_usable(replica const& r, instant now) const;
+    [[nodiscard]] bool is_usable(endpoint const& where, instant now) const;
+    [[nodiscard]] std::optional<endpoint> leader(instant now) const;
+    [[nodiscard]] std::optional<endpoint> nearest(std::optional<endpoint> const& but) const;
+    [[nodiscard]] std::optional<endpoint> choose_reader(std::optional<endpoint> const& but);
+    [[nodiscard]] net::client_query make_query(std::uint64_t number, open_read const& r, instant now) const;
+
+    client_engine_options options_;
+    client_environment& env_;
+    calls& calls_;
+    std::map<endpoint, replica> replicas_;
+    cluster_id cluster_;
+    epoch current_;
+    std::optional<endpoint> route_; ///< where commands go
+    slot seen_;                     ///< the highest slot whose effects were shown to a caller
+    std::string refusal_;           ///< the last one
+    bool too_many_ = false;         ///< endpoints: told once
+
+    std::uint64_t next_number_ = 1;
+    std::map<std::uint64_t, sent_commands> sent_; ///< the latest ones, to know what a refusal refuses
+    std::map<std::uint64_t, open_read> reads_;
+    std::map<std::uint64_t, open_inquiry> inquiries_;
+    std::vector<finished_call> finished_;
+
+    bool session_wanted_ = false;
+    std::uint64_t opener_; ///< this process's number in its `open_session`
+    instant opened_at_{};
+    instant session_used_{};
+    instant kept_alive_at_{};
+    bool stopped_ = false;
+};
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/client_engine_group.hpp>
+// The client engine's members that deal with the group: endpoints, views, health. Included by client_engine.hpp.
+
+namespace openreplica::inline v0::runtime {
+
+inline client_engine::replica* client_engine::know(endpoint const& where) {
+    if (auto const it = replicas_.find(where); it != replicas_.end()) return &it->second;
+    if (replicas_.size() >= most_replicas) {
+        if (!std::exchange(too_many_, true))
+            env_.log(log_level::warning, "the seeds and the group name more than " + std::to_string(most_replicas) +
+                                             " addresses; " + to_string(where) + " and further ones are not dialled");
+        return nullptr;
+    }
+    replica& r = replicas_[where];
+    env_.connect(where);
+    return &r;
+}
+
+inline void client_engine::on_named(endpoint const& where) {
+    if (stopped_) return;
+    if (replica* r = know(where)) r->named = true;
+}
+
+inline void client_engine::on_omitted(endpoint const& where) {
+    if (auto const it = replicas_.find(where); it != replicas_.end()) it->second.named = false;
+}
+
+inline void client_engine::on_up(endpoint const& where, node_id id) {
+    auto const it = replicas_.find(where);
+    if (it == replicas_.end() || stopped_) return;
+    replica& r = it->second;
+    r.up = true;
+    if (r.id != id) r.round_trip.reset(); // Another process took over the address.
+    r.id = id;
+    r.seen.reset();
+    r.ping = 0;
+    r.heard_at = env_.now();
+    watch_replica(where, r, env_.now());
+}
+
+inline void client_engine::on_down(endpoint const& where) {
+    auto const it = replicas_.find(where);
+    if (it == replicas_.end()) return;
+    it->second.up = false;
+    it->second.ping = 0;
+    if (route_ == where) route_.reset();
+    // Who comes back knows nothing of what was asked on the old connection.
+    std::erase_if(sent_, [&](auto const& s) { return s.second.to == where; });
+    for (auto& [number, r] : reads_)
+        if (r.to == where) release(r);
+    for (auto it2 = inquiries_.begin(); it2 != inquiries_.end();) {
+        open_inquiry& i = it2->second;
+        bool const lost = i.to == where && i.what.is_order;
+        if (lost)
+            finished_.push_back({std::move(i.what.done), failed(errc::outcome_unknown, "the connection to " + to_string(where) +
+                                                                 " ended before the order's outcome was known; it may "
+                                                                 "have been carried out")});
+        else if (i.to == where)
+            i.to.reset();
+        it2 = lost ? inquiries_.erase(it2) : std::next(it2);
+    }
+    it->second.waiting = 0;
+}
+
+inline void client_engine::on_refused(endpoint const& where, std::string const& why) {
+    std::string const line = to_string(where) + " refused this client: " + why;
+    if (line != refusal_) env_.log(log_level::warning, line);
+    refusal_ = line;
+}
+
+inline void client_engine::on_reply(endpoint const& from, net::client_reply&& m) {
+    auto const it = replicas_.find(from);
+    if (it == replicas_.end() || !it->second.up || stopped_) return;
+    it->second.heard_at = env_.now();
+    std::visit([&](auto& body) { on(from, body); }, m);
+}
+
+inline void client_engine::on(endpoint const& from, net::client_pong& m) {
+    instant const now = env_.now();
+    replica& r = replicas_.at(from);
+    if (m.number != 0 && m.number == r.ping) {
+        r.ping = 0;
+        duration const took = now - r.pinged_at;
+        r.round_trip = r.round_trip ? *r.round_trip + (took - *r.round_trip) / 4 : took;
+    }
+    if (!m.now.cluster.empty() && !cluster_.empty() && m.now.cluster != cluster_) m.now.serving = false;
+    r.seen = std::move(m.now);
+    if (r.seen->serving) {
+        calls_.clock(r.seen->clock, now);
+        if (cluster_.empty()) env_.cluster_known(cluster_ = r.seen->cluster);
+        adopt(*r.seen);
+    }
+    watch_route(now);
+}
+
+/// Of two views the one of the later configuration counts.
+inline void client_engine::adopt(net::view const& v) {
+    if (v.current <= current_ || v.members.empty()) return;
+    current_ = v.current;
+    for (auto& [where, r] : replicas_) r.member = false;
+    for (paxos::member const& m : v.members)
+        if (replica* r = know(m.address)) r->member = true;
+}
+
+/// Those whom nobody names any more are of use while nobody else serves.
+inline void client_engine::forget_leavers(instant now) {
+    for (auto it = replicas_.begin(); it != replicas_.end();) {
+        replica const& r = it->second;
+        endpoint const where = it->first;
+        bool const leaves = !r.named && !r.member;
+        bool const others = leaves && std::any_of(replicas_.begin(), replicas_.end(), [&](auto const& o) {
+            return o.first != where && (o.second.named || o.second.member) && is_usable(o.second, now);
+        });
+        if (!others) {
+            ++it;
+            continue;
+        }
+        on_down(where);
+        env_.disconnect(where);
+        it = replicas_.erase(it);
+    }
+}
+
+inline bool client_engine::is_usable(replica const& r, instant now) const {
+    bool const silent = r.ping != 0 && now - std::max(r.pinged_at, r.heard_at) > silent_after * options_.heartbeat;
+    return r.up && r.seen && r.seen->serving && !silent;
+}
+
+inline bool client_engine::is_usable(endpoint const& where, instant now) const {
+    auto const it = replicas_.find(where);
+    return it != replicas_.end() && is_usable(it->second, now);
+}
+
+/// Several may have led lately: the one of whom the highest ballot tells is the latest.
+inline std::optional<endpoint> client_engine::leader(instant now) const {
+    net::view const* newest = nullptr;
+    for (auto const& [where, r] : replicas_) {
+        if (!is_usable(r, now)) continue;
+        auto const age = [](net::view const& v) { return std::pair(v.current, v.promised); };
+        if (newest == nullptr || age(*newest) < age(*r.seen)) newest = &*r.seen;
+    }
+    if (newest == nullptr || newest->leader.empty()) return std::nullopt;
+    for (auto const& [where, r] : replicas_)
+        if (r.id == newest->leader && is_usable(r, now)) return where;
+    return std::nullopt;
+}
+
+inline std::optional<endpoint> client_engine::nearest(std::optional<endpoint> const& but) const {
+    std::optional<endpoint> best;
+    duration best_trip{};
+    for (auto const& [where, r] : replicas_) {
+        if (where == but || !is_usable(r, env_.now())) continue;
+        duration const trip = r.round_trip.value_or(std::chrono::seconds(1));
+        if (best && trip >= best_trip) continue;
+        best = where;
+        best_trip = trip;
+    }
+    return best;
+}
+
+/// Among those that are about as near as the nearest, one that has the fewest reads to answer.
+inline std::optional<endpoint> client_engine::choose_reader(std::optional<endpoint> const& but) {
+    instant const now = env_.now();
+    auto const first = nearest(but);
+    if (!first) return but && is_usable(*but, now) ? but : std::nullopt;
+    auto const trip = [](replica const& r) { return r.round_trip.value_or(std::chrono::seconds(1)); };
+    duration const similar = 2 * trip(replicas_.at(*first)) + std::chrono::microseconds(500);
+    std::optional<endpoint> best;
+    std::size_t fewest = 0;
+    std::uint64_t equal = 0;
+    for (auto const& [where, r] : replicas_) {
+        if (where == but || !is_usable(r, now) || trip(r) > similar) continue;
+        if (best && r.waiting > fewest) continue;
+        equal = best && r.waiting == fewest ? equal + 1 : 1;
+        // Each of the equal ones is as likely as the others.
+        if (equal == 1 || env_.random() % equal == 0) best = where;
+        fewest = r.waiting;
+    }
+    return best;
+}
+
+inline void client_engine::watch_replica(endpoint const& where, replica& r, instant now) {
+    if (!r.up) return;
+    if (r.ping != 0) {
+        if (now - std::max(r.pinged_at, r.heard_at) <= dead_after * options_.heartbeat) return;
+        // The connection may be half open. What was asked over it is asked elsewhere.
+        env_.log(log_level::info, to_string(where) + " has been silent for long; it is dialled again");
+        on_down(where);
+        return env_.connect(where);
+    }
+    if (r.seen && now - r.pinged_at < options_.heartbeat) return;
+    r.ping = next_number_++;
+    r.pinged_at = now;
+    env_.send(where, net::client_ping{r.ping});
+}
+
+inline void client_engine::watch_route(instant now) {
+    auto route = leader(now);
+    if (!route && route_ && is_usable(*route_, now)) route = route_;
+    if (!route) route = nearest(std::nullopt);
+    if (route == route_) return;
+    auto const before = std::exchange(route_, route);
+    if (before && calls_.session() != session_id{}) env_.send(*before, net::client_leave{calls_.session()});
+    // What was on its way to the old one may be lost: the session table sorts out what was not.
+    if (route_) calls_.resend(now);
+}
+
+inline void client_engine::tick() {
+    if (stopped_) return;
+    instant const now = env_.now();
+    for (auto& [where, r] : replicas_) watch_replica(where, r, now);
+    forget_leavers(now);
+    watch_route(now);
+    if (!route_) env_.look_again();
+    calls_.expire(now);
+    watch_reads(now);
+    watch_inquiries(now);
+    keep_session(now);
+    calls_.resend(now - options_.retry);
+}
+
+inline client_engine_status client_engine::status() const {
+    instant const now = env_.now();
+    client_engine_status s;
+    s.cluster = cluster_;
+    s.current = current_;
+    s.session = calls_.session();
+    s.seen = seen_;
+    auto const leads = leader(now);
+    for (auto const& [where, r] : replicas_)
+        s.replicas.push_back({where, r.id, r.up, is_usable(r, now), leads == where, r.member, r.round_trip.value_or(duration{}),
+                              r.reads});
+    if (nearest(std::nullopt)) return s;
+    bool const somebody = std::any_of(replicas_.begin(), replicas_.end(), [](auto const& r) { return r.second.up; });
+    if (somebody)
+        s.problem = "replicas answer, but none of them sees a healthy leader";
+    else if (!refusal_.empty())
+        s.problem = refusal_;
+    else
+        s.problem = replicas_.empty() ? "the seeds have not named any address yet; check the seeds and the DNS server"
+                                      : "nobody answers at any of the " + std::to_string(replicas_.size()) +
+                                            " addresses that are known; check the seeds, and that the group runs";
+    return s;
+}
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/client_engine_work.hpp>
+// The client engine's members that move work: sessions, commands, reads, inquiries. Included by client_engine.hpp.
+
+namespace openreplica::inline v0::runtime {
+
+inline void client_engine::flush() {
+    instant const now = env_.now();
+    if (!stopped_) {
+        keep_session(now);
+        send_commands(now);
+        take_reads();
+        send_reads(now);
+        send_inquiries();
+    }
+    for (finished_call& f : std::exchange(finished_, {})) f.done(std::move(f.outcome));
+    for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
+}
+
+// ---- the session
+
+inline void client_engine::keep_session(instant now) {
+    if (!route_) return;
+    if (calls_.session() == session_id{}) {
+        bool const needed = session_wanted_ || calls_.has_waiting();
+        if (!needed || now - opened_at_ < options_.retry) return;
+        opened_at_ = now;
+        send_session_command(command_kind::open_session, object_id{opener_}, {},
+                             "[" + std::to_string(options_.session_timeout.count()) + "]");
+    } else if (now - session_used_ >= options_.session_timeout / 3 &&
+               now - kept_alive_at_ >= std::min(options_.retry, options_.session_timeout / 3)) {
+        kept_alive_at_ = now;
+        send_session_command(command_kind::keep_alive, {}, calls_.session(), "[]");
+    }
+}
+
+/// Best effort, repeated until its effect shows.
+inline void client_engine::send_session_command(command_kind kind, object_id object, session_id session, std::string body) {
+    std::vector<shared_bytes> one{shared_bytes(encode(envelope{kind, object, session, {}, {}, {}, body}))};
+    env_.send(*route_, net::client_commands{0, std::move(one)});
+}
+
+inline void client_engine::on(endpoint const&, net::client_opened& m) {
+    if (m.opener != opener_ || calls_.session() != session_id{}) return;
+    if (m.reason != errc{}) return env_.log(log_level::warning, "the group opened no session for this client: " + m.text);
+    instant const now = env_.now();
+    calls_.clock(m.clock, now); // Deadlines are numbered by it.
+    calls_.session_opened(m.session, now);
+    session_used_ = now;
+}
+
+inline void client_engine::lose_session() {
+    calls_.session_lost();
+    sent_.clear(); // Their numbers are another session's now.
+    opener_ = env_.random() | 1;
+    opened_at_ = {};
+    env_.log(log_level::warning, "this client's session expired: it was cut off for longer than session_timeout; calls that "
+                                 "were under way end with outcome_unknown");
+}
+
+inline void client_engine::stop() {
+    if (std::exchange(stopped_, true)) return;
+    // The group need not wait for the session to expire.
+    if (route_ && calls_.session() != session_id{})
+        send_session_command(command_kind::close_session, {}, calls_.session(), "[]");
+    calls_.stop();
+    for (auto& [number, i] : inquiries_)
+        finished_.push_back({std::move(i.what.done), failed(errc::stopped, "the client was stopped")});
+    inquiries_.clear();
+    reads_.clear();
+    flush();
+}
+
+// ---- commands
+
+inline void client_engine::send_commands(instant now) {
+    if (!route_) return;
+    for (;;) {
+        if (sent_.size() >= 1024) sent_.erase(sent_.begin());
+        calls::batch b = calls_.take_outbox(now);
+        if (b.numbers.empty()) return;
+        std::uint64_t const number = next_number_++;
+        sent_.emplace(number, sent_commands{*route_, std::move(b.numbers)});
+        env_.send(*route_, net::client_commands{number, std::move(b.commands)});
+    }
+}
+
+/// Only who was given commands can refuse them, each once: a refusal is the proof that an attempt had no effect.
+inline void client_engine::on(endpoint const& from, net::client_refused& m) {
+    auto const it = sent_.find(m.number);
+    if (it == sent_.end() || it->second.to != from || !is_refusal(m.reason)) return;
+    instant const now = env_.now();
+    // Nobody leads there: look again before long.
+    instant const sent_at = m.reason == errc::not_executed ? now - options_.retry * 9 / 10 : now;
+    std::vector<sequence> refused;
+    for (std::uint32_t i : m.which)
+        if (i < it->second.numbers.size()) refused.push_back(std::exchange(it->second.numbers[i], sequence{}));
+    if (m.which.empty()) refused = std::move(it->second.numbers);
+    std::erase(refused, sequence{}); // Refused before.
+    calls_.refused(refused, failed(m.reason, std::move(m.text)), sent_at);
+    if (m.which.empty()) sent_.erase(it);
+}
+
+inline void client_engine::on(endpoint const&, net::client_outcomes& m) {
+    if (m.session != calls_.session()) return;
+    instant const now = env_.now();
+    calls_.clock(m.clock, now);
+    seen_ = std::max(seen_, m.applied);
+    session_used_ = now;
+    bool gone = false;
+    for (net::command_outcome& o : m.list) {
+        gone = gone || o.outcome.code == errc::session_expired;
+        if (auto f = calls_.complete(m.session, o.seq, std::move(o.outcome), now, o.stored))
+            finished_.push_back(std::move(*f));
+    }
+    if (gone) lose_session();
+}
+
+// ---- reads
+
+inline void client_engine::take_reads() {
+    for (auto& r : calls_.take_reads()) reads_.emplace(next_number_++, open_read{r.ticket, r.deadline, std::move(r.remote)});
+}
+
+inline net::client_query client_engine::make_query(std::uint64_t number, open_read const& r, instant now) const {
+    net::client_query q;
+    q.number = number;
+    q.timeout_us = static_cast<std::uint64_t>(std::max<duration::rep>((r.deadline - now).count(), 0));
+    if (!r.what) { // A read point and nothing else.
+        q.kind = net::query_kind::exists;
+        return q;
+    }
+    q.kind = r.what->exists ? net::query_kind::exists : net::query_kind::call;
+    q.local = r.what->local;
+    q.floor = seen_;
+    auto const bound = std::chrono::floor<duration>(r.what->max_staleness);
+    q.max_staleness_us = static_cast<std::uint64_t>((r.what->max_staleness.count() > 0 ? std::max(bound, duration(1))
+                                                                                       : options_.max_staleness).count());
+    q.name = r.what->name;
+    q.type = r.what->type;
+    q.body = shared_bytes(r.what->body);
+    return q;
+}
+
+inline void client_engine::send_reads(instant now) {
+    for (auto& [number, r] : reads_) {
+        if (r.to || r.not_before > now) continue;
+        auto const to = choose_reader(r.not_to);
+        if (!to) return;
+        r.to = to;
+        r.sent_at = now;
+        ++r.tries;
+        ++replicas_.at(*to).waiting;
+        env_.send(*to, make_query(number, r, now));
+    }
+}
+
+/// It is to be sent again, to another replica if there is one.
+inline void client_engine::release(open_read& r) {
+    if (!r.to) return;
+    if (auto const it = replicas_.find(*r.to); it != replicas_.end() && it->second.waiting > 0) --it->second.waiting;
+    r.not_to = std::exchange(r.to, std::nullopt);
+}
+
+inline void client_engine::watch_reads(instant now) {
+    for (auto it = reads_.begin(); it != reads_.end();) {
+        open_read& r = it->second;
+        // Its outcome was given when the calls expired.
+        bool const over = r.deadline <= now;
+        bool const late = r.to && now - r.sent_at >= options_.retry * (1u << std::min(r.tries, 6u)) / 2;
+        if (over || late || (r.to && !is_usable(*r.to, now))) release(r);
+        it = over ? reads_.erase(it) : std::next(it);
+    }
+}
+
+/// Whether another replica may do better.
+[[nodiscard]] constexpr bool is_of_one_replica(errc code) {
+    return code == errc::not_executed || code == errc::stopped || code == errc::needs_upgrade || code == errc::diverged ||
+           code == errc::storage_failed;
+}
+
+inline void client_engine::on(endpoint const& from, net::client_answer& m) {
+    if (auto const it = inquiries_.find(m.number); it != inquiries_.end()) {
+        finished_.push_back({std::move(it->second.what.done), std::move(m.outcome)});
+        inquiries_.erase(it);
+        return;
+    }
+    auto const it = reads_.find(m.number);
+    if (it == reads_.end()) return;
+    open_read& r = it->second;
+    ++replicas_.at(from).reads;
+    if (is_of_one_replica(m.outcome.code)) {
+        if (r.to != from) return; // It was asked elsewhere meanwhile.
+        r.not_before = env_.now() + options_.retry / 10;
+        return release(r);
+    }
+    release(r);
+    seen_ = std::max(seen_, m.outcome.at); // Before anybody knows.
+    if (auto f = calls_.end_read(r.ticket, std::move(m.outcome))) finished_.push_back(std::move(*f));
+    reads_.erase(it);
+}
+
+// ---- inquiries
+
+inline void client_engine::inquire(client_inquiry&& i) {
+    if (stopped_) {
+        finished_.push_back({std::move(i.done), failed(errc::stopped, "the client was stopped")});
+        return;
+    }
+    inquiries_.emplace(next_number_++, open_inquiry{std::move(i)});
+}
+
+/// An order goes where commands go. A question is answered by anybody who is there, whether it serves or not.
+inline void client_engine::send_inquiries() {
+    for (auto& [number, i] : inquiries_) {
+        if (i.to) continue;
+        std::optional<endpoint> to = i.what.of ? i.what.of : i.what.is_order ? route_ : nearest(std::nullopt);
+        if (!to && !i.what.is_order)
+            for (auto const& [where, r] : replicas_)
+                if (r.up && r.seen && !to) to = where;
+        auto const it = to ? replicas_.find(*to) : replicas_.end();
+        if (it == replicas_.end() || !it->second.up) continue;
+        i.to = to;
+        if (i.what.is_order)
+            env_.send(*to, net::client_order{number, i.what.text});
+        else
+            env_.send(*to, net::client_question{number, i.what.what, i.what.text});
+    }
+}
+
+inline void client_engine::watch_inquiries(instant now) {
+    for (auto it = inquiries_.begin(); it != inquiries_.end();) {
+        open_inquiry& i = it->second;
+        bool const over = i.what.deadline <= now;
+        if (over) {
+            bool const unknown = i.to && i.what.is_order;
+            finished_.push_back({std::move(i.what.done),
+                                 unknown ? failed(errc::outcome_unknown, "the order was sent, and its outcome did not arrive "
+                                                                         "in time; it may have been carried out")
+                                         : failed(errc::not_executed, "no answer came in time: " +
+                                                                          (i.to ? to_string(*i.to) + " was asked"
+                                                                                : status().problem))});
+        }
+        it = over ? inquiries_.erase(it) : std::next(it);
+    }
+}
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/random.hpp>
+// Entropy for ids, jitter and ballots' spread: one draw from the system, then arithmetic.
+
+namespace openreplica::inline v0::runtime {
+
+/// 64 random bits at a time, seeded by the operating system. Not for secrets.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: unsafe.
+class random_source {
+    std::uint64_t state_;
+
+public:
+    random_source() {
+        std::random_device device;
+        state_ = (static_cast<std::uint64_t>(device()) << 32) ^ device();
+        state_ = mix64(state_ ^ ((static_cast<std::uint64_t>(device()) << 32) ^ device()));
+    }
+    [[nodiscard]] std::uint64_t operator()() { return mix64(state_ += 0x9E3779B97F4A7C15u); }
+};
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/seed_watch.hpp>
+// Where a node looks for its group: its seeds, and what DNS last told of them.
+
+// <openreplica/runtime/line_limiter.hpp>
+// Which of many like log lines a person should see.
+
+namespace openreplica::inline v0::runtime {
+
+/// Lets through the first line, every line with another reason than the one before, and otherwise one a minute.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: unsafe.
+class line_limiter {
+public:
+    static constexpr duration interval = std::chrono::minutes(1);
+
+    [[nodiscard]] bool lets_through(std::string_view reason, instant now) {
+        if (told_at_ && reason == reason_ && now - *told_at_ < interval) return false;
+        reason_ = reason;
+        told_at_ = now;
+        return true;
+    }
+
+private:
+    std::string reason_;
+    std::optional<instant> told_at_;
+};
+
+} // namespace openreplica::inline v0::runtime
+
+namespace openreplica::inline v0::runtime {
+
+/// How long a node waits between two lookups of a seed.
+struct lookup_pauses {
+    using milliseconds = std::chrono::milliseconds;
+    milliseconds founding{1000}; ///< while there is no group
+    milliseconds least{30000};   ///< afterwards the answer's own time to live, but not less than this
+    milliseconds most{300000};   ///< nor more than this
+    milliseconds spread{250};    ///< up to this much longer, at random, so that nodes do not ask in step
+
+    [[nodiscard]] milliseconds next(bool settled, std::chrono::seconds ttl, std::uint64_t random) const {
+        milliseconds const wait = settled ? std::min(std::max<milliseconds>(ttl, least), most) : founding;
+        return wait + milliseconds(random % (static_cast<std::uint64_t>(spread.count()) + 1));
+    }
+};
+
+/// Read whenever a node is opened. Tests shorten it; it is no option, because haste only loads DNS servers.
+inline lookup_pauses seed_lookup_pauses{};
+
+/// Looks up `srv:` seeds again and again, and tells which endpoints the seeds name.
+///
+/// A failed or empty answer takes no endpoint away. An endpoint is omitted when a later successful answer of the seed
+/// that named it lacks it, and no other seed names it.
+///
+/// @par Thread safety
+/// One strand, the one given at construction. Events are called on it, until `stop`.
+class seed_watch : public std::enable_shared_from_this<seed_watch> {
+public:
+    struct events {
+        std::function<void(endpoint const&)> named;   ///< by a seed; again with every answer that names it
+        std::function<void(endpoint const&)> omitted; ///< no seed names it any more
+        std::function<bool()> settled;                ///< the node belongs to a group that serves it
+        std::function<std::uint64_t()> random;
+        std::function<instant()> now;
+        std::function<void(log_level, std::string const&)> log;
+    };
+
+    seed_watch(asio::any_io_executor strand, std::vector<std::string> const& seeds, dns::discovery_options options,
+               lookup_pauses pauses, events e)
+        : strand_(strand), pauses_(pauses), events_(std::move(e)), discovery_(strand, std::move(options)) {
+        for (std::string const& text : seeds) seeds_.emplace_back(strand_, text);
+    }
+
+    void start() {
+        for (seed& s : seeds_) {
+            if (s.text.starts_with("srv:")) {
+                look_up(s);
+            } else {
+                s.named.push_back(*parse_endpoint(s.text));
+                s.answered = true;
+                events_.named(s.named.front());
+            }
+        }
+    }
+    void stop() {
+        stopped_ = true;
+        for (seed& s : seeds_) s.timer.cancel();
+        discovery_.cancel();
+    }
+
+    /// Nobody who is known answers: looks again as soon as one looks while there is no group, and not at the answers' leisure.
+    void hurry() {
+        for (seed& s : seeds_)
+            if (s.leisurely && !stopped_) wait(s, pauses_.next(false, {}, events_.random()));
+    }
+
+    /// Seeds whose latest lookup failed, or has not ended yet.
+    [[nodiscard]] std::vector<std::string> unanswered() const {
+        std::vector<std::string> all;
+        for (seed const& s : seeds_)
+            if (!s.answered) all.push_back(s.text);
+        return all;
+    }
+
+private:
+    struct seed {
+        seed(asio::any_io_executor const& strand, std::string t) : text(std::move(t)), timer(strand) {}
+
+        std::string text;
+        asio::steady_timer timer;
+        std::vector<endpoint> named; ///< by the latest successful answer
+        bool answered = false;
+        bool leisurely = false; ///< its next lookup may be far away
+        line_limiter warnings;
+    };
+
+    [[nodiscard]] bool names(endpoint const& e) const {
+        return std::any_of(seeds_.begin(), seeds_.end(), [&](seed const& s) {
+            return std::find(s.named.begin(), s.named.end(), e) != s.named.end();
+        });
+    }
+
+    void look_up(seed& s) {
+        // The seeds stay where they are, and as long as this object.
+        discovery_.async_lookup_seeds(s.text, [weak = weak_from_this(), &s](dns::lookup_result found) {
+            if (auto const self = weak.lock(); self && !self->stopped_) self->on_answer(s, found);
+        });
+    }
+
+    void on_answer(seed& s, dns::lookup_result const& found) {
+        s.answered = !found.failure;
+        if (found.failure)
+            complain(s, found);
+        else
+            take(s, found);
+        bool const settled = events_.settled();
+        wait(s, pauses_.next(settled, found.ttl, events_.random()));
+        s.leisurely = settled;
+    }
+
+    void wait(seed& s, lookup_pauses::milliseconds pause) {
+        s.leisurely = false;
+        s.timer.expires_after(pause);
+        s.timer.async_wait([weak = weak_from_this(), &s](asio::error_code failure) {
+            auto const self = weak.lock();
+            if (failure || !self || self->stopped_) return;
+            s.leisurely = false;
+            self->look_up(s);
+        });
+    }
+
+    void take(seed& s, dns::lookup_result const& found) {
+        std::vector<endpoint> now;
+        for (auto const& e : found.endpoints) now.push_back(e.address);
+        std::vector<endpoint> const before = std::exchange(s.named, now);
+        for (endpoint const& e : now) events_.named(e);
+        for (endpoint const& e : before)
+            if (!names(e)) events_.omitted(e);
+    }
+
+    void complain(seed& s, dns::lookup_result const& found) {
+        if (!s.warnings.lets_through(dns::to_string(*found.failure), events_.now())) return;
+        events_.log(events_.settled() ? log_level::info : log_level::warning, s.text + ": " + found.text);
+    }
+
+    asio::any_io_executor strand_;
+    lookup_pauses pauses_;
+    events events_;
+    dns::discovery discovery_;
+    std::deque<seed> seeds_;
+    bool stopped_ = false;
+};
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/serial_executor.hpp>
+// A strand that another thread may step into.
+
+#include <asio/prefer.hpp>
+#include <asio/query.hpp>
+#include <asio/require.hpp>
+
+namespace openreplica::inline v0::runtime {
+
+/// Runs what is given to it one after the other, on the threads of another executor.
+///
+/// Unlike an `asio::strand` it can be entered by a thread that is none of that executor's, when nobody is inside: a
+/// caller that is going to wait anyway then does the work itself instead of waking a thread that does it.
+///
+/// @par Order
+/// Work that is posted from one thread runs in that order where the other executor keeps it (an `io_context` run by one
+/// thread does); otherwise only one at a time is promised.
+///
+/// @par Thread safety
+/// Distinct and shared objects: safe.
+class serial_executor {
+    struct place {
+        std::mutex mutex;
+        std::atomic<std::thread::id> inside;
+
+        template <class F>
+        void run(F& f) {
+            inside.store(std::this_thread::get_id(), std::memory_order_relaxed);
+            f();
+            inside.store(std::thread::id(), std::memory_order_relaxed);
+        }
+        [[nodiscard]] bool is_mine() const {
+            return inside.load(std::memory_order_relaxed) == std::this_thread::get_id();
+        }
+    };
+
+    asio::any_io_executor inner_;
+    std::shared_ptr<place> place_;
+
+    serial_executor(asio::any_io_executor inner, std::shared_ptr<place> p)
+        : inner_(std::move(inner)), place_(std::move(p)) {}
+
+public:
+    /// A new one. (No converting constructor: the conversion to `any_io_executor` would ask for it, and so for itself.)
+    [[nodiscard]] static serial_executor over(asio::any_io_executor inner) {
+        return {std::move(inner), std::make_shared<place>()};
+    }
+
+    /// True on the thread that is inside.
+    [[nodiscard]] bool is_mine() const { return place_->is_mine(); }
+
+    /// Runs `f` here and now if nobody is inside; says whether it did.
+    template <class F>
+    [[nodiscard]] bool try_run(F f) const {
+        if (place_->is_mine()) return false;
+        std::unique_lock const lock(place_->mutex, std::try_to_lock);
+        if (!lock) return false;
+        place_->run(f);
+        return true;
+    }
+
+    // What Asio asks of an executor.
+
+    bool operator==(serial_executor const& other) const noexcept {
+        return place_ == other.place_ && inner_ == other.inner_;
+    }
+    template <class F>
+    void execute(F&& f) const {
+        inner_.execute([p = place_, f = std::decay_t<F>(std::forward<F>(f))]() mutable {
+            if (p->is_mine()) return f(); // Dispatched from inside: it need not wait for itself.
+            std::lock_guard const lock(p->mutex);
+            p->run(f);
+        });
+    }
+    template <class Property>
+        requires asio::can_query_v<asio::any_io_executor const&, Property>
+    [[nodiscard]] decltype(auto) query(Property const& p) const {
+        return asio::query(inner_, p);
+    }
+    template <class Property>
+        requires asio::can_require_v<asio::any_io_executor const&, Property>
+    [[nodiscard]] serial_executor require(Property const& p) const {
+        return {asio::require(inner_, p), place_};
+    }
+    template <class Property>
+        requires asio::can_prefer_v<asio::any_io_executor const&, Property>
+    [[nodiscard]] serial_executor prefer(Property const& p) const {
+        return {asio::prefer(inner_, p), place_};
+    }
+};
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/surroundings.hpp>
+// What lies around a node or a client: where it runs.
+
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
+#include <asio/strand.hpp>
+#include <asio/system_executor.hpp>
+#include <asio/thread_pool.hpp>
+
+namespace openreplica::inline v0 {
+
+namespace runtime {
+
+/// Where handlers run and which threads must not block.
+struct surroundings {
+    asio::any_io_executor protocol; ///< runs the strand
+    asio::any_io_executor handlers; ///< runs handlers that have no executor of their own
+    asio::any_io_executor afterwards; ///< the same once the node has stopped, when nobody may run `handlers` any more
+    std::function<bool()> needed;   ///< true on a thread that the executors need to make progress
+    std::shared_ptr<void> contexts; ///< what the executors belong to, if nobody else keeps it: handles outlive nodes
+};
+
+} // namespace runtime
+
+namespace detail {
+
+/// True when this thread is running handlers of the context behind `e`: to block on it could wait for ever.
+[[nodiscard]] inline bool runs_in_this_thread(asio::any_io_executor const& e) {
+    if (auto const* io = e.target<asio::io_context::executor_type>()) return io->running_in_this_thread();
+    if (auto const* pool = e.target<asio::thread_pool::executor_type>()) return pool->running_in_this_thread();
+    if (auto const* s = e.target<asio::strand<asio::io_context::executor_type>>())
+        return s->get_inner_executor().running_in_this_thread();
+    if (auto const* s = e.target<asio::strand<asio::any_io_executor>>()) return runs_in_this_thread(s->get_inner_executor());
+    return false;
+}
+
+/// The two threads of a node or client that was given no executor: one for the protocol, one for handlers, so that no
+/// handler ever delays a heartbeat.
+class own_threads {
+    struct lane {
+        asio::io_context context{1};
+        asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(context);
+        std::thread thread{};
+
+        /// The thread owns its lane too: when a handler ends its own node, the context outlives that handler.
+        static std::shared_ptr<lane> start() {
+            auto const l = std::make_shared<lane>();
+            l->thread = std::thread([l] { l->context.run(); });
+            return l;
+        }
+        void join() {
+            guard.reset();
+            if (thread.get_id() == std::this_thread::get_id())
+                thread.detach(); // A handler ends its own node; the thread ends when the handler returns.
+            else if (thread.joinable())
+                thread.join();
+        }
+    };
+    std::shared_ptr<lane> protocol_ = lane::start();
+    std::shared_ptr<lane> handlers_ = lane::start();
+
+public:
+    [[nodiscard]] runtime::surroundings surroundings() const {
+        return {protocol_->context.get_executor(), handlers_->context.get_executor(), asio::system_executor(),
+                [p = std::weak_ptr(protocol_), h = std::weak_ptr(handlers_)] {
+                    auto const here = [](std::shared_ptr<lane> const& l) {
+                        return l && l->context.get_executor().running_in_this_thread();
+                    };
+                    return here(p.lock()) || here(h.lock());
+                },
+                std::make_shared<own_threads>(*this)};
+    }
+    /// Runs what is queued for handlers, then ends both threads.
+    void finish() {
+        asio::post(handlers_->context, [h = handlers_] { h->context.stop(); });
+        handlers_->join();
+        protocol_->join();
+    }
+};
+
+} // namespace detail
+
+} // namespace openreplica::inline v0
+
+#include <asio/dispatch.hpp>
+
+namespace openreplica::inline v0::runtime {
+
+/// Runs one client engine on one strand of a given executor.
+///
+/// @par Threads
+/// The strand runs everything; no user code. Handles call from any thread; a blocked one may do the strand's work.
+class client_service final : public gateway,
+                             private client_environment,
+                             public std::enable_shared_from_this<client_service> {
+public:
+    using surroundings = runtime::surroundings;
+    using catalogue = std::function<std::vector<state_machine::type_print>()>;
+
+    client_service(surroundings around, client_options options, catalogue types);
+
+    void start();
+    /// Ends every pending call with an outcome and closes all sockets; may be called again. As a node's.
+    void stop(std::function<void()> done = {});
+
+    [[nodiscard]] client_engine_status status() const;
+    [[nodiscard]] std::size_t pending_calls() const { return calls_.pending_count(); }
+    bool wait_ready(std::chrono::nanoseconds timeout);
+
+    /// A question to a replica, or an order to the group; `done` runs once, on any thread. Its deadline is set here.
+    void inquire(client_inquiry inquiry, std::chrono::nanoseconds timeout);
+    [[nodiscard]] call_ticket new_ticket() { return call_ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)}; }
+
+    // gateway
+    call_ticket submit(command_request request, completion done) override;
+    call_ticket read(read_request request, completion done) override;
+    void wait(waiter& w, std::chrono::nanoseconds timeout) override;
+    void cancel(call_ticket ticket) override;
+    [[nodiscard]] std::shared_lock<std::shared_mutex> hold_open() const override { return std::shared_lock(open_); }
+    [[nodiscard]] bool is_stopped() const override { return stopped_; }
+    [[nodiscard]] asio::any_io_executor get_executor() const override {
+        return stopped_ ? around_.afterwards : around_.handlers;
+    }
+    [[nodiscard]] bool would_deadlock() const override {
+        // After `stop` no call waits, and the caller's context may be gone.
+        return !stopped_ && (strand_.is_mine() || around_.needed());
+    }
+
+private:
+    // client_environment
+    [[nodiscard]] instant now() const override {
+        return instant(std::chrono::duration_cast<duration>(std::chrono::steady_clock::now().time_since_epoch()));
+    }
+    [[nodiscard]] std::uint64_t random() override { return random_(); }
+    void connect(openreplica::endpoint const& where) override;
+    void disconnect(openreplica::endpoint const& where) override;
+    void send(openreplica::endpoint const& to, net::client_request const& what) override;
+    void look_again() override { seeds_->hurry(); }
+    void cluster_known(cluster_id cluster) override { cluster_ = cluster; }
+    void log(log_level level, std::string const& line) override;
+
+    [[nodiscard]] client_engine_options make_engine_options() const;
+    [[nodiscard]] seed_watch::events seed_events();
+    [[nodiscard]] net::hello make_hello() const;
+    [[nodiscard]] net::link::events link_events(openreplica::endpoint const& where);
+    [[nodiscard]] instant deadline_for(std::chrono::nanoseconds timeout) const {
+        if (timeout.count() <= 0) timeout = options_.call_timeout;
+        return now() + std::chrono::ceil<duration>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365)));
+    }
+    [[nodiscard]] call_outcome check_size(std::string const& body, char const* what) const;
+    void run_finished();
+    void called(bool caller_waits);
+    void wake();
+    void on_wake();
+    void shut_down();
+    void arm_tick();
+    void on_tick();
+    void publish();
+
+    surroundings around_;
+    client_options options_;
+    catalogue catalogue_;
+    serial_executor strand_;
+    random_source random_;
+    node_id self_; ///< this process, for the handshake
+    cluster_id cluster_;
+    calls calls_;
+    client_engine engine_;
+    std::shared_ptr<seed_watch> seeds_;
+    std::map<openreplica::endpoint, std::shared_ptr<net::link>> links_;
+    std::set<std::string> refused_hosts_; ///< not loopback: told once each
+    std::optional<asio::steady_timer> ticker_;
+
+    std::atomic<std::uint64_t> next_ticket_{1};
+    std::atomic<bool> wake_pending_{false};
+    mutable std::shared_mutex open_; ///< held while an asynchronous call is made, and to stop
+    std::mutex finishing_;
+    std::mutex inquiries_mutex_;
+    std::vector<client_inquiry> inquiries_; ///< for the strand to take
+    std::atomic<bool> session_wanted_{false};
+    std::atomic<bool> stopped_{false};
+    bool shut_down_ = false; ///< the strand's: it has no sockets and no timers any more
+
+    mutable std::mutex status_mutex_;
+    std::condition_variable ready_changed_;
+    client_engine_status status_;
+    bool ready_ = false; ///< changed on the strand, with the mutex
+};
+
+inline client_service::client_service(surroundings around, client_options options, catalogue types)
+    : around_(std::move(around)), options_(std::move(options)), catalogue_(std::move(types)),
+      strand_(serial_executor::over(around_.protocol)), self_{random_(), random_()},
+      calls_(options_.limits.max_pending_calls), engine_(make_engine_options(), *this, calls_),
+      seeds_(std::make_shared<seed_watch>(
+          strand_, options_.seeds,
+          dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}, seed_lookup_pauses,
+          seed_events())),
+      ticker_(strand_) {}
+
+inline client_engine_options client_service::make_engine_options() const {
+    client_engine_options o;
+    o.heartbeat = options_.heartbeat;
+    o.session_timeout = options_.session_timeout;
+    o.max_staleness = options_.max_staleness;
+    return o;
+}
+
+inline void client_service::start() {
+    asio::dispatch(strand_, [self = shared_from_this()] {
+        if (self->shut_down_) return;
+        self->seeds_->start();
+        self->on_tick();
+    });
+}
+
+inline void client_service::stop(std::function<void()> done) {
+    {
+        std::lock_guard const lock(open_); // Who is making a call has made it, or finds that the client has stopped.
+        stopped_ = true;
+    }
+    calls_.stop();
+    run_finished();
+    auto end = [self = shared_from_this(), done = std::move(done)] {
+        self->shut_down();
+        if (done) done();
+    };
+    if (!strand_.try_run(end)) asio::post(strand_, std::move(end));
+}
+
+/// Nothing of the executor's context is held any more: handles may outlive it.
+inline void client_service::shut_down() {
+    if (std::exchange(shut_down_, true)) return;
+    ticker_.reset();
+    seeds_->stop();
+    {
+        std::lock_guard const lock(inquiries_mutex_);
+        for (auto& i : std::exchange(inquiries_, {})) engine_.inquire(std::move(i));
+    }
+    engine_.stop();
+    run_finished();
+    for (auto& [where, link] : links_) link->stop();
+    links_.clear();
+    publish();
+    seeds_.reset();
+}
+
+// ---- calls
+
+inline call_outcome client_service::check_size(std::string const& body, char const* what) const {
+    if (body.size() <= options_.limits.max_command_bytes) return {};
+    return failed(errc::too_large, std::string(what) + " has " + std::to_string(body.size()) +
+                                       " bytes; limits.max_command_bytes is " +
+                                       std::to_string(options_.limits.max_command_bytes));
+}
+
+inline call_ticket client_service::submit(command_request request, completion done) {
+    call_ticket const ticket = new_ticket();
+    bool const caller_waits = request.caller_waits;
+    instant const at = now();
+    instant const deadline = deadline_for(request.timeout);
+    call_outcome why = check_size(request.body, "the command");
+    bool const creates = request.birth && (request.kind == command_kind::call || request.kind == command_kind::create);
+    if (why.ok() && creates) why = check_size(request.birth->body, "the command that creates the object");
+    if (!why.ok())
+        calls_.reject(std::move(done), std::move(why));
+    else
+        calls_.submit(ticket, std::move(request), std::move(done), at, deadline);
+    called(caller_waits);
+    return ticket;
+}
+
+inline call_ticket client_service::read(read_request request, completion done) {
+    call_ticket const ticket = new_ticket();
+    call_outcome why;
+    if (request.remote) why = check_size(request.remote->body, "the read");
+    if (why.ok() && request.birth) why = check_size(request.birth->body, "the command that creates the object");
+    if (!why.ok())
+        calls_.reject(std::move(done), std::move(why));
+    else
+        calls_.read(ticket, std::move(request.birth), std::move(done), now(), deadline_for(request.timeout),
+                    std::move(request.remote));
+    called(request.caller_waits);
+    return ticket;
+}
+
+inline void client_service::inquire(client_inquiry inquiry, std::chrono::nanoseconds timeout) {
+    inquiry.deadline = deadline_for(timeout);
+    {
+        std::lock_guard const lock(inquiries_mutex_);
+        if (!stopped_) {
+            inquiries_.push_back(std::move(inquiry));
+            return wake();
+        }
+    }
+    inquiry.done(failed(errc::stopped, "the client was stopped"));
+}
+
+/// One at a time, so that `stop` ends after every completion that was there before: nobody may run the handlers' executor
+/// behind it.
+inline void client_service::run_finished() {
+    std::lock_guard const lock(finishing_);
+    for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
+}
+
+inline void client_service::wait(waiter& w, std::chrono::nanoseconds timeout) {
+    instant const deadline = deadline_for(timeout);
+    auto woken = waiter::cause::asked;
+    while ((woken = w.sleep(deadline - now())) == waiter::cause::asked) {}
+    if (woken == waiter::cause::finished) return;
+    // Perhaps nobody runs the strand, which looks after deadlines otherwise.
+    calls_.expire(now());
+    run_finished();
+    w.sleep(); // It has its outcome, or is being given it.
+}
+
+inline void client_service::cancel(call_ticket ticket) {
+    (void)calls_.cancel(ticket);
+    run_finished();
+}
+
+/// However many calls arrive before the strand looks, it is woken once: they leave together.
+inline void client_service::wake() {
+    if (stopped_ || wake_pending_.exchange(true)) return;
+    asio::post(strand_, [weak = weak_from_this()] {
+        if (auto const self = weak.lock()) self->on_wake();
+    });
+}
+
+/// A caller that waits, and waits alone, does the strand's work itself if it can: one wake-up less on its way.
+inline void client_service::called(bool caller_waits) {
+    if (stopped_ || caller_waits) run_finished(); // Refused; and after `stop` nobody else may be left to say so.
+    bool const alone = caller_waits && calls_.pending_count() <= 1 && !stopped_;
+    if (!alone || !strand_.try_run([this] { on_wake(); })) return wake();
+    if (stopped_) (void)strand_.try_run([this] { shut_down(); }); // Perhaps `stop` found this thread inside.
+}
+
+inline void client_service::on_wake() {
+    wake_pending_ = false;
+    if (shut_down_) return;
+    std::vector<client_inquiry> inquiries;
+    {
+        std::lock_guard const lock(inquiries_mutex_);
+        inquiries.swap(inquiries_);
+    }
+    for (auto& i : inquiries) engine_.inquire(std::move(i));
+    if (session_wanted_) engine_.want_session();
+    engine_.flush();
+    run_finished();
+}
+
+// ---- time
+
+inline void client_service::arm_tick() {
+    ticker_->expires_after(std::clamp<std::chrono::milliseconds>(options_.heartbeat / 5, std::chrono::milliseconds(1),
+                                                                 std::chrono::milliseconds(20)));
+    ticker_->async_wait([weak = weak_from_this()](asio::error_code failure) {
+        auto const self = weak.lock();
+        if (self && !failure) self->on_tick();
+    });
+}
+
+inline void client_service::on_tick() {
+    if (stopped_ || shut_down_) return;
+    engine_.tick();
+    engine_.flush();
+    run_finished();
+    publish();
+    arm_tick();
+}
+
+inline void client_service::publish() {
+    client_engine_status s = engine_.status();
+    bool const ready = engine_.is_ready();
+    std::lock_guard const lock(status_mutex_);
+    status_ = std::move(s);
+    if (std::exchange(ready_, ready) != ready || stopped_) ready_changed_.notify_all();
+}
+
+inline client_engine_status client_service::status() const {
+    std::lock_guard const lock(status_mutex_);
+    return status_;
+}
+
+inline bool client_service::wait_ready(std::chrono::nanoseconds timeout) {
+    if (would_deadlock())
+        throw error(errc::would_deadlock, "wait_ready() on a thread that the client needs would wait for ever; call it from "
+                                          "another thread");
+    session_wanted_ = true;
+    wake();
+    std::unique_lock lock(status_mutex_);
+    // Bounded, because the largest durations would overflow the clock.
+    auto const limit = std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365));
+    ready_changed_.wait_for(lock, limit, [this] { return ready_ || stopped_.load(); });
+    return ready_ && !stopped_;
+}
+
+// ---- connections
+
+inline net::hello client_service::make_hello() const {
+    net::hello h;
+    h.who = net::role::client;
+    h.group = options_.group;
+    h.cluster = cluster_;
+    h.self.id = self_;
+    for (auto& t : catalogue_()) h.catalogue.push_back({std::move(t.name), t.fingerprint});
+    return h;
+}
+
+inline net::link::events client_service::link_events(openreplica::endpoint const& where) {
+    auto const weak = weak_from_this();
+    auto const then = [weak](auto f) {
+        auto const self = weak.lock();
+        if (!self || self->shut_down_) return;
+        f(*self);
+        self->engine_.flush();
+        if (self->engine_.is_ready() != self->ready_) self->publish();
+    };
+    return {.up = [then, where](net::hello_reply const& who) {
+                then([&](client_service& s) { s.engine_.on_up(where, who.self.id); });
+            },
+            .down = [then, where](std::error_code, bool was_up) {
+                if (was_up) then([&](client_service& s) { s.engine_.on_down(where); });
+            },
+            .refused = [then, where](net::hello_reply const& why) {
+                then([&](client_service& s) { s.engine_.on_refused(where, why.text); });
+            },
+            .frame = [weak, where](net::frame_stream::frame const& f) {
+                auto m = net::decode_client_reply(f.header.type, f.bytes, f.body, f.header.length);
+                auto const self = weak.lock();
+                if (m && self && !self->shut_down_) self->engine_.on_reply(where, std::move(*m));
+                return m.has_value();
+            },
+            .batch_end = [then] { then([](client_service&) {}); }};
+}
+
+inline void client_service::connect(openreplica::endpoint const& where) {
+    if (auto const old = links_.find(where); old != links_.end()) disconnect(where);
+    if (!options_.allow_plaintext && !detail::is_loopback(where.host)) {
+        if (refused_hosts_.insert(where.host).second)
+            log(log_level::warning, to_string(where) + " is not a loopback address and there is no TLS: it is not dialled; set "
+                                                       "allow_plaintext if the network is trusted");
+        return;
+    }
+    net::link_options o;
+    o.queue_bytes = options_.limits.link_queue_bytes;
+    o.max_frame = options_.limits.max_frame_bytes;
+    auto const link = net::link::make(strand_, where, make_hello(), o, link_events(where));
+    links_[where] = link;
+    link->start();
+}
+
+/// The link ends by its next turn: this may be called from one of its own events.
+inline void client_service::disconnect(openreplica::endpoint const& where) {
+    auto const it = links_.find(where);
+    if (it == links_.end()) return;
+    it->second->stop();
+    asio::post(strand_, [link = it->second] {}); // It may be in the middle of an event of its own.
+    links_.erase(it);
+}
+
+inline void client_service::send(openreplica::endpoint const& to, net::client_request const& what) {
+    auto const it = links_.find(to);
+    if (it != links_.end() && it->second->is_up())
+        it->second->send(std::make_shared<std::string const>(net::encode(what)), net::priority::normal);
+}
+
+inline void client_service::log(log_level level, std::string const& line) {
+    if (options_.logger)
+        options_.logger(level, line);
+    else if (level >= log_level::warning)
+        std::fprintf(stderr, "openreplica: %s\n", line.c_str());
+}
+
+inline seed_watch::events client_service::seed_events() {
+    return {.named = [this](openreplica::endpoint const& where) { engine_.on_named(where); },
+            .omitted = [this](openreplica::endpoint const& where) { engine_.on_omitted(where); },
+            .settled = [this] { return engine_.is_served(); },
+            .random = [this] { return random_(); },
+            .now = [this] { return now(); },
+            .log = [this](log_level level, std::string const& line) { log(level, line); }};
+}
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/status.hpp>
+// What a node tells about itself.
+
+namespace openreplica::inline v0 {
+
+/// A voter as this node sees it.
+struct voter_status {
+    std::string id;       ///< 32 hexadecimal digits
+    std::string endpoint; ///< `host:port`
+    bool connected = false;
+};
+
+/// How a node's data directory is.
+struct disk_status {
+    std::string directory;          ///< empty: diskless
+    std::string state;              ///< "ok", "slow", "full" or "failed"
+    std::uint64_t log_bytes = 0;    ///< what the write-ahead log's files take at most
+    std::uint64_t snapshot = 0;     ///< slot of the newest snapshot on disk
+    std::int64_t last_sync_us = 0;  ///< how long the latest group took to write and sync
+    std::int64_t slowest_sync_us = 0; ///< of all groups since the node was opened
+};
+
+/// A picture of one node at one moment. `to_json` writes it for tools and logs, as a member and for nlohmann/json.
+struct node_status {
+    std::string id;             ///< 32 hexadecimal digits
+    std::string cluster;        ///< 32 hexadecimal digits; empty: belongs to no group yet
+    std::string group;          ///< the group's name
+    std::string endpoint;       ///< where this node is reached
+    std::string role;           ///< "leader", "voter", "standby", or "founding" before there is a group
+    std::string leader;         ///< endpoint of the leader, if known
+    std::uint32_t epoch = 0;    ///< number of the configuration
+    std::vector<voter_status> voters;
+    std::string last_change;    ///< the last thing that this node, leading, decided about the voters by itself, and why
+    bool ready = false;         ///< has a session: calls can be executed
+    bool healthy = false;       ///< sees a healthy leader
+    std::uint64_t chosen = 0;   ///< highest slot known to be chosen
+    std::uint64_t applied = 0;  ///< highest slot applied to this replica's objects
+    std::uint64_t log_start = 0; ///< lowest slot still in the log
+    std::uint64_t log_memory_bytes = 0; ///< what the log weighs in memory: it is kept for members that lag or join
+    std::uint64_t digest = 0;   ///< hash chain over what was applied
+    std::uint64_t pending_calls = 0; ///< calls and reads of this process without an outcome
+    disk_status disk;
+    std::string problem;        ///< why the node does not serve, and what to do; empty when it does
+    /// The longest that nothing was applied because a snapshot was taken, microseconds: how long copying the state takes.
+    std::int64_t snapshot_pause_us = 0;
+    /// The object that could not be written as JSON at the last attempt: there is no new snapshot, so the log is kept.
+    /// Empty when nothing stands in the way.
+    std::string log_kept_by;
+
+    /// The same as a JSON object with these names.
+    [[nodiscard]] nlohmann::json to_json() const;
+};
+
+/// A replica as a client sees it.
+struct replica_status {
+    std::string id;         ///< 32 hexadecimal digits; empty: nobody has answered there
+    std::string endpoint;   ///< `host:port`
+    bool connected = false;
+    bool serving = false;   ///< it is there, and sees a healthy leader
+    bool member = false;    ///< the group names it; otherwise only a seed does
+    std::int64_t round_trip_us = 0;
+    std::uint64_t reads = 0; ///< that it has answered
+};
+
+/// A picture of one client at one moment.
+struct client_status {
+    std::string group;        ///< the group's name
+    std::string cluster;      ///< 32 hexadecimal digits; empty: the group was not found yet
+    std::string leader;       ///< endpoint of the leader, if known
+    std::uint32_t epoch = 0;  ///< number of the newest configuration that it has heard of
+    std::uint64_t session = 0; ///< 0: none yet; a call that needs one opens it
+    bool ready = false;       ///< has a session: calls can be executed
+    std::uint64_t seen = 0;   ///< no read shows an older state than this slot's
+    std::vector<replica_status> replicas; ///< at all addresses that it knows
+    std::uint64_t pending_calls = 0; ///< calls and reads without an outcome
+    std::string problem;      ///< why nothing is executed, and what to do; empty when it is
+
+    /// The same as a JSON object with these names.
+    [[nodiscard]] nlohmann::json to_json() const;
+};
+
+inline void to_json(nlohmann::json& j, replica_status const& r) {
+    j = {{"id", r.id},           {"endpoint", r.endpoint},           {"connected", r.connected}, {"serving", r.serving},
+         {"member", r.member}, {"round_trip_us", r.round_trip_us}, {"reads", r.reads}};
+}
+
+inline void to_json(nlohmann::json& j, client_status const& s) {
+    j = {{"group", s.group},     {"cluster", s.cluster}, {"leader", s.leader}, {"epoch", s.epoch},
+         {"session", s.session}, {"ready", s.ready},     {"seen", s.seen},     {"replicas", s.replicas},
+         {"pending_calls", s.pending_calls}, {"problem", s.problem}};
+}
+
+inline nlohmann::json client_status::to_json() const { return *this; }
+
+inline void to_json(nlohmann::json& j, voter_status const& v) {
+    j = {{"id", v.id}, {"endpoint", v.endpoint}, {"connected", v.connected}};
+}
+
+inline void to_json(nlohmann::json& j, disk_status const& d) {
+    j = {{"directory", d.directory}, {"state", d.state}, {"log_bytes", d.log_bytes}, {"snapshot", d.snapshot},
+         {"last_sync_us", d.last_sync_us}, {"slowest_sync_us", d.slowest_sync_us}};
+}
+
+inline void to_json(nlohmann::json& j, node_status const& s) {
+    j = {{"id", s.id},           {"cluster", s.cluster},     {"group", s.group},   {"endpoint", s.endpoint},
+         {"role", s.role},       {"leader", s.leader},       {"epoch", s.epoch},   {"voters", s.voters},
+         {"last_change", s.last_change},
+         {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
+         {"log_start", s.log_start}, {"log_memory_bytes", s.log_memory_bytes},
+         {"digest", s.digest},   {"pending_calls", s.pending_calls},
+         {"disk", s.disk},
+         {"problem", s.problem}, {"log_kept_by", s.log_kept_by},
+         {"snapshot_pause_us", s.snapshot_pause_us}};
+}
+
+inline nlohmann::json node_status::to_json() const { return *this; }
+
+} // namespace openreplica::inline v0
+
+#include <asio/execution_context.hpp>
+
+namespace openreplica::inline v0 {
+
+/// The way to a group's objects for a process that is no replica: `replicated<T>` works on it as on a node.
+///
+/// Opening a client does not wait for the group: calls made before one is found wait until their deadline. It looks for
+/// the group at its seeds, learns of the members from any of them, and follows when they change: a client that knows a
+/// DNS name survives the replacement of every member.
+///
+/// Each call runs at most once, however often the library has to send it again: it travels under the client's session,
+/// which the group keeps while the client is heard of. The first call that needs one opens it; a client that only reads
+/// has none. Const methods run at a replica, and `local()` ones at a near one, on whatever state it has; what a client
+/// has seen once, it never sees undone.
+///
+/// @par Threads
+/// `client(options)` runs threads of its own; handlers without an executor of their own run on one that runs nothing
+/// else. `client(executor, options)` runs everything on the caller's executor: whoever runs it must not block in it. All
+/// members are safe from any thread; moving a client is not.
+///
+/// @par Lifetime
+/// The destructor stops. Handles (`replicated<T>`) may outlive the client; their calls then end with `errc::stopped`. The
+/// context of a caller's executor must live until `stop()` has returned and every asynchronous call has completed.
+/// Movable: a moved-from client's members throw `errc::stopped`.
+class client {
+public:
+    /// Opens a client with threads of its own.
+    ///
+    /// @throws error `bad_option` or `not_supported` with a sentence about the option.
+    explicit client(client_options options) : group_(options.group) {
+        options.validate();
+        threads_.emplace();
+        open(threads_->surroundings(), std::move(options));
+    }
+
+    /// Opens a client on the caller's executor. A blocking call on a thread that runs it throws `errc::would_deadlock`;
+    /// this is recognised for `asio::io_context`, `asio::thread_pool` and strands of them.
+    ///
+    /// @throws error as above
+    client(asio::any_io_executor executor, client_options options) : group_(options.group) {
+        options.validate();
+        open({executor, executor, executor, [executor] { return detail::runs_in_this_thread(executor); }, {}},
+             std::move(options));
+    }
+
+    /// The same on an execution context.
+    template <class Context>
+        requires std::is_convertible_v<Context&, asio::execution_context&>
+    client(Context& context, client_options options)
+        : client(asio::any_io_executor(context.get_executor()), std::move(options)) {}
+
+    client(client&& other) noexcept
+        : group_(std::move(other.group_)), threads_(std::exchange(other.threads_, std::nullopt)),
+          service_(std::exchange(other.service_, nullptr)), stopped_(other.stopped_.exchange(false)) {}
+    client& operator=(client&& other) noexcept {
+        if (this != &other) {
+            stop();
+            group_ = std::move(other.group_);
+            threads_ = std::exchange(other.threads_, std::nullopt);
+            service_ = std::exchange(other.service_, nullptr);
+            stopped_ = other.stopped_.exchange(false);
+        }
+        return *this;
+    }
+    ~client() { stop(); }
+
+    /// Ends every pending call with an outcome, closes the session and all connections, and ends the client's own
+    /// threads. On a caller's executor it returns at once. May be called again, also by several threads; the first one
+    /// does it.
+    void stop() noexcept {
+        if (!service_ || stopped_.exchange(true)) return;
+        if (!threads_) return service_->stop();
+        std::promise<void> closed;
+        service_->stop([&closed] { closed.set_value(); });
+        closed.get_future().wait();
+        threads_->finish();
+    }
+
+    /// Opens the session and waits until calls can be executed. False when `timeout` passes first or the client is
+    /// stopped. Nobody needs to: calls wait by themselves.
+    bool wait_ready(std::chrono::nanoseconds timeout) { return service().wait_ready(timeout); }
+
+    /// A recent picture of the group as this client sees it, at most a fifth of a heartbeat old.
+    [[nodiscard]] client_status status() const;
+
+    /// The executor of handlers that have none of their own.
+    [[nodiscard]] asio::any_io_executor get_executor() const { return service().get_executor(); }
+
+    // ---- what tools need: no types
+
+    /// Calls a method of an object whose type this program need not know: `arguments` is a JSON array in canonical form, as
+    /// `call("hits", "add", "[1]")`. It goes through the log, const or not, exactly once. Returns the result as JSON
+    /// text, empty for void. The object must exist.
+    ///
+    /// @throws error as a call of a handle does
+    std::string call(std::string const& object, std::string const& method, std::string const& arguments,
+                     call_options options = {});
+
+    /// Asks a replica about itself and what it holds; blocks for the answer, JSON text. `what` is `status`, `members`,
+    /// `objects`, `types`, `show` (an object's state; the argument is its name), `sessions`, `pending` or `log` (the
+    /// last entries; the argument is their number).
+    ///
+    /// @param of the address of the replica; empty: the one that answers soonest
+    /// @throws error `not_executed` when nobody answers in time, and what the replica says
+    std::string ask(std::string const& what, std::string const& argument = {}, std::optional<endpoint> of = {},
+                    std::chrono::nanoseconds timeout = {});
+
+    /// Gives the group an operator's order, JSON text, and blocks for what came of it. It is sent once.
+    ///
+    /// @throws error `not_supported` when the group takes none; `outcome_unknown` when no answer came in time
+    std::string order(std::string const& text, std::chrono::nanoseconds timeout = {});
+
+    /// What handles hold on to.
+    friend object::host openreplica_host(client const& c) {
+        (void)c.service();
+        return {c.service_, nullptr};
+    }
+
+private:
+    void open(runtime::surroundings around, client_options options) {
+        auto types = [] { return object::type_registry::global().catalogue(); };
+        service_ = std::make_shared<runtime::client_service>(std::move(around), std::move(options), types);
+        service_->start();
+    }
+    [[nodiscard]] runtime::client_service& service() const {
+        if (!service_) throw error(errc::stopped, "this client was moved from; use the one that it was moved to");
+        return *service_;
+    }
+    /// Blocks for one outcome: `start` is given the completion.
+    template <class Start>
+    std::string wait_for(std::string const& what, std::chrono::nanoseconds timeout, Start start) const;
+
+    std::string group_;
+    std::optional<detail::own_threads> threads_;
+    std::shared_ptr<runtime::client_service> service_;
+    std::atomic<bool> stopped_ = false;
+};
+
+template <class Start>
+std::string client::wait_for(std::string const& what, std::chrono::nanoseconds timeout, Start start) const {
+    if (service().would_deadlock())
+        throw error(errc::would_deadlock, "\"" + what + "\" was asked on a thread that the client needs to get the answer");
+    runtime::waiter waiter;
+    call_outcome outcome;
+    start([&](call_outcome&& o) {
+        outcome = std::move(o);
+        waiter.finish();
+    });
+    service().wait(waiter, timeout);
+    if (!outcome.ok()) throw error(outcome.code, outcome.text);
+    return std::move(outcome.result);
+}
+
+inline std::string client::call(std::string const& object, std::string const& method, std::string const& arguments,
+                                call_options options) {
+    if (arguments.size() < 2 || arguments.front() != '[' || arguments.back() != ']')
+        throw error(errc::bad_arguments, "the arguments of \"" + method + "\" are no JSON array; write [] for none");
+    auto birth = std::make_shared<runtime::object_birth>();
+    birth->id = object::object_id_of(object);
+    birth->created = true; // Its type is unknown here, so it cannot be made.
+    std::string body = "[";
+    write_json_string(body, method);
+    if (arguments.size() > 2) (body += ',').append(arguments, 1, arguments.size() - 2);
+    body += ']';
+    return wait_for(method, options.timeout, [&](runtime::gateway::completion done) {
+        service().submit({command_kind::call, std::move(birth), std::move(body), options.timeout, true}, std::move(done));
+    });
+}
+
+inline std::string client::ask(std::string const& what, std::string const& argument, std::optional<endpoint> of,
+                               std::chrono::nanoseconds timeout) {
+    return wait_for(what, timeout, [&](runtime::gateway::completion done) {
+        service().inquire({false, what, argument, std::move(of), {}, std::move(done)}, timeout);
+    });
+}
+
+inline std::string client::order(std::string const& text, std::chrono::nanoseconds timeout) {
+    return wait_for("order", timeout, [&](runtime::gateway::completion done) {
+        service().inquire({true, {}, text, {}, {}, std::move(done)}, timeout);
+    });
+}
+
+inline client_status client::status() const {
+    runtime::client_engine_status const s = service().status();
+    client_status out;
+    out.group = group_;
+    if (!s.cluster.empty()) out.cluster = to_string(s.cluster);
+    out.epoch = s.current.value;
+    out.session = s.session.value;
+    out.ready = s.session != session_id{};
+    out.seen = s.seen.value;
+    for (auto const& r : s.replicas) {
+        out.replicas.push_back({r.id.empty() ? std::string() : to_string(r.id), to_string(r.where), r.up, r.serving, r.member,
+                                r.round_trip.count(), r.reads});
+        if (r.leads) out.leader = to_string(r.where);
+    }
+    out.pending_calls = service().pending_calls();
+    out.problem = s.problem;
+    return out;
+}
+
+} // namespace openreplica::inline v0
+
+// <openreplica/force_new_cluster.hpp>
+// The last resort of an operator whose group has lost its majority for good.
+
+// <openreplica/storage/heritage.hpp>
+// What the directory of a lost group's member has to give to a new cluster, and why it may have nothing.
 
 // <openreplica/paxos/record.hpp>
 // What must survive a crash.
@@ -1622,78 +10909,6 @@ inline constexpr damage_row damage_table[] = {
 
 // <openreplica/storage/wal_writer.hpp>
 // Appends to the write-ahead log, one group at a time.
-
-// <openreplica/types/mutation.hpp>
-// Deliberately broken rules, for the test that proves that the simulator would notice.
-
-namespace openreplica::inline v0 {
-
-/// One rule of the protocol each. A build with `OPENREPLICA_MUTATION_TESTING` breaks the active one at run time; every
-/// other build contains no trace of them.
-enum class mutant : std::uint8_t {
-    none,
-    accept_below_promise,      ///< an acceptor takes an accept of a ballot below its promise
-    promise_goes_back,         ///< an acceptor grants a prepare below its promise
-    promise_reports_nothing,   ///< an acceptor hides what it has accepted
-    ack_over_hole,             ///< an acceptor takes and acknowledges an accept that leaves a hole behind it
-    chosen_from_other_ballot,  ///< rule 2: a chosen index chooses entries that were accepted under another ballot
-    vote_counted_twice,        ///< the leader's own vote counts twice
-    own_vote_before_sync,      ///< the leader's own vote counts before its disk has it
-    learner_vote_counted,      ///< an acknowledgement of a node without a vote counts
-    vote_before_durable,       ///< a promise or an acknowledgement leaves before it is durable
-    ask_before_durable,        ///< a candidate asks for promises before its own is durable
-    foreign_promise_counted,   ///< a candidate counts a promise of another ballot
-    partial_promise_counted,   ///< a promise counts when its first part is there
-    propose_below_chosen,      ///< a new leader proposes below its quorum's chosen index
-    skip_reproposal,           ///< a new leader proposes no-ops where values were accepted
-    lowest_ballot_wins,        ///< a new leader takes the value of the lowest ballot
-    read_without_quorum,       ///< a leader answers reads without asking whether it still leads
-    old_heartbeat_confirms,    ///< an answer to a heartbeat sent before a read arrived confirms it
-    read_before_no_op,         ///< a new leader answers reads before an entry of its own ballot is chosen
-    apply_out_of_order,        ///< a replica applies a batch from its end
-    forget_session_result,     ///< a retry does not find the stored outcome and runs again
-    sessions_lost_in_restore,  ///< a snapshot is restored without its sessions
-    ignore_deadline,           ///< a command is executed although its deadline had passed when the log ordered it
-    forward_taken_twice,       ///< the second copy of a forward is decided anew
-    retry_under_new_session,   ///< a call that was sent is sent again under another session
-    failure_means_not_executed, ///< a call whose outcome is unknown is reported as not executed
-    learned_without_promise,   ///< rule R: chosen entries are taken without promising the ballot behind them
-    complaint_takes_back,      ///< a late complaint about a gap rewinds a peer behind what it has acknowledged
-    wal_reports_before_sync,   ///< a group counts as durable when it is written, not when it is synced
-    wal_trusts_failed_sync,    ///< a sync that failed is believed
-    wal_names_without_sync,    ///< a new segment is used before its name is durable
-    wal_truncates_damage,      ///< recovery cuts the log off at any bad record, acknowledged or not
-    wal_skips_checksum,        ///< the checksum of a record's payload is not looked at
-    wal_keeps_torn_tail,       ///< recovery leaves a torn tail where it is
-    damaged_node_keeps_id,     ///< a node that lost what it acknowledged comes back under its id
-    wal_skips_full_group,      ///< a group that found no room counts as written
-    full_for_good,             ///< a disk that was full once is never believed to have room again
-    unkept_snapshot_counts,    ///< a snapshot counts although it could not be written
-    snapshot_ahead_of_state,   ///< a snapshot names a slot that its state does not hold yet
-    older_snapshot_restored,   ///< a snapshot that comes late takes the state back
-    snapshot_part_twice,       ///< a part that comes again is appended again, and nobody compares the checksum
-    recovered_not_applied,     ///< what a node finds chosen in its own log is not applied when it starts
-    merge_past_stop_sign,      ///< rule 1: what an old quorum accepted above a stop-sign is proposed with it
-    proposes_past_stop_sign,   ///< a leader goes on proposing above a stop-sign under the configuration that it ends
-    activates_without_promises, ///< rule 1: a leader proposes above a stop-sign before its voters have promised
-    change_ignores_other_majority, ///< rule 5: while a stop-sign passes, one configuration's majority is enough
-    change_needs_nobody,       ///< rule 5: voters are added that have neither caught up nor promised
-    configuration_not_in_snapshot, ///< a snapshot names the configuration that the group was founded with
-    install_keeps_configuration, ///< a snapshot's configuration is not taken up with it
-    epoch_ignored,             ///< rule 4: an acceptor takes an accept of an epoch that does not govern its slot
-    old_voters_counted,        ///< above a stop-sign the votes of those count whom it removed
-    retires_too_early,         ///< a removed node forgets everything when it sees the stop-sign, not the no-op above it
-    numbers_used_again         ///< under its fresh id a node takes answers to what it asked under the old one
-};
-
-#if defined(OPENREPLICA_MUTATION_TESTING)
-inline mutant active_mutant = mutant::none; // Set once, before the simulation starts, by the test that breaks it.
-#define OPENREPLICA_MUTANT(name) (::openreplica::active_mutant == ::openreplica::mutant::name)
-#else
-#define OPENREPLICA_MUTANT(name) false
-#endif
-
-} // namespace openreplica::inline v0
 
 namespace openreplica::inline v0::storage {
 
@@ -3610,23 +12825,12 @@ private:
             if (weight >= group_bytes) weight = 0;
         }
         slot const end = from.last().next();
-        paxos::value const alone{paxos::value_kind::configuration, from.stamp, body_of(succeeding(from.governing, s, self))};
+        paxos::configuration next = paxos::succeeding(from.governing, {self});
+        next.number = s.number;
+        paxos::value const alone{paxos::value_kind::configuration, from.stamp, paxos::body_of(next)};
         w.add(paxos::accept_record{{end, own, alone}});
         w.add(paxos::chosen_record{end, own});
         check(w.commit(), "writing the new log");
-    }
-
-    [[nodiscard]] static paxos::configuration succeeding(paxos::configuration c, succession const& s,
-                                                         paxos::member const& self) {
-        c.number = s.number;
-        c.voters = {self};
-        return c;
-    }
-    [[nodiscard]] static shared_bytes body_of(paxos::configuration const& c) {
-        std::string body;
-        wire_writer w(body);
-        encode(w, c);
-        return shared_bytes(std::move(body));
     }
 
     // ---- in their place
@@ -3989,6558 +13193,14 @@ inline forced_cluster force_new_cluster(std::string const& data_dir, confirmatio
 // <openreplica/node.hpp>
 // This process's seat in the group.
 
-// <openreplica/object/host.hpp>
-// What a handle needs of the node (or client) that it was made on.
-
-// <openreplica/object/object_space.hpp>
-// The replicated state: every object, every session, and the digest of all that was applied.
-
-// <openreplica/object/command_text.hpp>
-// The JSON bodies of commands, from typed arguments, and typed results from outcomes.
-
-// <openreplica/object/constructor_arguments.hpp>
-// The types that a constructor's arguments travel as.
-
-// <openreplica/object/convert_argument.hpp>
-// The checked conversion of an argument to the parameter type that its method declares.
-
-// <openreplica/types/json_text.hpp>
-// Canonical JSON text, written straight into a string: one spelling per value, so that equal values have equal bytes.
-
-namespace openreplica::inline v0 {
-
-/// A value that cannot become JSON, or a text that does not hold the expected value. Its code is `bad_arguments`.
-class json_error : public error {
-    std::string sentence_;
-
-public:
-    explicit json_error(std::string sentence) : error(errc::bad_arguments, sentence), sentence_(std::move(sentence)) {}
-    /// The sentence alone, without the text of the code.
-    [[nodiscard]] std::string const& sentence() const { return sentence_; }
-};
-
-/// Limits of a text. They influence what apply accepts, so the defaults are part of the format.
-struct json_limits {
-    std::uint32_t depth = 64;     ///< arrays and objects inside one another
-    std::uint32_t members = 1024; ///< of one object
-};
-
-/// The length of the well-formed UTF-8 sequence at `p`, of at most `n` bytes; 0 when there is none. Overlong forms,
-/// surrogates and code points above U+10FFFF are not well-formed (Unicode 15, table 3-7).
-[[nodiscard]] inline std::size_t utf8_sequence(char const* p, std::size_t n) {
-    auto const at = [p](std::size_t i) { return static_cast<unsigned char>(p[i]); };
-    auto const tail = [&at](std::size_t i) { return (at(i) & 0xC0) == 0x80; };
-    if (n == 0) return 0;
-    unsigned char const a = at(0);
-    if (a < 0x80) return 1;
-    if (a < 0xC2 || a > 0xF4) return 0;
-    if (a < 0xE0) return n >= 2 && tail(1) ? 2 : 0;
-    if (a < 0xF0) {
-        if (n < 3 || !tail(1) || !tail(2)) return 0;
-        if ((a == 0xE0 && at(1) < 0xA0) || (a == 0xED && at(1) > 0x9F)) return 0;
-        return 3;
-    }
-    if (n < 4 || !tail(1) || !tail(2) || !tail(3)) return 0;
-    if ((a == 0xF0 && at(1) < 0x90) || (a == 0xF4 && at(1) > 0x8F)) return 0;
-    return 4;
-}
-
-/// The text with every byte that belongs to no UTF-8 sequence replaced by `?`, and not longer than `limit` bytes.
-[[nodiscard]] inline std::string printable(std::string_view text, std::size_t limit = 1024) {
-    std::string out;
-    for (std::size_t i = 0; i < text.size();) {
-        std::size_t const n = utf8_sequence(text.data() + i, text.size() - i);
-        if (out.size() + (n == 0 ? 1 : n) > limit) break;
-        if (n == 0)
-            out += '?';
-        else
-            out.append(text, i, n);
-        i += n == 0 ? 1 : n;
-    }
-    return out;
-}
-
-template <std::integral I>
-void write_json_integer(std::string& out, I v) {
-    char buffer[24];
-    auto const end = std::to_chars(buffer, buffer + sizeof buffer, v).ptr;
-    out.append(buffer, end);
-}
-
-/// The shortest text that reads back as the same number, with `.0` after a whole one so that it stays a fraction.
-/// @throws json_error for NaN and infinity, which JSON does not have.
-template <std::floating_point F>
-void write_json_number(std::string& out, F v) {
-    if (!std::isfinite(v)) throw json_error("NaN and infinity have no JSON form; pass a finite number");
-    char buffer[48];
-    auto const end = std::to_chars(buffer, buffer + sizeof buffer, v).ptr;
-    std::string_view const text(buffer, static_cast<std::size_t>(end - buffer));
-    out += text;
-    if (text.find_first_of(".e") == std::string_view::npos) out += ".0";
-}
-
-/// Escapes what must be escaped and nothing else; other characters stay as they are.
-/// @throws json_error when the text is not UTF-8.
-inline void write_json_string(std::string& out, std::string_view text) {
-    constexpr char digits[] = "0123456789abcdef";
-    out += '"';
-    std::size_t from = 0;
-    std::size_t i = 0;
-    while (i < text.size()) {
-        auto const c = static_cast<unsigned char>(text[i]);
-        if (c >= 0x80) {
-            std::size_t const n = utf8_sequence(text.data() + i, text.size() - i);
-            if (n == 0)
-                throw json_error("byte " + std::to_string(i) +
-                                 " of a string is not UTF-8; pass text, or openreplica::bytes for other data");
-            i += n;
-            continue;
-        }
-        if (c >= 0x20 && c != '"' && c != '\\') {
-            ++i;
-            continue;
-        }
-        out.append(text, from, i - from);
-        out += '\\';
-        switch (c) {
-        case '"':
-            out += '"';
-            break;
-        case '\\':
-            out += '\\';
-            break;
-        case '\b':
-            out += 'b';
-            break;
-        case '\f':
-            out += 'f';
-            break;
-        case '\n':
-            out += 'n';
-            break;
-        case '\r':
-            out += 'r';
-            break;
-        case '\t':
-            out += 't';
-            break;
-        default:
-            out += "u00";
-            out += digits[c >> 4];
-            out += digits[c & 15];
-        }
-        from = ++i;
-    }
-    out.append(text, from, text.size() - from);
-    out += '"';
-}
-
-inline constexpr std::string_view base64_alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// Base64 with padding (RFC 4648 section 4).
-inline void write_base64(std::string& out, std::string_view data) {
-    auto const byte = [&data](std::size_t i) {
-        return i < data.size() ? std::uint32_t{static_cast<unsigned char>(data[i])} : 0u;
-    };
-    for (std::size_t i = 0; i < data.size(); i += 3) {
-        std::uint32_t const group = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
-        out += base64_alphabet[group >> 18];
-        out += base64_alphabet[(group >> 12) & 63];
-        out += i + 1 < data.size() ? base64_alphabet[(group >> 6) & 63] : '=';
-        out += i + 2 < data.size() ? base64_alphabet[group & 63] : '=';
-    }
-}
-
-/// @throws json_error for anything but the one canonical spelling.
-[[nodiscard]] inline std::string read_base64(std::string_view text) {
-    static constexpr auto values = [] {
-        std::array<std::uint8_t, 256> t{};
-        t.fill(64);
-        for (std::size_t i = 0; i < 64; ++i)
-            t[static_cast<unsigned char>(base64_alphabet[i])] = static_cast<std::uint8_t>(i);
-        return t;
-    }();
-    auto const bad = [] { return json_error("bytes travel as base64 with padding; this string is not"); };
-    if (text.size() % 4 != 0) throw bad();
-    std::string out;
-    out.reserve(text.size() / 4 * 3);
-    for (std::size_t i = 0; i < text.size(); i += 4) {
-        bool const last = i + 4 == text.size();
-        std::size_t const pad = !last || text[i + 3] != '=' ? 0 : text[i + 2] != '=' ? 1 : 2;
-        std::uint32_t group = 0;
-        for (std::size_t k = 0; k < 4; ++k) {
-            std::uint32_t const v = k < 4 - pad ? values[static_cast<unsigned char>(text[i + k])] : 0u;
-            if (v == 64) throw bad();
-            group = group << 6 | v;
-        }
-        if ((pad == 1 && (group & 0xff) != 0) || (pad == 2 && (group & 0xffff) != 0)) throw bad();
-        out += static_cast<char>(group >> 16 & 0xff);
-        if (pad < 2) out += static_cast<char>(group >> 8 & 0xff);
-        if (pad < 1) out += static_cast<char>(group & 0xff);
-    }
-    return out;
-}
-
-} // namespace openreplica::inline v0
-
-namespace openreplica::inline v0 {
-
-namespace detail {
-
-template <class T>
-concept arithmetic = std::is_arithmetic_v<T>;
-template <class T>
-inline constexpr bool is_optional = false;
-template <class T>
-inline constexpr bool is_optional<std::optional<T>> = true;
-template <class T>
-inline constexpr bool is_tuple = false;
-template <class... T>
-inline constexpr bool is_tuple<std::tuple<T...>> = true;
-template <class A, class B>
-inline constexpr bool is_tuple<std::pair<A, B>> = true;
-
-[[noreturn]] inline void refuse_number(std::string const& value, std::string_view why) {
-    throw json_error("the argument " + value + " does not fit the declared parameter: " + std::string(why));
-}
-
-template <arithmetic To, arithmetic From>
-To convert_number(From from) {
-    if constexpr (std::same_as<To, From>) {
-        return from;
-    } else if constexpr (std::same_as<To, bool> || std::same_as<From, bool>) {
-        refuse_number(std::to_string(from), "a number is no bool; write the comparison, or 0 and 1");
-    } else if constexpr (std::integral<To> && std::integral<From>) {
-        auto const to = static_cast<To>(from);
-        if (static_cast<From>(to) != from || (to < To{}) != (from < From{}))
-            refuse_number(std::to_string(from), "it is outside the type's range");
-        return to;
-    } else if constexpr (std::integral<To>) {
-        // Both bounds are powers of two, so they are exact in every floating-point type.
-        From const above = std::ldexp(From{1}, std::numeric_limits<To>::digits);
-        From const lowest = std::signed_integral<To> ? -above : From{0};
-        if (!(from >= lowest && from < above)) refuse_number(std::to_string(from), "it is outside the type's range");
-        if (from != std::trunc(from)) refuse_number(std::to_string(from), "it has a fraction; round it first");
-        return static_cast<To>(from);
-    } else if constexpr (std::integral<From>) {
-        auto const to = static_cast<To>(from);
-        if (to >= std::ldexp(To{1}, std::numeric_limits<From>::digits) || static_cast<From>(to) != from)
-            refuse_number(std::to_string(from), "it has more digits than the type holds");
-        return to;
-    } else {
-        auto const to = static_cast<To>(from);
-        if (std::isfinite(from) && !std::isfinite(to))
-            refuse_number(std::to_string(from), "it is outside the type's range");
-        return to;
-    }
-}
-
-template <class To, class From>
-To convert_value(From&& from);
-
-template <class To, class From>
-inline constexpr bool is_engaged_by = false;
-template <class T, class From>
-inline constexpr bool is_engaged_by<std::optional<T>, From> = std::convertible_to<From, T>;
-
-template <class To, class From, std::size_t... I>
-To convert_tuple(From&& from, std::index_sequence<I...>) {
-    return To{convert_value<std::tuple_element_t<I, To>>(std::get<I>(std::forward<From>(from)))...};
-}
-
-template <class To, class From>
-To convert_value(From&& from) {
-    using Source = std::remove_cvref_t<From>;
-    if constexpr (std::same_as<To, Source>) {
-        return To(std::forward<From>(from));
-    } else if constexpr (arithmetic<To> && arithmetic<Source>) {
-        return convert_number<To>(from);
-    } else if constexpr (is_optional<To> && is_optional<Source>) {
-        if (!from) return std::nullopt;
-        return convert_value<typename To::value_type>(*std::forward<From>(from));
-    } else if constexpr (is_engaged_by<To, From>) {
-        return convert_value<typename To::value_type>(std::forward<From>(from));
-    } else if constexpr (is_tuple<To> && is_tuple<Source>) {
-        return convert_tuple<To>(std::forward<From>(from), std::make_index_sequence<std::tuple_size_v<To>>{});
-    } else {
-        To to = std::forward<From>(from);
-        return to;
-    }
-}
-
-} // namespace detail
-
-/// The argument as a value of type `To`.
-///
-/// It converts what C++ converts implicitly, but a number only when its value stays the same: 300 into a `uint8_t`,
-/// 1.9 into an `int`, -1 into an unsigned and a bool into a number are errors, also inside an optional, pair or tuple.
-/// `double` to `float` rounds.
-///
-/// @throws json_error (`errc::bad_arguments`)
-template <class To, class From>
-requires std::convertible_to<From, To>
-[[nodiscard]] To convert_argument(From&& from) { return detail::convert_value<To>(std::forward<From>(from)); }
-
-} // namespace openreplica::inline v0
-
-// <openreplica/object/method.hpp>
-// One replicated method: its wire name, the function behind it, and what its signature says.
-
-namespace openreplica::inline v0 {
-
-class context;
-
-/// A string literal as a template argument.
-template <std::size_t N>
-struct fixed_string {
-    char text[N]{};
-    consteval fixed_string(char const (&literal)[N]) { // NOLINT(google-explicit-constructor): written as a literal
-        std::copy_n(literal, N, text);
-    }
-    [[nodiscard]] constexpr std::string_view view() const { return {text, N - 1}; }
-};
-
-} // namespace openreplica::inline v0
-
-namespace openreplica::inline v0::object {
-
-template <class T>
-struct tag {
-    using type = T;
-};
-
-template <class... P>
-struct type_list {
-    static constexpr std::size_t size = sizeof...(P);
-};
-
-/// The type that owns a decoded argument until the method has run.
-template <class P>
-struct owned_argument {
-    using type = std::remove_cvref_t<P>;
-};
-template <class P>
-requires std::is_same_v<std::remove_cvref_t<P>, std::string_view>
-struct owned_argument<P> {
-    using type = std::string;
-};
-template <class P>
-using owned_argument_t = typename owned_argument<P>::type;
-
-/// Whether a method's first parameter is the context, and what the caller passes after it.
-template <class... P>
-struct split_context {
-    using params = type_list<P...>;
-    static constexpr bool takes_context = false;
-    static constexpr bool may_change_context = false;
-};
-template <class... P>
-struct split_context<context&, P...> {
-    using params = type_list<P...>;
-    static constexpr bool takes_context = true;
-    static constexpr bool may_change_context = true;
-};
-template <class... P>
-struct split_context<context const&, P...> {
-    using params = type_list<P...>;
-    static constexpr bool takes_context = true;
-    static constexpr bool may_change_context = false;
-};
-
-template <class R, class Object, bool Read, class... P>
-struct signature : split_context<P...> {
-    using object_type = Object;
-    using declared_result = R;
-    using result = std::remove_cvref_t<R>;
-    static constexpr bool is_read = Read;
-};
-
-/// The signature of a function that can be a method. Only the forms listed here can: a method for rvalues or of a
-/// volatile object could never be called.
-template <class F>
-struct function_signature;
-template <class R, class C, class... P>
-struct function_signature<R (C::*)(P...)> : signature<R, C, false, P...> {};
-template <class R, class C, class... P>
-struct function_signature<R (C::*)(P...) noexcept> : signature<R, C, false, P...> {};
-template <class R, class C, class... P>
-struct function_signature<R (C::*)(P...)&> : signature<R, C, false, P...> {};
-template <class R, class C, class... P>
-struct function_signature<R (C::*)(P...)& noexcept> : signature<R, C, false, P...> {};
-template <class R, class C, class... P>
-struct function_signature<R (C::*)(P...) const> : signature<R, C, true, P...> {};
-template <class R, class C, class... P>
-struct function_signature<R (C::*)(P...) const noexcept> : signature<R, C, true, P...> {};
-template <class R, class C, class... P>
-struct function_signature<R (C::*)(P...) const&> : signature<R, C, true, P...> {};
-template <class R, class C, class... P>
-struct function_signature<R (C::*)(P...) const& noexcept> : signature<R, C, true, P...> {};
-template <class R, class C, class... P>
-struct function_signature<R (*)(C&, P...)> : signature<R, std::remove_const_t<C>, std::is_const_v<C>, P...> {};
-template <class R, class C, class... P>
-struct function_signature<R (*)(C&, P...) noexcept> : signature<R, std::remove_const_t<C>, std::is_const_v<C>, P...> {};
-
-/// A captureless lambda counts as the function pointer it converts to.
-template <class F>
-struct as_function {
-    using type = F;
-};
-template <class F>
-requires std::is_class_v<F> && requires(F const& f) { +f; }
-struct as_function<F> {
-    using type = decltype(+std::declval<F const&>());
-};
-template <auto M>
-using function_of = typename as_function<std::remove_const_t<decltype(M)>>::type;
-
-template <class F>
-concept has_signature = requires {
-    typename function_signature<F>::object_type;
-};
-
-/// Stands for a function without a usable signature, so that one sentence is reported and not a page.
-struct no_signature : signature<void, void, false> {};
-template <class F>
-struct signature_or_none : no_signature {};
-template <has_signature F>
-struct signature_or_none<F> : function_signature<F> {};
-
-template <class P>
-inline constexpr bool is_pointer_parameter = std::is_pointer_v<std::remove_cvref_t<P>>;
-template <class P>
-inline constexpr bool is_out_parameter =
-    std::is_lvalue_reference_v<P> && !std::is_const_v<std::remove_reference_t<P>> &&
-    !std::is_same_v<std::remove_cvref_t<P>, context>;
-/// A range that does not own what it shows. `std::string` and containers own.
-template <class R>
-inline constexpr bool is_view = false;
-template <class C, class Traits>
-inline constexpr bool is_view<std::basic_string_view<C, Traits>> = true;
-template <class R>
-requires requires { typename R::element_type; } && requires(R const& r) {
-    r.data();
-    r.size_bytes();
-}
-inline constexpr bool is_view<R> = true;
-
-template <class List>
-struct parameter_rules;
-template <class... P>
-struct parameter_rules<type_list<P...>> {
-    static constexpr bool no_pointers = !(is_pointer_parameter<P> || ...);
-    static constexpr bool no_out = !(is_out_parameter<P> || ...);
-    static constexpr bool no_late_context = !(std::is_same_v<std::remove_cvref_t<P>, context> || ...);
-};
-
-} // namespace openreplica::inline v0::object
-
-namespace openreplica::inline v0 {
-
-/// One replicated method: a wire name and a member function, a free function or a captureless lambda whose first
-/// parameter is the object.
-///
-/// A const member function, or a function that takes the object as `T const&`, is a read and does not enter the log.
-/// The optional first parameter after the object is `context&` (for a read: `context const&`). Overloads get one
-/// `method` each, under different names.
-template <fixed_string Name, auto M>
-struct method {
-    static constexpr std::string_view name = Name.view();
-    static constexpr auto pointer = M;
-    using function = object::function_of<M>;
-    using signature = object::signature_or_none<function>;
-    using params = typename signature::params;
-    using result = typename signature::result;
-    static constexpr bool is_read = signature::is_read;
-    static constexpr bool takes_context = signature::takes_context;
-
-    static_assert(!name.empty(), "openreplica: a method needs a name");
-    static_assert(
-        object::has_signature<function>,
-        "openreplica: a method is a member function, or a function or captureless lambda whose first parameter "
-        "is a reference to the object");
-    static_assert(object::parameter_rules<params>::no_pointers,
-                  "openreplica: a method cannot take a pointer: the call runs in other processes; take the value, or "
-                  "std::string for text");
-    static_assert(object::parameter_rules<params>::no_out,
-                  "openreplica: a method cannot take a non-const reference: the call runs in other processes; return "
-                  "the value instead");
-    static_assert(object::parameter_rules<params>::no_late_context,
-                  "openreplica: the context is a method's first parameter, taken as context& (const methods: context "
-                  "const&)");
-    static_assert(!std::is_pointer_v<result>,
-                  "openreplica: a method cannot return a pointer: the caller is in another process; return the value");
-    static_assert(!object::is_view<result>,
-                  "openreplica: a method cannot return a view: the caller is in another process; return a std::string "
-                  "or a container that owns its elements");
-    static_assert(!(is_read && signature::may_change_context),
-                  "openreplica: a const method takes context const&: it has no randomness and cannot wait");
-};
-
-/// Takes the place of a method whose name stands for no single function, so that the table can say so.
-template <fixed_string Name>
-struct not_one_function {
-    static constexpr std::string_view name = Name.view();
-    using params = object::type_list<>;
-    using result = void;
-    static constexpr bool is_read = false;
-    static constexpr bool takes_context = false;
-    static constexpr auto pointer = nullptr;
-};
-
-namespace object {
-template <class M>
-inline constexpr bool names_one_function = true;
-template <fixed_string Name>
-inline constexpr bool names_one_function<not_one_function<Name>> = false;
-} // namespace object
-
-/// The methods of a type, in declared order.
-template <class... M>
-struct method_table {
-    static constexpr std::size_t size = sizeof...(M);
-    static constexpr std::array<std::string_view, size> names{M::name...};
-
-    static consteval bool has_unique_names() {
-        for (std::size_t i = 0; i < size; ++i)
-            for (std::size_t j = 0; j < i; ++j)
-                if (names[i] == names[j]) return false;
-        return true;
-    }
-
-    static_assert((object::names_one_function<M> && ...),
-                  "openreplica: a listed method is overloaded, a template, static, inaccessible or missing; list one "
-                  "function per name, or give each overload a name of its own with openreplica::method<\"name\", "
-                  "pointer> in openreplica::describe<type>");
-    static_assert(has_unique_names(),
-                  "openreplica: two methods share one name; give each overload a name of its own with "
-                  "openreplica::method<\"name\", pointer>");
-};
-
-namespace object {
-
-/// What the macros build a table with: the first argument only makes room for the comma before the first method.
-template <class, class... M>
-using table_of_entries = method_table<M...>;
-
-/// Can be called only with a name that stands for one function: an overload set deduces no `F`.
-template <class F>
-consteval bool is_one_function(F) {
-    return has_signature<F>;
-}
-
-/// Two pointers are the same function. Comparing pointers to virtual functions is no constant expression, naming a
-/// type with them is.
-template <auto A, class M>
-inline constexpr bool is_method_of =
-    std::is_same_v<std::integral_constant<std::remove_const_t<decltype(A)>, A>,
-                   std::integral_constant<std::remove_const_t<decltype(M::pointer)>, M::pointer>>;
-
-/// The position of the method with pointer `P`, or the table's size.
-template <auto P, class Table>
-inline constexpr std::size_t index_of_pointer = 0;
-template <auto P, class... M>
-inline constexpr std::size_t index_of_pointer<P, method_table<M...>> = [] {
-    constexpr bool found[] = {is_method_of<P, M>..., true};
-    std::size_t i = 0;
-    while (!found[i]) ++i;
-    return i;
-}();
-
-/// The position of the method called `Name`, or the table's size.
-template <fixed_string Name, class Table>
-inline constexpr std::size_t index_of_name = [] {
-    std::size_t i = 0;
-    while (i < Table::size && Table::names[i] != Name.view()) ++i;
-    return i;
-}();
-
-template <std::size_t I, class Table>
-struct entry_at;
-template <std::size_t I, class... M>
-struct entry_at<I, method_table<M...>> {
-    using type = std::tuple_element_t<I, std::tuple<M...>>;
-};
-template <std::size_t I, class Table>
-using entry_at_t = typename entry_at<I, Table>::type;
-
-/// Runs a method on a live object.
-template <class Method, class Object, class Context, class... A>
-decltype(auto) run_method(Object& target, Context& ctx, A&&... a) {
-    if constexpr (Method::takes_context)
-        return std::invoke(Method::pointer, target, ctx, std::forward<A>(a)...);
-    else
-        return std::invoke(Method::pointer, target, std::forward<A>(a)...);
-}
-
-} // namespace object
-
-} // namespace openreplica::inline v0
-
-// <openreplica/types/json_codec.hpp>
-// How a value of a C++ type becomes JSON text and back.
-
-// <openreplica/types/json_reader.hpp>
-// A pull reader over JSON text that a stranger may have written.
-
-namespace openreplica::inline v0 {
-
-/// What the next value is.
-enum class json_kind : std::uint8_t { null, boolean, number, string, array, object };
-
-/// An array or object that is being read.
-struct json_scope {
-    std::uint32_t count = 0; ///< elements or members begun so far
-};
-
-/// Reads a JSON text value by value, into the types that the caller expects.
-///
-/// It never builds a tree, never recurses, and never reads past the end. It accepts RFC 8259 without a byte order
-/// mark, and refuses what is no well-formed UTF-8, lone surrogates, numbers out of range, and texts past the limits.
-/// It notes whether the text was the canonical spelling (`canonical()`), which arguments must be.
-///
-/// @par Errors
-/// Everything throws `json_error` with a sentence that says where.
-class json_reader {
-    std::string_view text_;
-    std::size_t at_ = 0;
-    std::uint32_t depth_ = 0;
-    bool canonical_ = true;
-    json_limits limits_;
-
-public:
-    explicit json_reader(std::string_view text, json_limits limits = {}) : text_(text), limits_(limits) {
-        if (text_.starts_with("\xEF\xBB\xBF")) fail("a byte order mark is not allowed");
-    }
-
-    [[nodiscard]] std::size_t offset() const { return at_; }
-    [[nodiscard]] std::string_view text() const { return text_; }
-    /// False once something was read that the writer would have spelled differently: spaces, `1e2`, `\/`.
-    [[nodiscard]] bool canonical() const { return canonical_; }
-    void mark_not_canonical() { canonical_ = false; }
-    [[nodiscard]] json_limits const& limits() const { return limits_; }
-
-    [[noreturn]] void fail(std::string_view what) const {
-        throw json_error("JSON at byte " + std::to_string(at_) + ": " + std::string(what));
-    }
-
-    [[nodiscard]] json_kind peek() {
-        skip_space();
-        if (at_ == text_.size()) fail("the text ends where a value is expected");
-        switch (text_[at_]) {
-        case 'n':
-            return json_kind::null;
-        case 't':
-        case 'f':
-            return json_kind::boolean;
-        case '"':
-            return json_kind::string;
-        case '[':
-            return json_kind::array;
-        case '{':
-            return json_kind::object;
-        default:
-            if (text_[at_] == '-' || is_digit(text_[at_])) return json_kind::number;
-            fail("a value is expected here");
-        }
-    }
-
-    void read_null() {
-        expect_kind(json_kind::null, "null is expected");
-        expect_word("null");
-    }
-    [[nodiscard]] bool read_bool() {
-        expect_kind(json_kind::boolean, "true or false is expected");
-        bool const v = text_[at_] == 't';
-        expect_word(v ? "true" : "false");
-        return v;
-    }
-
-    /// An integer in the range of `I`: no fraction, no exponent, no rounding.
-    template <std::integral I>
-    [[nodiscard]] I read_integer() {
-        expect_kind(json_kind::number, "an integer is expected");
-        std::size_t const from = at_;
-        bool whole = true;
-        std::string_view const token = scan_number(whole);
-        I v{};
-        auto const [end, failure] = std::from_chars(token.data(), token.data() + token.size(), v);
-        if (whole && failure == std::errc{} && end == token.data() + token.size()) {
-            if (token == "-0") canonical_ = false;
-            return v;
-        }
-        at_ = from;
-        fail(whole ? "the integer does not fit the declared type" : "an integer is expected, not a fraction");
-    }
-
-    /// A finite number. An integer is taken as one, but is not its canonical spelling.
-    template <std::floating_point F>
-    [[nodiscard]] F read_number() {
-        expect_kind(json_kind::number, "a number is expected");
-        std::size_t const from = at_;
-        bool whole = true;
-        std::string_view const token = scan_number(whole);
-        F v{};
-        auto const [end, failure] = std::from_chars(token.data(), token.data() + token.size(), v);
-        if (failure != std::errc{} || end != token.data() + token.size()) {
-            at_ = from;
-            fail("the number does not fit the declared type");
-        }
-        std::string spelled;
-        write_json_number(spelled, v);
-        if (spelled != token) canonical_ = false;
-        return v;
-    }
-
-    /// A string as a view: into the text when nothing in it is escaped, else into `scratch`.
-    [[nodiscard]] std::string_view read_string_view(std::string& scratch) {
-        expect_kind(json_kind::string, "a string is expected");
-        std::size_t const from = ++at_;
-        skip_plain();
-        if (at_ < text_.size() && text_[at_] == '"') return text_.substr(from, at_++ - from);
-        scratch.assign(text_.substr(from, at_ - from));
-        for (;;) {
-            if (at_ == text_.size()) fail("the text ends inside a string");
-            char const c = text_[at_];
-            if (c == '"') break;
-            if (c != '\\') fail("a control character inside a string must be escaped");
-            read_escape(scratch);
-            std::size_t const plain = at_;
-            skip_plain();
-            scratch.append(text_.substr(plain, at_ - plain));
-        }
-        ++at_;
-        return scratch;
-    }
-    [[nodiscard]] std::string read_string() {
-        std::string scratch;
-        std::string_view const v = read_string_view(scratch);
-        if (v.data() != scratch.data()) scratch.assign(v);
-        return scratch;
-    }
-
-    /// Use as `for (auto a = r.begin_array(); r.next_element(a);) …` with one value read per turn.
-    [[nodiscard]] json_scope begin_array() {
-        expect_kind(json_kind::array, "an array is expected");
-        enter();
-        return {};
-    }
-    [[nodiscard]] bool next_element(json_scope& scope) { return next(scope, ']'); }
-
-    /// Use as `for (auto o = r.begin_object(); r.next_member(o, key);) …` with one value read per turn. The caller
-    /// sees to duplicate keys.
-    [[nodiscard]] json_scope begin_object() {
-        expect_kind(json_kind::object, "an object is expected");
-        enter();
-        return {};
-    }
-    [[nodiscard]] bool next_member(json_scope& scope, std::string& key) {
-        if (!next(scope, '}')) return false;
-        if (scope.count > limits_.members)
-            fail("an object has more than " + std::to_string(limits_.members) + " members");
-        skip_space();
-        if (at_ == text_.size() || text_[at_] != '"') fail("a member's name is expected");
-        std::string scratch;
-        key.assign(read_string_view(scratch));
-        skip_space();
-        if (at_ == text_.size() || text_[at_] != ':') fail("a colon is expected after a member's name");
-        ++at_;
-        return true;
-    }
-
-    /// Reads the next element of a fixed list; `what` is the sentence when there is none.
-    void expect_element(json_scope& scope, std::string_view what) {
-        if (!next_element(scope)) fail(what);
-    }
-    /// Reads the end of a fixed list.
-    void expect_end_of_array(json_scope& scope, std::string_view what) {
-        if (next_element(scope)) fail(what);
-    }
-
-    /// Reads and checks a value of any shape without keeping it, duplicate keys included. Returns its text.
-    std::string_view skip_value();
-
-    /// Only spaces may follow the value: trailing bytes are an error.
-    void expect_end() {
-        skip_space();
-        if (at_ != text_.size()) fail("unexpected bytes after the value");
-    }
-
-private:
-    static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-    void skip_space() {
-        while (at_ < text_.size() &&
-               (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\r' || text_[at_] == '\t')) {
-            canonical_ = false;
-            ++at_;
-        }
-    }
-    void expect_kind(json_kind kind, std::string_view what) {
-        if (peek() != kind) fail(what);
-    }
-    void expect_word(std::string_view word) {
-        if (text_.substr(at_, word.size()) != word) fail("a value is expected here");
-        at_ += word.size();
-    }
-    void enter() {
-        if (++depth_ > limits_.depth) fail("values are nested deeper than " + std::to_string(limits_.depth));
-        ++at_;
-    }
-    bool next(json_scope& scope, char close) {
-        skip_space();
-        if (at_ == text_.size()) fail("the text ends inside an array or object");
-        if (text_[at_] == close) {
-            ++at_;
-            --depth_;
-            return false;
-        }
-        if (scope.count > 0) {
-            if (text_[at_] != ',') fail("a comma is expected here");
-            ++at_;
-            skip_space();
-            if (at_ < text_.size() && text_[at_] == close) fail("a value is expected after a comma");
-        }
-        ++scope.count;
-        return true;
-    }
-    /// Moves past a number of RFC 8259; `whole` becomes false when it has a fraction or an exponent.
-    std::string_view scan_number(bool& whole) {
-        std::size_t const from = at_;
-        auto const digits = [this] {
-            std::size_t const first = at_;
-            while (at_ < text_.size() && is_digit(text_[at_])) ++at_;
-            if (at_ == first) fail("a digit is expected in a number");
-        };
-        if (text_[at_] == '-') ++at_;
-        if (at_ < text_.size() && text_[at_] == '0') {
-            ++at_;
-            if (at_ < text_.size() && is_digit(text_[at_])) fail("a number cannot begin with 0");
-        } else {
-            digits();
-        }
-        if (at_ < text_.size() && text_[at_] == '.') {
-            whole = false;
-            ++at_;
-            digits();
-        }
-        if (at_ < text_.size() && (text_[at_] == 'e' || text_[at_] == 'E')) {
-            whole = false;
-            ++at_;
-            if (at_ < text_.size() && (text_[at_] == '+' || text_[at_] == '-')) ++at_;
-            digits();
-        }
-        return text_.substr(from, at_ - from);
-    }
-    /// Moves to the next quote, backslash, control character or the end.
-    void skip_plain() {
-        while (at_ < text_.size()) {
-            auto const c = static_cast<unsigned char>(text_[at_]);
-            if (c >= 0x80) {
-                std::size_t const n = utf8_sequence(text_.data() + at_, text_.size() - at_);
-                if (n == 0) fail("a string is not well-formed UTF-8");
-                at_ += n;
-            } else if (c < 0x20 || c == '"' || c == '\\') {
-                return;
-            } else {
-                ++at_;
-            }
-        }
-    }
-    std::uint32_t read_hex4() {
-        std::uint32_t v = 0;
-        if (text_.size() - at_ < 4) fail("\\u needs four hexadecimal digits");
-        for (std::size_t i = 0; i < 4; ++i, ++at_) {
-            char const c = text_[at_];
-            if (is_digit(c))
-                v = v << 4 | static_cast<std::uint32_t>(c - '0');
-            else if (c >= 'a' && c <= 'f')
-                v = v << 4 | static_cast<std::uint32_t>(c - 'a' + 10);
-            else if (c >= 'A' && c <= 'F')
-                v = v << 4 | static_cast<std::uint32_t>(c - 'A' + 10);
-            else
-                fail("\\u needs four hexadecimal digits");
-        }
-        return v;
-    }
-    void read_escape(std::string& out) {
-        std::size_t const from = at_;
-        if (text_.size() - at_ < 2) fail("the text ends inside a string");
-        char const c = text_[at_ + 1];
-        at_ += 2;
-        switch (c) {
-        case '"':
-        case '\\':
-            out += c;
-            return;
-        case 'b':
-            out += '\b';
-            return;
-        case 'f':
-            out += '\f';
-            return;
-        case 'n':
-            out += '\n';
-            return;
-        case 'r':
-            out += '\r';
-            return;
-        case 't':
-            out += '\t';
-            return;
-        case '/':
-            out += '/';
-            canonical_ = false;
-            return;
-        case 'u':
-            break;
-        default:
-            at_ = from;
-            fail("unknown escape in a string");
-        }
-        std::uint32_t code = read_hex4();
-        if (code >= 0xDC00 && code <= 0xDFFF) fail("a low surrogate stands alone");
-        if (code >= 0xD800 && code <= 0xDBFF) {
-            if (text_.substr(at_, 2) != "\\u") fail("a high surrogate stands alone");
-            at_ += 2;
-            std::uint32_t const low = read_hex4();
-            if (low < 0xDC00 || low > 0xDFFF) fail("a high surrogate stands alone");
-            code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
-        }
-        append_utf8(out, code);
-        // Only control characters without a short form are written as \u, in lower case.
-        std::string spelled;
-        std::string raw;
-        append_utf8(raw, code);
-        write_json_string(spelled, raw);
-        if (text_.substr(from, at_ - from) != std::string_view(spelled).substr(1, spelled.size() - 2))
-            canonical_ = false;
-    }
-    static void append_utf8(std::string& out, std::uint32_t code) {
-        auto const put = [&out](std::uint32_t byte) { out += static_cast<char>(static_cast<unsigned char>(byte)); };
-        if (code < 0x80) {
-            put(code);
-        } else if (code < 0x800) {
-            put(0xC0 | code >> 6);
-            put(0x80 | (code & 63));
-        } else if (code < 0x10000) {
-            put(0xE0 | code >> 12);
-            put(0x80 | (code >> 6 & 63));
-            put(0x80 | (code & 63));
-        } else {
-            put(0xF0 | code >> 18);
-            put(0x80 | (code >> 12 & 63));
-            put(0x80 | (code >> 6 & 63));
-            put(0x80 | (code & 63));
-        }
-    }
-};
-
-inline std::string_view json_reader::skip_value() {
-    struct level {
-        json_scope scope;
-        bool is_object;
-        std::vector<std::string> keys;
-    };
-    std::vector<level> open; // Its length is bounded by the depth limit.
-    std::string scratch;
-    (void)peek();
-    std::size_t const from = at_;
-    do {
-        switch (peek()) {
-        case json_kind::null:
-            read_null();
-            break;
-        case json_kind::boolean:
-            (void)read_bool();
-            break;
-        case json_kind::number: {
-            std::size_t const start = at_;
-            bool whole = true;
-            (void)scan_number(whole);
-            at_ = start;
-            if (!whole)
-                (void)read_number<double>();
-            else if (text_[at_] == '-')
-                (void)read_integer<std::int64_t>();
-            else
-                (void)read_integer<std::uint64_t>();
-            break;
-        }
-        case json_kind::string:
-            (void)read_string_view(scratch);
-            break;
-        case json_kind::array:
-            open.push_back({begin_array(), false, {}});
-            break;
-        case json_kind::object:
-            open.push_back({begin_object(), true, {}});
-            break;
-        }
-        while (!open.empty()) {
-            level& top = open.back();
-            if (!top.is_object && next_element(top.scope)) break;
-            if (top.is_object && next_member(top.scope, scratch)) {
-                top.keys.push_back(scratch);
-                break;
-            }
-            std::ranges::sort(top.keys);
-            if (std::ranges::adjacent_find(top.keys) != top.keys.end()) fail("an object has two members of one name");
-            open.pop_back();
-        }
-    } while (!open.empty());
-    return text_.substr(from, at_ - from);
-}
-
-} // namespace openreplica::inline v0
-
-// <openreplica/types/json_tree.hpp>
-// The general JSON value, for types that only nlohmann's conversions know: read and written by our own rules.
-
-#include <nlohmann/json.hpp>
-
-namespace openreplica::inline v0 {
-
-/// nlohmann's conversions know `T`, both ways. Left out are `long double`, which differs between machines, and
-/// `std::string_view`, which would show into a tree that is gone.
-template <class T>
-concept json_convertible = std::is_object_v<T> && !std::is_pointer_v<T> && !std::same_as<T, long double> &&
-                           !std::same_as<T, std::string_view> && !std::is_const_v<T> && std::move_constructible<T> &&
-                           requires(T const& v, nlohmann::json const& tree) {
-    nlohmann::json(v);
-    { tree.template get<T>() } -> std::same_as<T>;
-};
-
-/// Appends the canonical text of a tree: members sorted by name, no spaces, whole fractions with `.0`.
-/// @throws json_error for NaN, text that is no UTF-8, binary values, and trees deeper than the format allows.
-inline void write_json_tree(std::string& out, nlohmann::json const& tree, std::uint32_t depth = 0) {
-    if (depth > json_limits{}.depth)
-        throw json_error("values are nested deeper than " + std::to_string(json_limits{}.depth));
-    switch (tree.type()) {
-    case nlohmann::json::value_t::null:
-        out += "null";
-        break;
-    case nlohmann::json::value_t::boolean:
-        out += tree.get_ref<bool const&>() ? "true" : "false";
-        break;
-    case nlohmann::json::value_t::string:
-        write_json_string(out, tree.get_ref<std::string const&>());
-        break;
-    case nlohmann::json::value_t::number_integer:
-        write_json_integer(out, tree.get_ref<std::int64_t const&>());
-        break;
-    case nlohmann::json::value_t::number_unsigned:
-        write_json_integer(out, tree.get_ref<std::uint64_t const&>());
-        break;
-    case nlohmann::json::value_t::number_float:
-        write_json_number(out, tree.get_ref<double const&>());
-        break;
-    case nlohmann::json::value_t::array: {
-        char separator = '[';
-        for (auto const& element : tree) {
-            out += std::exchange(separator, ',');
-            write_json_tree(out, element, depth + 1);
-        }
-        out += tree.empty() ? "[]" : "]";
-        break;
-    }
-    case nlohmann::json::value_t::object: {
-        char separator = '{';
-        for (auto const& [key, value] : tree.items()) {
-            out += std::exchange(separator, ',');
-            write_json_string(out, key);
-            out += ':';
-            write_json_tree(out, value, depth + 1);
-        }
-        out += tree.empty() ? "{}" : "}";
-        break;
-    }
-    default:
-        throw json_error("a binary or discarded value has no JSON form");
-    }
-}
-
-/// Reads the next value of any shape. Recursion ends at the reader's depth limit.
-[[nodiscard]] inline nlohmann::json read_json_tree(json_reader& r) {
-    switch (r.peek()) {
-    case json_kind::null:
-        r.read_null();
-        return nullptr;
-    case json_kind::boolean:
-        return r.read_bool();
-    case json_kind::string:
-        return r.read_string();
-    case json_kind::number: {
-        std::string_view const rest = r.text().substr(r.offset());
-        std::size_t const end = rest.find_first_not_of("-0123456789");
-        if (end != std::string_view::npos && std::string_view(".eE").find(rest[end]) != std::string_view::npos)
-            return r.read_number<double>();
-        if (rest.front() == '-') return r.read_integer<std::int64_t>();
-        return r.read_integer<std::uint64_t>();
-    }
-    case json_kind::array: {
-        auto tree = nlohmann::json::array();
-        for (auto scope = r.begin_array(); r.next_element(scope);) tree.push_back(read_json_tree(r));
-        return tree;
-    }
-    case json_kind::object:
-        break;
-    }
-    auto tree = nlohmann::json::object();
-    std::string key;
-    std::string last;
-    for (auto scope = r.begin_object(); r.next_member(scope, key);) {
-        if (tree.contains(key)) r.fail("an object has two members of one name");
-        if (scope.count > 1 && !(last < key)) r.mark_not_canonical();
-        last = key;
-        tree[key] = read_json_tree(r);
-        key = last;
-    }
-    return tree;
-}
-
-/// What `from_json` makes of a tree; its complaints become ours, so that every replica gives the same code.
-template <json_convertible T>
-[[nodiscard]] T json_tree_to(json_reader const& r, nlohmann::json const& tree) {
-    try {
-        return tree.template get<T>();
-    } catch (nlohmann::json::exception const& e) {
-        r.fail(std::string("the value is not of the declared type: ") + e.what());
-    }
-}
-
-/// Bytes and strong integers as members of a user's type.
-template <class Json>
-requires requires { typename Json::number_unsigned_t; }
-void to_json(Json& j, bytes const& v) {
-    std::string text;
-    write_base64(text, v.data);
-    j = std::move(text);
-}
-template <class Json>
-requires requires { typename Json::number_unsigned_t; }
-void from_json(Json const& j, bytes& v) { v.data = read_base64(j.template get_ref<std::string const&>()); }
-template <class Json, class Tag, class Rep>
-requires requires { typename Json::number_unsigned_t; }
-void to_json(Json& j, strong<Tag, Rep> const& v) { j = v.value; }
-template <class Json, class Tag, class Rep>
-requires requires { typename Json::number_unsigned_t; }
-void from_json(Json const& j, strong<Tag, Rep>& v) { j.get_to(v.value); }
-
-} // namespace openreplica::inline v0
-
-namespace openreplica::inline v0 {
-
-/// How `T` becomes canonical JSON text and back. Specialise it for a type whose JSON is not what nlohmann makes of it.
-///
-/// A specialisation has `static void write(std::string& out, T const&)`, which appends; `static T read(json_reader&)`,
-/// which throws `json_error` for a text that holds no `T`; and `static std::string name()`, which is part of the
-/// fingerprint of every method that has a `T` and must be the same from every compiler. One value has one text.
-///
-/// This primary template takes any type with nlohmann's `to_json` and `from_json`. What it reads must be equal to what
-/// it would write again, because the conversions inside a generated `from_json` are not checked: 1.9 into an `int`
-/// member is refused here.
-template <class T>
-struct codec {
-    using uses_json_tree = void;
-
-    static void write(std::string& out, T const& v) requires json_convertible<T> {
-        write_json_tree(out, nlohmann::json(v));
-    }
-    static T read(json_reader& r) requires json_convertible<T> {
-        std::size_t const from = (void(r.peek()), r.offset());
-        nlohmann::json const tree = read_json_tree(r);
-        T v = json_tree_to<T>(r, tree);
-        std::string again;
-        write(again, v);
-        if (again == r.text().substr(from, r.offset() - from)) return v;
-        // Not canonical is the caller's affair; not the same value is ours.
-        json_reader second(again);
-        if (read_json_tree(second) != tree)
-            r.fail("the value changes when it is converted to the declared type; pass every member, in range");
-        r.mark_not_canonical();
-        return v;
-    }
-    static std::string name() { return "json"; }
-};
-
-/// `T` can be an argument or a result.
-template <class T>
-concept has_codec = requires(std::string& out, T const& v, json_reader& r) {
-    codec<T>::write(out, v);
-    { codec<T>::read(r) } -> std::same_as<T>;
-    { codec<T>::name() } -> std::convertible_to<std::string>;
-};
-/// The codec of `T` names it: it is not the general one.
-template <class T>
-concept has_typed_codec = has_codec<T> && !requires {
-    typename codec<T>::uses_json_tree;
-};
-
-template <>
-struct codec<bool> {
-    static void write(std::string& out, bool v) { out += v ? "true" : "false"; }
-    static bool read(json_reader& r) { return r.read_bool(); }
-    static std::string name() { return "bool"; }
-};
-
-/// Integers; `char` is the small integer it is, in -128…127 on every machine. Wide and UTF characters have no codec.
-template <class T>
-concept json_integer =
-    std::integral<T> && !std::same_as<T, bool> && !std::same_as<T, wchar_t> && !std::same_as<T, char8_t> &&
-    !std::same_as<T, char16_t> && !std::same_as<T, char32_t> && sizeof(T) <= 8 && !std::is_const_v<T>;
-
-template <json_integer T>
-struct codec<T> {
-    static void write(std::string& out, T v) {
-        if constexpr (std::same_as<T, char>)
-            write_json_integer(out, static_cast<signed char>(v));
-        else
-            write_json_integer(out, v);
-    }
-    static T read(json_reader& r) {
-        if constexpr (std::same_as<T, char>)
-            return static_cast<char>(r.read_integer<signed char>());
-        else
-            return r.read_integer<T>();
-    }
-    static std::string name() {
-        if constexpr (std::same_as<T, char>)
-            return "char";
-        else
-            return (std::signed_integral<T> ? "i" : "u") + std::to_string(sizeof(T) * 8);
-    }
-};
-
-template <class T>
-requires std::same_as<T, float> || std::same_as<T, double>
-struct codec<T> {
-    static void write(std::string& out, T v) { write_json_number(out, v); }
-    static T read(json_reader& r) { return r.read_number<T>(); }
-    static std::string name() { return "f" + std::to_string(sizeof(T) * 8); }
-};
-
-template <class T>
-requires std::is_enum_v<T>
-struct codec<T> {
-    using underlying = codec<std::underlying_type_t<T>>;
-    static void write(std::string& out, T v) { underlying::write(out, static_cast<std::underlying_type_t<T>>(v)); }
-    static T read(json_reader& r) { return static_cast<T>(underlying::read(r)); }
-    static std::string name() { return "enum<" + underlying::name() + ">"; }
-};
-
-template <>
-struct codec<std::string> {
-    static void write(std::string& out, std::string const& v) { write_json_string(out, v); }
-    static std::string read(json_reader& r) { return r.read_string(); }
-    static std::string name() { return "string"; }
-};
-
-template <>
-struct codec<bytes> {
-    static void write(std::string& out, bytes const& v) {
-        out += '"';
-        write_base64(out, v.data);
-        out += '"';
-    }
-    static bytes read(json_reader& r) {
-        std::string scratch;
-        return {read_base64(r.read_string_view(scratch))};
-    }
-    static std::string name() { return "bytes"; }
-};
-
-/// A strong integer is its number: ids can be arguments and results.
-template <class Tag, class Rep>
-struct codec<strong<Tag, Rep>> {
-    static void write(std::string& out, strong<Tag, Rep> v) { write_json_integer(out, v.value); }
-    static strong<Tag, Rep> read(json_reader& r) { return strong<Tag, Rep>(r.read_integer<Rep>()); }
-    static std::string name() { return codec<Rep>::name(); }
-};
-
-template <class T>
-requires has_codec<T>
-struct codec<std::optional<T>> {
-    static_assert(
-        !std::is_same_v<T, std::nullopt_t> && !requires(T t) { t.has_value(); },
-        "openreplica: an optional inside an optional has one JSON form for two values");
-    static void write(std::string& out, std::optional<T> const& v) {
-        if (v)
-            codec<T>::write(out, *v);
-        else
-            out += "null";
-    }
-    static std::optional<T> read(json_reader& r) {
-        if (r.peek() != json_kind::null) return codec<T>::read(r);
-        r.read_null();
-        return std::nullopt;
-    }
-    static std::string name() { return "optional<" + codec<T>::name() + ">"; }
-};
-
-/// A duration is the count of its units; the units are part of the name.
-template <class Rep, class Period>
-requires has_codec<Rep>
-struct codec<std::chrono::duration<Rep, Period>> {
-    using value_type = std::chrono::duration<Rep, Period>;
-    static void write(std::string& out, value_type v) { codec<Rep>::write(out, v.count()); }
-    static value_type read(json_reader& r) { return value_type(codec<Rep>::read(r)); }
-    static std::string name() {
-        return "duration<" + codec<Rep>::name() + "," + std::to_string(Period::num) + "/" +
-               std::to_string(Period::den) + ">";
-    }
-};
-/// A calendar time is the count of its units since 1970.
-template <class Duration>
-requires has_codec<Duration>
-struct codec<std::chrono::time_point<std::chrono::system_clock, Duration>> {
-    using value_type = std::chrono::time_point<std::chrono::system_clock, Duration>;
-    static void write(std::string& out, value_type v) { codec<Duration>::write(out, v.time_since_epoch()); }
-    static value_type read(json_reader& r) { return value_type(codec<Duration>::read(r)); }
-    static std::string name() { return "time<" + codec<Duration>::name() + ">"; }
-};
-
-namespace detail {
-
-template <class Range>
-void write_json_list(std::string& out, Range const& range) {
-    out += '[';
-    bool first = true;
-    for (auto const& v : range) {
-        if (!std::exchange(first, false)) out += ',';
-        codec<typename Range::value_type>::write(out, v);
-    }
-    out += ']';
-}
-
-/// `std::vector` and `std::deque`: a list.
-template <class List>
-struct list_codec {
-    using value_type = typename List::value_type;
-    static void write(std::string& out, List const& v) { write_json_list(out, v); }
-    static List read(json_reader& r) {
-        List v;
-        for (auto scope = r.begin_array(); r.next_element(scope);) v.push_back(codec<value_type>::read(r));
-        return v;
-    }
-    static std::string name() { return "list<" + codec<value_type>::name() + ">"; }
-};
-
-/// Maps with text keys: an object, sorted by key.
-template <class Map>
-struct object_codec {
-    using mapped_type = typename Map::mapped_type;
-    static void write_member(std::string& out, bool& first, std::string const& key, mapped_type const& v) {
-        if (!std::exchange(first, false)) out += ',';
-        write_json_string(out, key);
-        out += ':';
-        codec<mapped_type>::write(out, v);
-    }
-    static Map read(json_reader& r) {
-        Map v;
-        std::string key;
-        std::string last;
-        for (auto scope = r.begin_object(); r.next_member(scope, key);) {
-            if (scope.count > 1 && !(last < key)) r.mark_not_canonical();
-            last = key;
-            if (!v.emplace(std::move(key), codec<mapped_type>::read(r)).second)
-                r.fail("an object has two members of one name");
-            key.clear();
-        }
-        return v;
-    }
-    static std::string name() { return "map<string," + codec<mapped_type>::name() + ">"; }
-};
-
-/// Pairs, tuples and arrays: a list of fixed length.
-template <class Tuple>
-struct tuple_codec {
-    static constexpr std::size_t size = std::tuple_size_v<Tuple>;
-    template <std::size_t I>
-    using element = std::tuple_element_t<I, Tuple>;
-
-    static void write(std::string& out, Tuple const& v) {
-        out += '[';
-        [&]<std::size_t... I>(std::index_sequence<I...>) {
-            ((out += I == 0 ? "" : ",", codec<element<I>>::write(out, std::get<I>(v))), ...);
-        }
-        (std::make_index_sequence<size>{});
-        out += ']';
-    }
-    static Tuple read(json_reader& r) {
-        constexpr std::string_view wrong_length = "the list does not have the declared length";
-        auto scope = r.begin_array();
-        // Braces evaluate from left to right, as the elements stand in the text.
-        Tuple v = [&]<std::size_t... I>(std::index_sequence<I...>) {
-            return Tuple{(r.expect_element(scope, wrong_length), codec<element<I>>::read(r))...};
-        }
-        (std::make_index_sequence<size>{});
-        r.expect_end_of_array(scope, wrong_length);
-        return v;
-    }
-};
-
-template <class Tuple>
-struct tuple_has_codecs : std::false_type {};
-template <class... T>
-struct tuple_has_codecs<std::tuple<T...>> : std::bool_constant<(has_codec<T> && ...)> {};
-
-} // namespace detail
-
-template <class T, class A>
-requires has_codec<T>
-struct codec<std::vector<T, A>> : detail::list_codec<std::vector<T, A>> {
-};
-template <class T, class A>
-requires has_codec<T>
-struct codec<std::deque<T, A>> : detail::list_codec<std::deque<T, A>> {
-};
-
-template <class T, class C, class A>
-requires has_codec<T>
-struct codec<std::set<T, C, A>> {
-    static void write(std::string& out, std::set<T, C, A> const& v) { detail::write_json_list(out, v); }
-    static std::set<T, C, A> read(json_reader& r) {
-        std::set<T, C, A> v;
-        for (auto scope = r.begin_array(); r.next_element(scope);) {
-            auto const [at, is_new] = v.insert(codec<T>::read(r));
-            if (!is_new) r.fail("a set holds an element twice");
-            if (std::next(at) != v.end()) r.mark_not_canonical();
-        }
-        return v;
-    }
-    static std::string name() { return "set<" + codec<T>::name() + ">"; }
-};
-
-template <class T, std::size_t N>
-requires has_codec<T>
-struct codec<std::array<T, N>> {
-    static void write(std::string& out, std::array<T, N> const& v) { detail::write_json_list(out, v); }
-    static std::array<T, N> read(json_reader& r) requires std::default_initializable<T> {
-        std::array<T, N> v{};
-        auto scope = r.begin_array();
-        for (T& element : v) {
-            r.expect_element(scope, "the list does not have the declared length");
-            element = codec<T>::read(r);
-        }
-        r.expect_end_of_array(scope, "the list does not have the declared length");
-        return v;
-    }
-    static std::string name() { return "array<" + codec<T>::name() + "," + std::to_string(N) + ">"; }
-};
-
-template <class T, class C, class A>
-requires has_codec<T>
-struct codec<std::map<std::string, T, C, A>> : detail::object_codec<std::map<std::string, T, C, A>> {
-    static void write(std::string& out, std::map<std::string, T, C, A> const& v) {
-        std::vector<std::pair<std::string const, T> const*> members;
-        if constexpr (!std::same_as<C, std::less<std::string>> && !std::same_as<C, std::less<>>) {
-            for (auto const& m : v) members.push_back(&m);
-            std::ranges::sort(members, {}, [](auto const* m) -> std::string const& { return m->first; });
-        }
-        out += '{';
-        bool first = true;
-        if (members.empty())
-            for (auto const& [k, x] : v) codec::write_member(out, first, k, x);
-        else
-            for (auto const* m : members) codec::write_member(out, first, m->first, m->second);
-        out += '}';
-    }
-};
-
-template <class T, class H, class E, class A>
-requires has_codec<T>
-struct codec<std::unordered_map<std::string, T, H, E, A>>
-    : detail::object_codec<std::unordered_map<std::string, T, H, E, A>> {
-    static void write(std::string& out, std::unordered_map<std::string, T, H, E, A> const& v) {
-        // The order of a hash table depends on its history and its library, so it must not reach the text.
-        std::vector<std::pair<std::string const, T> const*> members;
-        members.reserve(v.size());
-        for (auto const& m : v) members.push_back(&m);
-        std::ranges::sort(members, {}, [](auto const* m) -> std::string const& { return m->first; });
-        out += '{';
-        bool first = true;
-        for (auto const* m : members) codec::write_member(out, first, m->first, m->second);
-        out += '}';
-    }
-};
-
-/// A map with other keys: a list of `[key,value]`, in the map's order.
-template <class K, class T, class C, class A>
-requires(!std::same_as<K, std::string> && has_codec<K> && has_codec<T>) struct codec<std::map<K, T, C, A>> {
-    static void write(std::string& out, std::map<K, T, C, A> const& v) {
-        out += '[';
-        bool first = true;
-        for (auto const& [key, mapped] : v) {
-            out += std::exchange(first, false) ? "[" : ",[";
-            codec<K>::write(out, key);
-            out += ',';
-            codec<T>::write(out, mapped);
-            out += ']';
-        }
-        out += ']';
-    }
-    static std::map<K, T, C, A> read(json_reader& r) {
-        std::map<K, T, C, A> v;
-        for (auto scope = r.begin_array(); r.next_element(scope);) {
-            auto [key, mapped] = detail::tuple_codec<std::pair<K, T>>::read(r);
-            auto const [at, is_new] = v.emplace(std::move(key), std::move(mapped));
-            if (!is_new) r.fail("a map holds a key twice");
-            if (std::next(at) != v.end()) r.mark_not_canonical();
-        }
-        return v;
-    }
-    static std::string name() { return "map<" + codec<K>::name() + "," + codec<T>::name() + ">"; }
-};
-
-template <class A, class B>
-requires has_codec<A> && has_codec<B>
-struct codec<std::pair<A, B>> : detail::tuple_codec<std::pair<A, B>> {
-    static std::string name() { return "tuple<" + codec<A>::name() + "," + codec<B>::name() + ">"; }
-};
-template <class... T>
-requires(sizeof...(T) > 0 && detail::tuple_has_codecs<std::tuple<T...>>::value) struct codec<std::tuple<T...>>
-    : detail::tuple_codec<std::tuple<T...>> {
-    static std::string name() {
-        std::string out;
-        ((out += out.empty() ? "tuple<" : ",", out += codec<T>::name()), ...);
-        return out + ">";
-    }
-};
-
-/// The value that `text` holds; nothing may follow it.
-template <has_codec T>
-[[nodiscard]] T from_json_text(std::string_view text, json_limits limits = {}) {
-    json_reader r(text, limits);
-    T v = codec<T>::read(r);
-    r.expect_end();
-    return v;
-}
-/// The canonical text of a value.
-template <has_codec T>
-[[nodiscard]] std::string to_json_text(T const& v) {
-    std::string out;
-    codec<T>::write(out, v);
-    return out;
-}
-
-} // namespace openreplica::inline v0
-
-namespace openreplica::inline v0::object {
-
-/// `T` can be constructed from values of these types without a conversion that could lose a value.
-template <class T, class... A>
-concept brace_constructible = std::constructible_from<T, A...> && (sizeof...(A) == 0 || requires { T{std::declval<A>()...}; });
-
-namespace detail {
-
-/// Stands for a number of any type where one parameter after another is looked at.
-struct any_number {
-    template <class N>
-    requires(json_integer<N> || std::floating_point<N>)
-    operator N() const; // NOLINT(google-explicit-constructor)
-};
-
-template <class A>
-using own_type = std::conditional_t<std::is_convertible_v<A, std::string_view>, std::string, std::remove_cvref_t<A>>;
-template <class A>
-using own_or_any = std::conditional_t<json_integer<own_type<A>>, any_number, own_type<A>>;
-
-template <class T, std::size_t I, class Candidate, class Positions, class... A>
-inline constexpr bool takes = false;
-template <class T, std::size_t I, class Candidate, std::size_t... Is, class... A>
-inline constexpr bool takes<T, I, Candidate, std::index_sequence<Is...>, A...> =
-    brace_constructible<T, std::conditional_t<Is == I, Candidate, own_or_any<A>>...>;
-
-/// The first of these types that the parameter in place `I` takes; `Own` when it takes none.
-template <class T, std::size_t I, class Own, class Arguments, class... Candidates>
-struct first_taken {
-    using type = Own;
-};
-template <class T, std::size_t I, class Own, class... A, class Candidate, class... More>
-struct first_taken<T, I, Own, type_list<A...>, Candidate, More...>
-    : std::conditional_t<takes<T, I, Candidate, std::index_sequence_for<A...>, A...>, std::type_identity<Candidate>,
-                         first_taken<T, I, Own, type_list<A...>, More...>> {};
-
-/// An integer travels as the widest type that its parameter takes without narrowing.
-template <class T, std::size_t I, class Own, class... A>
-using travel_type =
-    typename std::conditional_t<json_integer<Own>,
-                                first_taken<T, I, Own, type_list<A...>, Own, std::uint64_t, std::int64_t, std::uint32_t,
-                                            std::int32_t, std::uint16_t, std::int16_t, std::uint8_t, std::int8_t, double, float>,
-                                std::type_identity<Own>>::type;
-
-template <class T, class... A, std::size_t... I>
-type_list<travel_type<T, I, own_type<A>, A...>...> travel_types(std::index_sequence<I...>);
-
-template <class T, class... A>
-struct constructor_arguments {
-    using type = decltype(travel_types<T, A...>(std::index_sequence_for<A...>{}));
-};
-template <class T, class... A>
-requires brace_constructible<T, own_type<A>...>
-struct constructor_arguments<T, A...> {
-    using type = type_list<own_type<A>...>;
-};
-
-} // namespace detail
-
-/// A `type_list` of what these arguments travel as: their own types, text as `std::string`; but an integer whose type the
-/// constructor does not take without narrowing, as `16` for a `std::size_t`, as one that it takes.
-template <class T, class... A>
-using constructor_arguments_t = typename detail::constructor_arguments<T, A...>::type;
-
-/// The argument as what it travels as. @throws json_error (`bad_arguments`) for a number that does not fit
-template <class B, class A>
-[[nodiscard]] B constructor_argument(A&& a) {
-    if constexpr (json_integer<std::remove_cvref_t<A>>)
-        return convert_argument<B>(a);
-    else
-        return B(std::forward<A>(a));
-}
-
-template <class T, class... A>
-concept constructible_from_arguments = []<class... B>(type_list<B...>) {
-    return brace_constructible<T, B...> && (has_codec<B> && ...);
-}(constructor_arguments_t<T, A...>{});
-
-/// True when `T` can be constructed so; the sentence is said once, instead of what the compiler makes of it.
-template <class T, class... A>
-consteval bool check_construction() {
-    static_assert(constructible_from_arguments<T, A...>,
-                  "openreplica: a replicated object of this type cannot be constructed from these arguments; they are "
-                  "values with a JSON form, and fit a constructor without narrowing");
-    return constructible_from_arguments<T, A...>;
-}
-
-} // namespace openreplica::inline v0::object
-
-// <openreplica/object/describe.hpp>
-// Where a type's method table comes from, and the type's name on the wire.
-
-namespace openreplica::inline v0 {
-
-/// Describes a type whose source must stay as it is: specialise it with
-/// `static constexpr auto methods() { return openreplica::method_table<openreplica::method<"put", lambda>, …>{}; }`.
-///
-/// An optional `static constexpr std::string_view name` is the type's name on the wire; without it the name is the
-/// macro's spelling, or for a standard container its codec's name. A specialisation with only a name renames a type
-/// that has its table from a macro. Names and tables are format: two versions of a program that meet must agree.
-template <class T>
-struct describe {};
-
-namespace object {
-
-template <class T>
-concept described = requires {
-    describe<T>::methods();
-};
-template <class T>
-concept intrusive = requires {
-    T::openreplica_methods();
-};
-template <class T>
-concept described_beside = requires {
-    openreplica_description(tag<T>{});
-};
-template <class T>
-concept has_method_table = described<T> || intrusive<T> || described_beside<T>;
-template <class T>
-concept has_given_name = requires {
-    std::string_view(describe<T>::name);
-};
-
-template <class T>
-consteval auto find_description() {
-    if constexpr (described<T>) {
-        return tag<describe<T>>{};
-    } else if constexpr (intrusive<T>) {
-        static_assert(std::is_same_v<typename T::openreplica_described_type, T>,
-                      "openreplica: the method table is inherited from a base class; give this class its own "
-                      "OPENREPLICA_METHODS and its own JSON conversion, or its snapshots would lose its members");
-        return tag<T>{};
-    } else if constexpr (described_beside<T>) {
-        return tag<decltype(openreplica_description(tag<T>{}))>{};
-    } else {
-        static_assert(has_method_table<T>,
-                      "openreplica: this type has no method table; add OPENREPLICA_METHODS(type, method...) inside it, "
-                      "or OPENREPLICA_METHODS_NON_INTRUSIVE(type, method...) beside it, or specialise "
-                      "openreplica::describe<type>");
-        return tag<describe<T>>{};
-    }
-}
-
-/// The class that holds the table of `T`, and its `->` proxy if a macro made it.
-template <class T>
-using description_of = typename decltype(find_description<T>())::type;
-
-template <class T>
-consteval auto find_table() {
-    if constexpr (!has_method_table<T>) {
-        return method_table<>{}; // The missing table was already reported.
-    } else if constexpr (described<T>) {
-        return describe<T>::methods();
-    } else {
-        return description_of<T>::openreplica_methods();
-    }
-}
-
-template <class Method, class List>
-struct codable;
-template <class Method, class... P>
-struct codable<Method, type_list<P...>> {
-    static constexpr bool params = (has_codec<owned_argument_t<P>> && ...);
-    static constexpr bool result = std::is_void_v<typename Method::result> || has_codec<typename Method::result>;
-    static_assert(params, "openreplica: a parameter of this method cannot become JSON; give its type to_json and "
-                          "from_json (NLOHMANN_DEFINE_TYPE_INTRUSIVE) or specialise openreplica::codec");
-    static_assert(result, "openreplica: the result of this method cannot become JSON; give its type to_json and "
-                          "from_json (NLOHMANN_DEFINE_TYPE_INTRUSIVE) or specialise openreplica::codec");
-};
-template <class Table>
-struct check_table;
-template <class... M>
-struct check_table<method_table<M...>> {
-    static constexpr bool ok =
-        ((codable<M, typename M::params>::params && codable<M, typename M::params>::result) && ...);
-};
-
-/// The method table of `T`. Ill-formed with a sentence when there is none or when a method cannot travel.
-template <class T>
-struct table_holder {
-    using description = description_of<T>;
-    using type = decltype(find_table<T>());
-    static_assert(check_table<type>::ok, "openreplica: a method's parameters and result must be convertible to JSON");
-};
-template <class T>
-using table_of = typename table_holder<T>::type;
-
-/// The entry of `T`'s table for a pointer to member.
-template <class T, auto P>
-struct entry_for_pointer {
-    static constexpr std::size_t index = index_of_pointer<P, table_of<T>>;
-    static_assert(index < table_of<T>::size,
-                  "openreplica: this method is not in the type's method table; add it to OPENREPLICA_METHODS(...)");
-    using type = entry_at_t<(index < table_of<T>::size ? index : 0), table_of<T>>;
-};
-/// The entry of `T`'s table for a name.
-template <class T, fixed_string Name>
-struct entry_for_name {
-    static constexpr std::size_t index = index_of_name<Name, table_of<T>>;
-    static_assert(index < table_of<T>::size, "openreplica: the type's method table has no method of this name");
-    using type = entry_at_t<(index < table_of<T>::size ? index : 0), table_of<T>>;
-};
-
-/// True when `T` was described by a macro, so that `->method(…)` works.
-template <class T>
-inline constexpr bool has_proxy = requires {
-    typename description_of<T>::template openreplica_proxy<int>;
-};
-
-/// Takes the place of a proxy for a type that has none: an object that holds the caller and no methods.
-template <class Caller>
-struct empty_proxy {
-    Caller openreplica_caller;
-};
-template <class T, class Caller>
-struct proxy_holder {
-    using type = empty_proxy<Caller>;
-};
-template <class T, class Caller>
-requires has_proxy<T>
-struct proxy_holder<T, Caller> {
-    using type = typename description_of<T>::template openreplica_proxy<Caller>;
-};
-/// An aggregate `{caller}` whose member functions `m(args…)` call `caller.template invoke<&T::m>(args…)`.
-template <class T, class Caller>
-using proxy_of = typename proxy_holder<T, Caller>::type;
-
-/// The template arguments of a class template of types, as a suffix of its name.
-template <class T>
-struct template_suffix {
-    static constexpr bool known = false;
-    static std::string text() { return {}; }
-};
-template <template <class...> class X, class... A>
-struct template_suffix<X<A...>> {
-    static constexpr bool known = true;
-    static std::string text() {
-        std::string out;
-        ((out += (out.empty() ? "<" : ","), out += codec<A>::name()), ...);
-        return out + ">";
-    }
-};
-
-template <class T>
-consteval bool is_template_instance() {
-#if defined(__clang__) || defined(__GNUC__)
-    std::string_view text = __PRETTY_FUNCTION__;
-    text = text.substr(0, text.find_last_of(']'));
-    return text.ends_with('>');
-#else
-    return false;
-#endif
-}
-
-/// The type's name on the wire: the same in every program and from every compiler.
-template <class T>
-[[nodiscard]] std::string type_name() {
-    if constexpr (has_given_name<T>) {
-        return std::string(std::string_view(describe<T>::name));
-    } else if constexpr (requires { description_of<T>::openreplica_type_name(); }) {
-        std::string const spelling(description_of<T>::openreplica_type_name());
-        if constexpr (template_suffix<T>::known) {
-            return spelling.ends_with('>') ? spelling : spelling + template_suffix<T>::text();
-        } else {
-            static_assert(
-                !is_template_instance<T>() || described_beside<T>,
-                "openreplica: a class template with arguments that are not types needs a name for each "
-                "instance; specialise openreplica::describe<type> with static constexpr std::string_view name");
-            return spelling;
-        }
-    } else {
-        static_assert(has_typed_codec<T>, "openreplica: this type needs a name that is the same in every program; add "
-                                          "static constexpr std::string_view name to openreplica::describe<type>");
-        return codec<T>::name();
-    }
-}
-
-} // namespace object
-
-} // namespace openreplica::inline v0
-
-// <openreplica/object/type_entry.hpp>
-// What the state machine knows of a C++ type: functions that read arguments, run methods and write results.
-
-// <openreplica/object/context.hpp>
-// What a method may know about its call. Everything in it comes from the log.
-
-namespace openreplica::inline v0 {
-
-/// Marks time points of the log's clock: the time that leaders have led, in microseconds. It has no `now()`; ask the
-/// context. It is no calendar time.
-struct log_clock {
-    using rep = std::int64_t;
-    using period = std::micro;
-    using duration = std::chrono::duration<rep, period>;
-    using time_point = std::chrono::time_point<log_clock>;
-    static constexpr bool is_steady = true;
-};
-
-/// The optional first parameter of a method: who calls, where in the log, and when.
-///
-/// It is the same on every replica, so a method that takes time and randomness only from here stays deterministic. A
-/// const method gets `context const&`: its read point, without randomness.
-///
-/// @par Thread safety
-/// One call's own; a method does not keep it.
-class context {
-    v0::slot slot_;
-    session_id caller_;
-    log_time now_;
-    std::uint16_t step_ = 0;
-    std::uint64_t drawn_ = 0;
-
-public:
-    context(v0::slot at, log_time now, session_id caller, std::uint16_t step = 0)
-        : slot_(at), caller_(caller), now_(now), step_(step) {}
-
-    /// The session of the caller; 0 for a read, which belongs to no session.
-    [[nodiscard]] session_id caller() const { return caller_; }
-    /// Where in the log the call runs; for a read, the last slot that was applied before it.
-    [[nodiscard]] v0::slot slot() const { return slot_; }
-    /// A fencing token: strictly increasing over all calls of all objects.
-    [[nodiscard]] std::uint64_t fence() const { return (slot_.value << 16) | step_; }
-    /// The log's clock, which never goes back.
-    [[nodiscard]] log_clock::time_point now() const {
-        return log_clock::time_point(log_clock::duration(static_cast<std::int64_t>(now_.value)));
-    }
-    /// 64 bits that are the same on every replica, and no secret: the next ones of a sequence seeded by the slot.
-    [[nodiscard]] std::uint64_t random() { return mix64(mix64(fence() + 0x9E3779B97F4A7C15u) + ++drawn_); }
-    /// The version of the replicated behaviour that the group runs; methods may branch on it.
-    [[nodiscard]] static constexpr std::uint32_t version() { return 1; }
-    /// True in the re-run of a call that had waited. This version has no waiting calls.
-    [[nodiscard]] static constexpr bool resumed() { return false; }
-};
-
-/// A moment of the log's clock as an argument, a result or a member of an object: microseconds.
-template <>
-struct codec<log_clock::time_point> {
-    static void write(std::string& out, log_clock::time_point v) {
-        write_json_integer(out, v.time_since_epoch().count());
-    }
-    static log_clock::time_point read(json_reader& r) {
-        return log_clock::time_point(log_clock::duration(r.read_integer<std::int64_t>()));
-    }
-    static std::string name() { return "log_time"; }
-};
-template <class Json>
-requires requires { typename Json::number_unsigned_t; }
-void to_json(Json& j, log_clock::time_point const& v) { j = v.time_since_epoch().count(); }
-template <class Json>
-requires requires { typename Json::number_unsigned_t; }
-void from_json(Json const& j, log_clock::time_point& v) {
-    v = log_clock::time_point(log_clock::duration(j.template get<std::int64_t>()));
-}
-
-} // namespace openreplica::inline v0
-
-// <openreplica/object/instance.hpp>
-// A live replicated object and the lock that separates updates from reads.
-
-namespace openreplica::inline v0::object {
-
-struct type_entry;
-
-/// An object of a type that only its `type_entry` knows.
-///
-/// @par Thread safety
-/// The thread that applies holds `mutex()` exclusively while a method changes the object; readers hold it shared.
-class instance_base {
-    type_entry const* type_;
-    std::string name_;
-    mutable std::shared_mutex mutex_;
-
-public:
-    explicit instance_base(type_entry const& type) : type_(&type) {}
-    virtual ~instance_base() = default;
-    instance_base(instance_base const&) = delete;
-    instance_base& operator=(instance_base const&) = delete;
-
-    [[nodiscard]] type_entry const& type() const { return *type_; }
-    [[nodiscard]] std::string const& name() const { return name_; }
-    [[nodiscard]] std::shared_mutex& mutex() const { return mutex_; }
-    /// Called once, before the object can be found.
-    void set_name(std::string name) { name_ = std::move(name); }
-};
-
-/// Holds a `T`.
-template <class T>
-class instance final : public instance_base {
-    T value_;
-
-public:
-    template <class... A>
-    explicit instance(type_entry const& type, A&&... a) : instance_base(type), value_(std::forward<A>(a)...) {}
-    struct from_value {};
-    instance(type_entry const& type, from_value, T&& value) : instance_base(type), value_(std::move(value)) {}
-
-    /// Only for the thread that applies, under the exclusive lock.
-    [[nodiscard]] T& value() { return value_; }
-    /// Under the lock.
-    [[nodiscard]] T const& value() const { return value_; }
-
-    /// Runs `f(T const&)` under the shared lock, on the caller's thread.
-    template <class F>
-    decltype(auto) read(F&& f) const {
-        std::shared_lock const lock(mutex());
-        return std::forward<F>(f)(std::as_const(value_));
-    }
-};
-
-} // namespace openreplica::inline v0::object
-
-// <openreplica/types/outcome.hpp>
-// How a call ended.
-
-namespace openreplica::inline v0 {
-
-/// The one outcome of a call: a result, or a code and a sentence.
-struct call_outcome {
-    errc code{};        ///< zero: the call returned
-    std::string text;   ///< for a failure: what happened and what to do
-    std::string result; ///< for a success: the result as JSON text; empty for `void`
-    slot at;            ///< where in the log the call was executed, or the read point of a read; 0 if nowhere
-
-    [[nodiscard]] bool ok() const { return code == errc{}; }
-    bool operator==(call_outcome const&) const = default;
-};
-
-[[nodiscard]] inline call_outcome failed(errc code, std::string text) {
-    return call_outcome{code, std::move(text), {}, {}};
-}
-
-} // namespace openreplica::inline v0
-
-// <openreplica/types/unique_function.hpp>
-// A callable that is called once and need not be copyable: what a completion is.
-
-namespace openreplica::inline v0 {
-
-template <class Signature>
-class unique_function;
-
-/// Owns a move-only callable. Calling an empty one is a defect of the caller.
-template <class R, class... A>
-class unique_function<R(A...)> {
-    struct base {
-        virtual ~base() = default;
-        virtual R call(A... a) = 0;
-    };
-    template <class F>
-    struct holder final : base {
-        F f;
-        template <class G>
-        explicit holder(G&& g) : f(std::forward<G>(g)) {}
-        R call(A... a) override { return f(std::forward<A>(a)...); }
-    };
-    std::unique_ptr<base> target_;
-
-public:
-    unique_function() = default;
-    template <class F>
-        requires(!std::is_same_v<std::remove_cvref_t<F>, unique_function> && std::is_invocable_r_v<R, F&, A...>)
-    unique_function(F&& f) // NOLINT(google-explicit-constructor): a lambda is a completion
-        : target_(std::make_unique<holder<std::decay_t<F>>>(std::forward<F>(f))) {}
-
-    explicit operator bool() const { return target_ != nullptr; }
-    R operator()(A... a) { return target_->call(std::forward<A>(a)...); }
-};
-
-} // namespace openreplica::inline v0
-
-namespace openreplica::inline v0::object {
-
-/// The longest result that a method may return, as JSON text. A format constant.
-inline constexpr std::size_t max_result_bytes = std::size_t{1} << 20;
-
-/// The rest of a body `["method",arg…]` or `["name","type",arg…]`, behind what was read already.
-struct argument_list {
-    json_reader& reader;
-    json_scope scope;
-};
-
-/// One method of a type.
-struct method_entry {
-    std::string_view name;
-    bool is_read = false;
-    /// Reads the arguments, runs the method, writes the result. The instance is locked by the caller.
-    /// Throws only `std::bad_alloc`.
-    call_outcome (*invoke)(instance_base&, context&, argument_list) = nullptr;
-};
-
-/// Appends the state that an object had as JSON; needs neither the object nor its lock. @throws json_error
-using frozen_object = unique_function<void(std::string&)>;
-
-/// `T` offers its state cheaply: immutable, or copied on write.
-template <class T>
-concept has_cheap_snapshot = requires(T const& value) {
-    { value.snapshot() } -> std::same_as<T>;
-} || requires(T const& value) {
-    { value.snapshot() } -> std::same_as<std::shared_ptr<T const>>;
-};
-
-/// A type as the state machine sees it.
-struct type_entry {
-    std::string name;
-    std::uint64_t fingerprint = 0; ///< of its name and its methods' names, constness and types
-    std::type_index cpp_type = typeid(void);
-    std::vector<method_entry> methods; ///< sorted by name
-    /// The state as it is now: a copy, or what a cheap `T::snapshot() const` gives. Null when `T` has no JSON form.
-    frozen_object (*freeze)(instance_base const&) = nullptr;
-    /// @throws json_error
-    std::unique_ptr<instance_base> (*read_state)(type_entry const&, json_reader&) = nullptr;
-
-    /// Null when there is no such method.
-    [[nodiscard]] method_entry const* find(std::string_view method_name) const {
-        auto const at = std::ranges::lower_bound(methods, method_name, {}, &method_entry::name);
-        return at != methods.end() && at->name == method_name ? &*at : nullptr;
-    }
-};
-
-/// One way to construct an object: the type and the types of the arguments, which the `create` command names.
-struct constructor_entry {
-    std::string name; ///< `counter`, or `counter(i32,string)`
-    type_entry const* type = nullptr;
-    /// Throws what `T`'s constructor throws, or json_error with `decoded` false.
-    std::unique_ptr<instance_base> (*construct)(type_entry const&, argument_list, bool& decoded) = nullptr;
-};
-
-/// The arguments of a list of types, from the rest of a body. @throws json_error
-template <class... A>
-std::tuple<A...> read_arguments(argument_list list) {
-    json_reader& r = list.reader;
-    // Braces evaluate from left to right, as the arguments stand in the text.
-    std::tuple<A...> args{(r.expect_element(list.scope, "an argument is missing"), codec<A>::read(r))...};
-    r.expect_end_of_array(list.scope, "there are more arguments than parameters");
-    r.expect_end();
-    if (!r.canonical())
-        throw json_error("the arguments are not in canonical form: declared order, no spaces, 1.0 for a fraction and 1 "
-                         "for an integer");
-    return args;
-}
-
-/// What a call was doing when something was thrown.
-enum class call_phase : std::uint8_t { arguments, method, result };
-
-/// The outcome for the exception being handled. Rethrows `std::bad_alloc`: a replica out of memory must stop, because
-/// the others are not.
-[[nodiscard]] inline call_outcome outcome_of_exception(call_phase phase, std::string_view what, v0::slot at) {
-    auto const failure = [&](errc code, std::string_view text) {
-        call_outcome outcome = failed(code, std::string(what) + ": " + printable(text));
-        if (phase != call_phase::arguments) outcome.at = at;
-        return outcome;
-    };
-    errc const code = phase == call_phase::arguments ? errc::bad_arguments
-                      : phase == call_phase::method  ? errc::method_threw
-                                                     : errc::bad_result;
-    try {
-        throw;
-    } catch (std::bad_alloc const&) {
-        throw;
-    } catch (json_error const& e) {
-        return failure(code, e.sentence());
-    } catch (std::exception const& e) {
-        return failure(code, e.what());
-    } catch (...) {
-        return failure(code, "threw something that is no std::exception");
-    }
-}
-
-template <class T, class Method, class List>
-struct method_functions;
-template <class T, class Method, class... P>
-struct method_functions<T, Method, type_list<P...>> {
-    static call_outcome invoke(instance_base& base, context& ctx, argument_list list) {
-        call_phase phase = call_phase::arguments;
-        try {
-            auto args = read_arguments<owned_argument_t<P>...>(list);
-            phase = call_phase::method;
-            auto& held = static_cast<instance<T>&>(base);
-            call_outcome outcome;
-            outcome.at = ctx.slot();
-            auto const run = [&](auto&... a) -> decltype(auto) {
-                if constexpr (Method::is_read)
-                    return run_method<Method>(std::as_const(held).value(), std::as_const(ctx), std::move(a)...);
-                else
-                    return run_method<Method>(held.value(), ctx, std::move(a)...);
-            };
-            if constexpr (std::is_void_v<typename Method::result>) {
-                std::apply(run, args);
-            } else {
-                decltype(auto) result = std::apply(run, args);
-                phase = call_phase::result;
-                codec<typename Method::result>::write(outcome.result, result);
-                if (outcome.result.size() > max_result_bytes)
-                    throw json_error("the result has " + std::to_string(outcome.result.size()) +
-                                     " bytes of JSON, more than " + std::to_string(max_result_bytes) +
-                                     "; return a part of it");
-            }
-            return outcome;
-        } catch (...) {
-            return outcome_of_exception(phase, Method::name, ctx.slot());
-        }
-    }
-    static std::string signature() {
-        std::string out(Method::name);
-        out += '(';
-        ((out += codec<owned_argument_t<P>>::name(), out += ','), ...);
-        out += ")->";
-        if constexpr (std::is_void_v<typename Method::result>)
-            out += "void";
-        else
-            out += codec<typename Method::result>::name();
-        out += Method::is_read ? " const" : "";
-        return out;
-    }
-};
-
-/// Writing and reading the state of a `T`. The general codec's check that nothing changes is for arguments of
-/// strangers; a state was written by this program, and need not be equal text after a hash table was rebuilt.
-template <class T>
-struct state_functions {
-    static frozen_object freeze(instance_base const& base) {
-        T const& value = static_cast<instance<T> const&>(base).value();
-        if constexpr (has_cheap_snapshot<T>) {
-            return [kept = value.snapshot()](std::string& out) { codec<T>::write(out, state_in(kept)); };
-        } else if constexpr (std::is_copy_constructible_v<T>) {
-            return [kept = T(value)](std::string& out) { codec<T>::write(out, kept); };
-        } else {
-            std::string text;
-            codec<T>::write(text, value);
-            return [text = std::move(text)](std::string& out) { out += text; };
-        }
-    }
-    static T const& state_in(T const& kept) { return kept; }
-    static T const& state_in(std::shared_ptr<T const> const& kept) { return *kept; }
-    static std::unique_ptr<instance_base> read(type_entry const& type, json_reader& r) {
-        using from_value = typename instance<T>::from_value;
-        if constexpr (has_typed_codec<T>)
-            return std::make_unique<instance<T>>(type, from_value{}, codec<T>::read(r));
-        else
-            return std::make_unique<instance<T>>(type, from_value{}, json_tree_to<T>(r, read_json_tree(r)));
-    }
-};
-
-template <class T, class... M>
-type_entry make_type_entry(method_table<M...>) {
-    type_entry entry;
-    entry.name = type_name<T>();
-    entry.cpp_type = typeid(T);
-    std::vector<std::string> signatures;
-    (
-        [&] {
-            using functions = method_functions<T, M, typename M::params>;
-            entry.methods.push_back({M::name, M::is_read, &functions::invoke});
-            signatures.push_back(functions::signature());
-        }(),
-        ...);
-    std::ranges::sort(entry.methods, {}, &method_entry::name);
-    std::ranges::sort(signatures);
-    std::string all = entry.name;
-    for (auto const& s : signatures) (all += '\n') += s;
-    entry.fingerprint = hash64(all);
-    if constexpr (has_codec<T>) {
-        entry.freeze = &state_functions<T>::freeze;
-        entry.read_state = &state_functions<T>::read;
-    }
-    return entry;
-}
-
-/// The entry of `T` in this program: one object, built on first use.
-template <class T>
-[[nodiscard]] type_entry const& type_entry_of() {
-    static type_entry const entry = make_type_entry<T>(table_of<T>{});
-    return entry;
-}
-
-/// `counter`, or `counter(i32,string)` for constructor arguments `A`.
-template <class T, class... A>
-[[nodiscard]] std::string constructor_name() {
-    std::string arguments;
-    ((arguments += arguments.empty() ? "" : ",", arguments += codec<A>::name()), ...);
-    std::string const& name = type_entry_of<T>().name;
-    return arguments.empty() ? name : name + "(" + arguments + ")";
-}
-
-template <class T, class... A>
-[[nodiscard]] constructor_entry make_constructor_entry() {
-    constructor_entry entry;
-    entry.name = constructor_name<T, A...>();
-    entry.type = &type_entry_of<T>();
-    entry.construct = [](type_entry const& type, argument_list list, bool& decoded) -> std::unique_ptr<instance_base> {
-        auto args = read_arguments<A...>(list);
-        decoded = true;
-        return std::apply([&](auto&... a) { return std::make_unique<instance<T>>(type, std::move(a)...); }, args);
-    };
-    return entry;
-}
-
-} // namespace openreplica::inline v0::object
-
-namespace openreplica::inline v0::object {
-
-/// The longest name of an object, in bytes. A format constant.
-inline constexpr std::size_t max_name_bytes = 256;
-
-/// How an object is named in commands.
-[[nodiscard]] constexpr object_id object_id_of(std::string_view name) { return object_id{hash64(name)}; }
-
-/// True when the arguments can be converted to the method's parameters, in number and type.
-template <class Method, class... A>
-inline constexpr bool accepts = []<class... P>(type_list<P...>) {
-    if constexpr (sizeof...(P) != sizeof...(A))
-        return false;
-    else
-        return (std::convertible_to<A, owned_argument_t<P>> && ...);
-}(typename Method::params{});
-
-/// The body of a `call`: `["method",arg…]`, each argument converted to its declared type first.
-/// @throws json_error (`bad_arguments`) when an argument does not fit or has no JSON form.
-template <class Method, class... A>
-requires accepts<Method, A...>
-[[nodiscard]] std::string encode_call(A&&... args) {
-    std::string out = "[";
-    write_json_string(out, Method::name);
-    [&]<class... P>(type_list<P...>) {
-        ((out += ',',
-          codec<owned_argument_t<P>>::write(out, convert_argument<owned_argument_t<P>>(std::forward<A>(args)))),
-         ...);
-    }(typename Method::params{});
-    out += ']';
-    return out;
-}
-
-/// The body of a `create` or `reset`: `["name","type",arg…]`, where the type names the constructor's arguments too.
-/// @throws json_error (`bad_arguments`) for a name that is empty, too long or no UTF-8, or an argument that does not fit.
-template <class T, class... A>
-requires constructible_from_arguments<T, A...>
-[[nodiscard]] std::string encode_birth(std::string_view name, A&&... args) {
-    if (name.empty() || name.size() > max_name_bytes)
-        throw json_error("the name of a replicated object has 1 to " + std::to_string(max_name_bytes) +
-                         " bytes; this one has " + std::to_string(name.size()));
-    std::string out = "[";
-    write_json_string(out, name);
-    out += ',';
-    [&]<class... B>(type_list<B...>) {
-        write_json_string(out, constructor_name<T, B...>());
-        ((out += ',', codec<B>::write(out, constructor_argument<B>(std::forward<A>(args)))), ...);
-    }(constructor_arguments_t<T, A...>{});
-    out += ']';
-    return out;
-}
-
-/// The typed result of a successful outcome; `R` may be void. A result has no member limit: a method made it.
-/// @throws json_error when the text holds no `R`.
-template <class R>
-[[nodiscard]] R decode_result(std::string_view text) {
-    if constexpr (!std::is_void_v<R>)
-        return from_json_text<R>(text,
-                                 {.depth = json_limits{}.depth, .members = std::numeric_limits<std::uint32_t>::max()});
-}
-
-} // namespace openreplica::inline v0::object
-
-// <openreplica/object/sessions.hpp>
-// The replicated table of sessions: what makes a call run at most once.
-
-// <openreplica/types/envelope.hpp>
-// The binary frame around a JSON command in the log. Its layout is frozen: logs of older versions are read by newer.
-
-namespace openreplica::inline v0 {
-
-/// What a command asks of the replicated state.
-enum class command_kind : std::uint8_t {
-    call = 1,          ///< body `["method",arg…]`
-    create = 2,        ///< body `["name","type",arg…]`: create the object if there is none
-    destroy = 3,       ///< body `[]`
-    reset = 4,         ///< body `["name","type",arg…]`: put a newly constructed object in place of the old one
-    open_session = 5,  ///< body `[]`; `object` carries the opener's random number
-    keep_alive = 6,    ///< body `[]`: the session is in use
-    close_session = 7, ///< body `[]`
-    tick = 8,          ///< body `[]`: the log's clock has moved; expire what is due
-};
-
-/// A command as the state machine sees it. `body` is a view into the entry's bytes.
-///
-/// The leader's stamp is not in here: it belongs to the value (`paxos::value`), because the leader sets it when it
-/// assigns the slot, while the rest is encoded once, where the call was made.
-struct envelope {
-    command_kind kind = command_kind::call;
-    object_id object;
-    session_id session;
-    sequence seq;
-    sequence acked_below; ///< the caller has taken the outcome of every call of the session below this number
-    log_time deadline;    ///< a command stamped after it is not executed; 0: none
-    std::string_view body;
-};
-
-/// A session's calls are numbered within this distance of the lowest one that is not acknowledged. A format constant:
-/// every replica decides alike.
-inline constexpr std::uint64_t session_window = 65536;
-
-/// Version 1 of the layout: format u8, kind u8, object u64, session u64, seq u64, acked_below u64, deadline u64, body.
-inline constexpr std::uint8_t envelope_format = 1;
-
-[[nodiscard]] inline std::string encode(envelope const& e) {
-    std::string out;
-    out.reserve(42 + e.body.size());
-    wire_writer w(out);
-    w.put(envelope_format);
-    w.put(static_cast<std::uint8_t>(e.kind));
-    w.put(e.object);
-    w.put(e.session);
-    w.put(e.seq);
-    w.put(e.acked_below);
-    w.put(e.deadline);
-    w.put_raw(e.body);
-    return out;
-}
-
-/// Nothing when the bytes are no envelope of a format that this version knows.
-[[nodiscard]] inline std::optional<envelope> decode_envelope(std::string_view in) {
-    wire_reader r(in);
-    auto const format = r.get<std::uint8_t>();
-    auto const kind = r.get<std::uint8_t>();
-    envelope e;
-    e.object = r.get<object_id>();
-    e.session = r.get<session_id>();
-    e.seq = r.get<sequence>();
-    e.acked_below = r.get<sequence>();
-    e.deadline = r.get<log_time>();
-    e.body = r.get_raw(r.remaining());
-    if (!r.ok() || format != envelope_format || kind < 1 || kind > static_cast<std::uint8_t>(command_kind::tick))
-        return std::nullopt;
-    e.kind = static_cast<command_kind>(kind);
-    return e;
-}
-
-} // namespace openreplica::inline v0
-
-namespace openreplica::inline v0::object {
-
-// Format constants: every replica must decide alike.
-
-using v0::session_window; // A caller that holds further calls back by itself never meets it here.
-/// Bytes of stored results at which a session's calls are refused until some are acknowledged.
-inline constexpr std::size_t session_bytes = std::size_t{8} << 20;
-/// Sessions open at one time.
-inline constexpr std::size_t max_sessions = 65536;
-/// Log time without any command after which a session may be expired; the opener can choose another within the bounds.
-inline constexpr log_time default_session_timeout{10'000'000};
-inline constexpr log_time min_session_timeout{100'000};
-inline constexpr log_time max_session_timeout{86'400'000'000};
-
-/// One session: the outcomes that its caller has not acknowledged, by number.
-///
-/// @par Invariants
-/// @li `acked_below()` never decreases.
-/// @li An outcome is stored at most once per number, and dropped only when `acked_below()` passes it.
-class session {
-    struct cell {
-        bool used = false;
-        call_outcome outcome;
-    };
-    std::vector<cell> ring_; // Indexed by the number modulo its size, a power of two.
-    sequence acked_below_{1};
-    std::size_t bytes_ = 0;
-
-public:
-    log_time timeout;
-    log_time last_activity;
-
-    [[nodiscard]] sequence acked_below() const { return acked_below_; }
-    [[nodiscard]] std::size_t bytes() const { return bytes_; }
-    [[nodiscard]] log_time deadline() const {
-        return log_time{std::max(last_activity.value, last_activity.value + timeout.value)};
-    }
-    /// Whether a number can be stored at all.
-    [[nodiscard]] bool holds(sequence seq) const {
-        return seq >= acked_below_ && seq.since(acked_below_) < session_window;
-    }
-
-    [[nodiscard]] call_outcome const* find(sequence seq) const {
-        if (OPENREPLICA_MUTANT(forget_session_result)) return nullptr;
-        if (seq < acked_below_ || seq.since(acked_below_) >= ring_.size()) return nullptr;
-        cell const& c = ring_[seq.value & (ring_.size() - 1)];
-        return c.used ? &c.outcome : nullptr;
-    }
-
-    /// @pre `holds(seq)` and no outcome is stored.
-    call_outcome const& store(sequence seq, call_outcome outcome) {
-        if (seq.since(acked_below_) >= ring_.size()) grow(seq.since(acked_below_) + 1);
-        cell& c = ring_[seq.value & (ring_.size() - 1)];
-        bytes_ += outcome.text.size() + outcome.result.size();
-        c.used = true;
-        c.outcome = std::move(outcome);
-        return c.outcome;
-    }
-
-    /// Drops the outcomes below `below`, each once: the cost is spread over the calls that stored them.
-    void acknowledge(sequence below) {
-        if (below <= acked_below_) return;
-        std::uint64_t const passed = std::min<std::uint64_t>(below.since(acked_below_), ring_.size());
-        for (std::uint64_t i = 0; i < passed; ++i) {
-            cell& c = ring_[(acked_below_.value + i) & (ring_.size() - 1)];
-            if (!c.used) continue;
-            bytes_ -= c.outcome.text.size() + c.outcome.result.size();
-            c = cell{};
-        }
-        acked_below_ = below;
-    }
-
-    /// Calls `f(sequence, call_outcome const&)` in the order of the numbers.
-    template <class F>
-    void for_each(F&& f) const {
-        for (std::uint64_t i = 0; i < ring_.size(); ++i)
-            if (auto const* outcome = find(acked_below_.plus(i))) f(acked_below_.plus(i), *outcome);
-    }
-
-private:
-    void grow(std::uint64_t needed) {
-        std::size_t size = std::max<std::size_t>(ring_.size(), 16);
-        while (size < needed) size *= 2;
-        std::vector<cell> wider(size);
-        for (std::uint64_t i = 0; i < ring_.size(); ++i) {
-            std::uint64_t const number = acked_below_.value + i;
-            wider[number & (size - 1)] = std::move(ring_[number & (ring_.size() - 1)]);
-        }
-        ring_ = std::move(wider);
-    }
-};
-
-/// All open sessions.
-///
-/// @par Thread safety
-/// Unsafe: it belongs to the thread that applies.
-class session_table {
-    std::unordered_map<session_id, session> open_;
-    // Not later than the earliest deadline: a session in use moves its own without telling. A tick finds the truth.
-    std::optional<log_time> earliest_;
-
-public:
-    [[nodiscard]] std::size_t size() const { return open_.size(); }
-    [[nodiscard]] session* find(session_id id) {
-        auto const at = open_.find(id);
-        return at == open_.end() ? nullptr : &at->second;
-    }
-
-    [[nodiscard]] session const* find(session_id id) const {
-        auto const at = open_.find(id);
-        return at == open_.end() ? nullptr : &at->second;
-    }
-
-    /// Opens a session named after the slot of its opening entry. False when there are too many.
-    [[nodiscard]] bool open(slot at, log_time now, log_time timeout) {
-        if (open_.size() >= max_sessions) return false;
-        session s;
-        s.timeout = timeout;
-        s.last_activity = now;
-        return insert(session_id{at.value}, std::move(s));
-    }
-    /// Puts a session of a snapshot in place. False when its id is taken.
-    [[nodiscard]] bool insert(session_id id, session s) {
-        auto const deadline = s.deadline();
-        if (!open_.emplace(id, std::move(s)).second) return false;
-        earliest_ = std::min(earliest_.value_or(deadline), deadline);
-        return true;
-    }
-    [[nodiscard]] bool close(session_id id) {
-        bool const was_open = open_.erase(id) > 0;
-        if (open_.empty()) earliest_.reset();
-        return was_open;
-    }
-
-    /// Ends the sessions that are due at `now`; returns them in the order of their ids.
-    std::vector<session_id> expire(log_time now) {
-        std::vector<session_id> ended;
-        earliest_.reset();
-        for (auto const& [id, s] : open_) {
-            if (s.deadline() <= now)
-                ended.push_back(id);
-            else
-                earliest_ = std::min(earliest_.value_or(s.deadline()), s.deadline());
-        }
-        std::ranges::sort(ended);
-        for (session_id const id : ended) open_.erase(id);
-        return ended;
-    }
-
-    /// When a tick may find something to expire; never later than the truth.
-    [[nodiscard]] std::optional<log_time> next_deadline() const { return open_.empty() ? std::nullopt : earliest_; }
-
-    /// The ids in ascending order: hash tables must not decide the order of a snapshot.
-    [[nodiscard]] std::vector<session_id> ids() const {
-        std::vector<session_id> out;
-        out.reserve(open_.size());
-        for (auto const& [id, s] : open_) out.push_back(id);
-        std::ranges::sort(out);
-        return out;
-    }
-};
-
-} // namespace openreplica::inline v0::object
-
-// <openreplica/object/type_registry.hpp>
-// The types that this program can replicate, by their names on the wire.
-
-// <openreplica/runtime/state_machine.hpp>
-// What the runtime asks of the replicated state. The object layer implements it; the runtime knows no JSON.
-
-namespace openreplica::inline v0::runtime {
-
-/// What applying one command gave.
-struct applied_command {
-    session_id session;       ///< whose call it was; for `open_session` the new session
-    sequence seq;             ///< which one
-    std::uint64_t opener = 0; ///< for `open_session`: the opener's random number; otherwise 0
-    bool stored = true;       ///< the session keeps the outcome: every other attempt of the call has the same
-    call_outcome outcome;
-};
-
-/// A state as text, or the name of the object that could not be written.
-struct written_state {
-    std::optional<std::string> text;
-    std::string obstacle; ///< empty: nothing stood in the way
-};
-
-/// A state as it was at one moment. Writing it needs neither the state machine nor the thread that applies; once.
-using frozen_state = unique_function<written_state()>;
-
-/// The deterministic state that every replica builds from the same chosen commands.
-///
-/// @par Thread safety
-/// One thread applies (`apply`, `freeze`, `restore`, `digest`, `next_deadline`); `check` and the objects' own
-/// read access are safe from any thread.
-class state_machine {
-public:
-    virtual ~state_machine() = default;
-
-    /// Applies the command at `at`, stamped `stamp` by its leader. Never throws: what a method throws is an outcome.
-    ///
-    /// @return nothing when this replica cannot apply the command, because it does not know its type or has no memory
-    /// left: it must stop applying at this slot, never skip it. `stop_reason` says what to do.
-    virtual std::optional<applied_command> apply(slot at, log_time stamp, envelope const& command) = 0;
-
-    /// Why `apply` gave nothing, for the thread that applies; a zero code when it never did.
-    [[nodiscard]] virtual call_outcome const& stop_reason() const = 0;
-
-    /// The whole state after the last applied slot, ready to be written as JSON text elsewhere: the thread that applies
-    /// only copies. An object without a JSON form, or one that JSON cannot hold, is an obstacle. Never throws.
-    [[nodiscard]] virtual frozen_state freeze() const = 0;
-
-    /// Replaces the whole state. False, and nothing changed, when `text` is no snapshot of this version's types.
-    [[nodiscard]] virtual bool restore(std::string_view text) = 0;
-
-    /// Hash chain over everything applied: equal at equal slots on healthy replicas.
-    [[nodiscard]] virtual std::uint64_t digest() const = 0;
-
-    /// When the earliest session expires on the log's clock, if there is one.
-    [[nodiscard]] virtual std::optional<log_time> next_deadline() const = 0;
-
-    /// Checks a command before it is proposed: a type and a method that this program knows, a well-formed body within
-    /// limits. Once in the log, an unknown name would stop every replica. Runs no user code. Zero code when it may go.
-    [[nodiscard]] virtual call_outcome check(envelope const& command) const = 0;
-
-    /// The name in `catalogue` that applying a well-formed command needs; empty when it needs none that is not already
-    /// part of the state.
-    [[nodiscard]] virtual std::string needed_type(envelope const& command) const = 0;
-
-    /// Fingerprints of the types that this program knows, for the handshake: `name` and its hash, sorted by name.
-    struct type_print {
-        std::string name;
-        std::uint64_t fingerprint = 0;
-        bool operator==(type_print const&) const = default;
-    };
-    [[nodiscard]] virtual std::vector<type_print> catalogue() const = 0;
-};
-
-} // namespace openreplica::inline v0::runtime
-
-namespace openreplica::inline v0::object {
-
-/// Types and their constructors by name.
-///
-/// A program that names `replicated<T>` anywhere has `T` in `global()` before `main` begins.
-///
-/// @par Thread safety
-/// Distinct and shared objects: safe. Entries are never removed.
-class type_registry {
-    mutable std::shared_mutex mutex_;
-    std::map<std::string, type_entry const*, std::less<>> types_;
-    std::map<std::string, std::unique_ptr<constructor_entry const>, std::less<>> constructors_;
-
-public:
-    [[nodiscard]] static type_registry& global() {
-        static type_registry registry;
-        return registry;
-    }
-
-    /// Adds `T` and its constructor from arguments of types `A`; adding again changes nothing.
-    /// @throws error (`type_mismatch`) when another C++ type has the name: one of them must be renamed.
-    template <class T, class... A>
-    void add() {
-        type_entry const& entry = type_entry_of<T>();
-        std::unique_lock const lock(mutex_);
-        auto const [at, is_new] = types_.emplace(entry.name, &entry);
-        if (!is_new && (at->second->cpp_type != entry.cpp_type || at->second->fingerprint != entry.fingerprint))
-            throw error(errc::type_mismatch,
-                        "two C++ types of this program are called \"" + entry.name +
-                            "\" on the wire; rename one, with a name in openreplica::describe<type>");
-        if constexpr (std::is_default_constructible_v<T>) add_constructor<T>();
-        if constexpr (sizeof...(A) > 0) add_constructor<T, A...>();
-    }
-
-    /// Null when the program does not know the type.
-    [[nodiscard]] type_entry const* find_type(std::string_view name) const {
-        std::shared_lock const lock(mutex_);
-        auto const at = types_.find(name);
-        return at == types_.end() ? nullptr : at->second;
-    }
-    /// `name` is `constructor_entry::name`. Null when the program does not know it.
-    [[nodiscard]] constructor_entry const* find_constructor(std::string_view name) const {
-        std::shared_lock const lock(mutex_);
-        auto const at = constructors_.find(name);
-        return at == constructors_.end() ? nullptr : at->second.get();
-    }
-    /// True when any type has a method of this name.
-    [[nodiscard]] bool knows_method(std::string_view name) const {
-        std::shared_lock const lock(mutex_);
-        return std::ranges::any_of(types_, [name](auto const& t) { return t.second->find(name) != nullptr; });
-    }
-    /// Types and constructors with arguments, sorted by name; a constructor has its type's fingerprint.
-    [[nodiscard]] std::vector<runtime::state_machine::type_print> catalogue() const {
-        std::shared_lock const lock(mutex_);
-        std::map<std::string, std::uint64_t> prints;
-        for (auto const& [name, entry] : types_) prints.emplace(name, entry->fingerprint);
-        for (auto const& [name, entry] : constructors_) prints.emplace(name, entry->type->fingerprint);
-        std::vector<runtime::state_machine::type_print> out;
-        for (auto const& [name, print] : prints) out.push_back({name, print});
-        return out;
-    }
-
-private:
-    template <class T, class... A>
-    void add_constructor() {
-        auto entry = std::make_unique<constructor_entry const>(make_constructor_entry<T, A...>());
-        constructors_.emplace(entry->name, std::move(entry));
-    }
-};
-
-/// Registers before `main`; a conflict is left for `require_registered`, which can be caught.
-template <class T, class... A>
-bool try_register() noexcept {
-    try {
-        type_registry::global().add<T, A...>();
-        return true;
-    } catch (...) {
-        return false;
-    }
-}
-
-/// Naming this variable anywhere in a program registers `T` and its constructor from `A` before `main`.
-template <class T, class... A>
-inline bool const registered = try_register<T, A...>();
-
-/// What the constructor of a handle calls: makes sure that `T` is registered. @throws error (`type_mismatch`)
-template <class T, class... A>
-void require_registered() {
-    if (!registered<T, A...>) type_registry::global().add<T, A...>();
-}
-template <class T, class... A>
-void require_registered(type_list<A...>) {
-    require_registered<T, A...>();
-}
-
-} // namespace openreplica::inline v0::object
-
-namespace openreplica::inline v0::object {
-
-/// What a node refuses before it proposes. It influences nothing that was proposed.
-struct proposal_limits {
-    std::size_t command_bytes = std::size_t{1} << 20; ///< of a command's JSON text
-};
-
-/// The deterministic state machine of the group: a directory of live objects and the table of sessions.
-///
-/// A command of a session runs if and only if the session is open, its number is not acknowledged, and no outcome is
-/// stored for it. Every outcome of a command that had its turn is stored, so that a retry gets the same one. What a
-/// method throws is an outcome; the object keeps what the method had changed, on every replica alike.
-///
-/// @par Thread safety
-/// As `runtime::state_machine` says. `find`, `check` and `read_context` are safe from any thread.
-///
-/// @par Errors
-/// `apply` gives nothing for a type that this program does not know and when memory runs out in a method;
-/// `stop_reason()` tells which. The replica must then apply no further: its state is no longer the group's.
-class object_space final : public runtime::state_machine {
-    using directory = std::unordered_map<object_id, std::shared_ptr<instance_base>>;
-
-    type_registry const& registry_;
-    proposal_limits limits_;
-    mutable std::shared_mutex directory_mutex_; // Taken by the applying thread only to change the directory.
-    directory objects_;
-    session_table sessions_;
-    log_time clock_;
-    slot applied_;
-    std::uint64_t digest_ = 0;
-    std::shared_ptr<std::atomic<std::size_t>> snapshot_size_ = std::make_shared<std::atomic<std::size_t>>(0);
-    call_outcome stop_reason_;
-    // For readers on other threads.
-    std::atomic<std::uint64_t> read_slot_ = 0;
-    std::atomic<std::uint64_t> read_clock_ = 0;
-
-    struct snapshot_access;
-
-public:
-    explicit object_space(type_registry const& registry = type_registry::global(), proposal_limits limits = {})
-        : registry_(registry), limits_(limits) {}
-
-    std::optional<runtime::applied_command> apply(slot at, log_time stamp, envelope const& command) override {
-        // Stamps of different leaders may overlap; the log's clock does not go back.
-        clock_ = std::max(clock_, stamp);
-        runtime::applied_command done{command.session, command.seq, 0, true, {}};
-        try {
-            if (!run(at, command, done)) return std::nullopt;
-        } catch (std::bad_alloc const&) {
-            stop_reason_ = failed(errc::diverged, "out of memory while applying slot " + std::to_string(at.value) +
-                                                      "; this replica stops, give it more memory and restart it");
-            return std::nullopt;
-        }
-        applied_ = at;
-        extend_digest(at, stamp, command, done.outcome);
-        read_clock_.store(clock_.value, std::memory_order_relaxed);
-        read_slot_.store(at.value, std::memory_order_release);
-        return done;
-    }
-
-    [[nodiscard]] runtime::frozen_state freeze() const override;
-    /// The same at once; nothing when an object stands in the way.
-    [[nodiscard]] std::optional<std::string> snapshot() const { return freeze()().text; }
-    [[nodiscard]] bool restore(std::string_view text) override;
-
-    [[nodiscard]] std::uint64_t digest() const override { return digest_; }
-    [[nodiscard]] std::optional<log_time> next_deadline() const override { return sessions_.next_deadline(); }
-    [[nodiscard]] call_outcome check(envelope const& command) const override;
-    [[nodiscard]] std::string needed_type(envelope const& command) const override;
-    [[nodiscard]] std::vector<type_print> catalogue() const override { return registry_.catalogue(); }
-
-    /// The object now in this replica's state, or null. It stays alive as long as the pointer, but a `destroy` or
-    /// `reset` takes it out of the state: find it again for every read.
-    [[nodiscard]] std::shared_ptr<instance_base> find(object_id id) const {
-        std::shared_lock const lock(directory_mutex_);
-        auto const at = objects_.find(id);
-        return at == objects_.end() ? nullptr : at->second;
-    }
-    /// The same, as an object of type `T`.
-    /// @throws error (`no_such_object`, `type_mismatch`)
-    template <class T>
-    [[nodiscard]] std::shared_ptr<instance<T> const> find(std::string_view name) const {
-        auto found = find(object_id_of(name));
-        if (!found || found->name() != name)
-            throw error(errc::no_such_object, "\"" + std::string(name) +
-                                                  "\" is not in this replica's state; it was "
-                                                  "destroyed, or its creation is not applied yet");
-        if (found->type().cpp_type != typeid(T))
-            throw error(errc::type_mismatch, "\"" + std::string(name) + "\" exists with type " + found->type().name +
-                                                 ", not " + type_name<T>());
-        return std::static_pointer_cast<instance<T> const>(std::move(found));
-    }
-    /// The context of a read: the last applied slot and the log's clock then.
-    [[nodiscard]] context read_context() const {
-        slot const at{read_slot_.load(std::memory_order_acquire)};
-        return {at, log_time{read_clock_.load(std::memory_order_relaxed)}, session_id{}};
-    }
-    /// The last applied slot, for the applying thread.
-    [[nodiscard]] slot applied() const { return applied_; }
-    [[nodiscard]] std::size_t open_sessions() const { return sessions_.size(); }
-    [[nodiscard]] call_outcome const& stop_reason() const override { return stop_reason_; }
-
-private:
-    bool run(slot at, envelope const& command, runtime::applied_command& done);
-    bool run_once(slot at, envelope const& command, call_outcome& outcome);
-    bool run_object_command(slot at, envelope const& command, call_outcome& outcome);
-    bool call(slot at, envelope const& command, call_outcome& outcome);
-    bool create(envelope const& command, call_outcome& outcome);
-    bool construct(envelope const& command, std::string name, std::string_view constructor, argument_list args,
-                   call_outcome& outcome);
-    void destroy(envelope const& command, call_outcome& outcome);
-    void open_session(slot at, envelope const& command, runtime::applied_command& done);
-    [[nodiscard]] call_outcome check_body(envelope const& command) const;
-    [[nodiscard]] call_outcome check_call(envelope const& command) const;
-    [[nodiscard]] call_outcome check_birth(envelope const& command) const;
-    void extend_digest(slot at, log_time stamp, envelope const& command, call_outcome const& outcome);
-    bool needs_upgrade(std::string what);
-    void put(object_id id, std::shared_ptr<instance_base> object);
-};
-
-} // namespace openreplica::inline v0::object
-
-// <openreplica/object/object_space_apply.hpp>
-// How the replicated state applies one command. Included by object_space.hpp.
-
-namespace openreplica::inline v0::object {
-
-/// Sorts a command by its kind: commands about sessions here, commands of a session in `run_once`.
-/// False: it cannot be applied by this program.
-inline bool object_space::run(slot at, envelope const& command, runtime::applied_command& done) {
-    if (command.kind == command_kind::open_session) {
-        open_session(at, command, done);
-        return true;
-    }
-    if (command.kind == command_kind::tick) {
-        sessions_.expire(clock_);
-        return true;
-    }
-    session* const s = sessions_.find(command.session);
-    if (s == nullptr) {
-        done.outcome = failed(errc::session_expired, "session " + std::to_string(command.session.value) +
-                                                         " is not open: it was closed, or unused for longer than its "
-                                                         "timeout; the call was not executed");
-        return true;
-    }
-    s->last_activity = clock_;
-    s->acknowledge(command.acked_below);
-    if (command.kind == command_kind::keep_alive) return true;
-    if (command.kind == command_kind::close_session) {
-        (void)sessions_.close(command.session);
-        return true;
-    }
-    if (call_outcome const* stored = s->find(command.seq)) {
-        done.outcome = *stored;
-        return true;
-    }
-    if (command.seq < s->acked_below()) {
-        done.outcome = failed(errc::outcome_unknown, "call " + std::to_string(command.seq.value) +
-                                                         " was acknowledged before, so its outcome is no longer kept");
-        return true;
-    }
-    if (!s->holds(command.seq)) {
-        done.stored = false;
-        done.outcome =
-            failed(errc::overloaded, "too many calls of the session are not acknowledged; take outcomes first");
-        return true;
-    }
-    if (s->bytes() >= session_bytes)
-        done.outcome = failed(errc::overloaded, "the session's stored results are full; take outcomes first");
-    else if (!run_once(at, command, done.outcome))
-        return false;
-    s->store(command.seq, done.outcome);
-    return true;
-}
-
-inline bool object_space::run_once(slot at, envelope const& command, call_outcome& outcome) {
-    if (command.deadline.value != 0 && clock_ > command.deadline && !OPENREPLICA_MUTANT(ignore_deadline)) {
-        outcome = failed(errc::not_executed, "the call's deadline had passed when the log ordered it");
-        return true;
-    }
-    try {
-        return run_object_command(at, command, outcome);
-    } catch (json_error const& e) {
-        outcome = failed(errc::bad_arguments, e.sentence());
-        return true;
-    }
-}
-
-inline bool object_space::run_object_command(slot at, envelope const& command, call_outcome& outcome) {
-    switch (command.kind) {
-    case command_kind::call:
-        return call(at, command, outcome);
-    case command_kind::create:
-    case command_kind::reset:
-        return create(command, outcome);
-    default:
-        destroy(command, outcome);
-        return true;
-    }
-}
-
-inline bool object_space::call(slot at, envelope const& command, call_outcome& outcome) {
-    auto const found = objects_.find(command.object);
-    if (found == objects_.end()) {
-        outcome = failed(errc::no_such_object, "the object does not exist; it was destroyed, or never created");
-        return true;
-    }
-    instance_base& object = *found->second;
-    json_reader reader(command.body);
-    std::string scratch;
-    json_scope scope = reader.begin_array();
-    reader.expect_element(scope, "a call begins with the method's name");
-    std::string_view const name = reader.read_string_view(scratch);
-    method_entry const* const method = object.type().find(name);
-    if (method == nullptr) {
-        // Members agree on the methods of every type that two of them know, or refuse one another: so they agree here.
-        // The object may have been replaced by one of another type since the leader looked.
-        outcome = failed(errc::no_such_method,
-                         "type \"" + object.type().name + "\" has no method \"" + printable(name, 64) + "\"");
-        return true;
-    }
-    context ctx(at, clock_, command.session);
-    std::unique_lock const lock(object.mutex());
-    outcome = method->invoke(object, ctx, {reader, scope});
-    return true;
-}
-
-/// `create` and `reset`: they differ in what happens to an object that is there.
-inline bool object_space::create(envelope const& command, call_outcome& outcome) {
-    json_reader reader(command.body);
-    std::string scratch;
-    json_scope scope = reader.begin_array();
-    reader.expect_element(scope, "the object's name is missing");
-    std::string name = reader.read_string();
-    reader.expect_element(scope, "the object's type is missing");
-    std::string_view const constructor = reader.read_string_view(scratch);
-    if (object_id_of(name) != command.object || name.empty() || name.size() > max_name_bytes)
-        throw json_error("the command's object id is not that of the name \"" + printable(name, 64) + "\"");
-    auto const found = objects_.find(command.object);
-    if (found != objects_.end()) {
-        instance_base const& object = *found->second;
-        if (object.name() != name) {
-            outcome =
-                failed(errc::bad_arguments, "the name \"" + name + "\" has the same hash as the existing object \"" +
-                                                object.name() + "\"; choose another name");
-            return true;
-        }
-        // A constructor is named `type(argument types)`.
-        std::string_view const type = constructor.substr(0, constructor.find('('));
-        if (object.type().name != type) {
-            outcome = failed(errc::type_mismatch, "\"" + name + "\" exists with type " + object.type().name + ", not " +
-                                                      printable(type, 64));
-            return true;
-        }
-        if (command.kind == command_kind::create) {
-            outcome.result = "false";
-            return true;
-        }
-    }
-    return construct(command, std::move(name), constructor, {reader, scope}, outcome);
-}
-
-inline bool object_space::construct(envelope const& command, std::string name, std::string_view constructor,
-                                    argument_list args, call_outcome& outcome) {
-    constructor_entry const* const entry = registry_.find_constructor(constructor);
-    if (entry == nullptr) return needs_upgrade("type \"" + printable(constructor, 128) + "\"");
-    bool decoded = false;
-    std::shared_ptr<instance_base> object;
-    try {
-        object = entry->construct(*entry->type, args, decoded);
-    } catch (...) {
-        outcome = outcome_of_exception(decoded ? call_phase::method : call_phase::arguments, entry->name, slot{});
-        return true;
-    }
-    object->set_name(std::move(name));
-    put(command.object, std::move(object));
-    outcome.result = "true";
-    return true;
-}
-
-inline void object_space::put(object_id id, std::shared_ptr<instance_base> object) {
-    {
-        std::unique_lock const lock(directory_mutex_);
-        objects_[id].swap(object);
-    }
-    // The object that was replaced ends here, outside the lock: its destructor is user code.
-}
-
-inline void object_space::destroy(envelope const& command, call_outcome& outcome) {
-    std::shared_ptr<instance_base> object;
-    std::unique_lock const lock(directory_mutex_);
-    if (auto const found = objects_.find(command.object); found != objects_.end()) {
-        object = std::move(found->second);
-        objects_.erase(found);
-        outcome.result = "true";
-    } else {
-        outcome.result = "false";
-    }
-}
-
-/// The body is `[]` or `[timeout in microseconds]`.
-inline void object_space::open_session(slot at, envelope const& command, runtime::applied_command& done) {
-    done.session = session_id{at.value};
-    done.opener = command.object.value;
-    try {
-        json_reader reader(command.body);
-        log_time timeout = default_session_timeout;
-        auto scope = reader.begin_array();
-        if (reader.next_element(scope)) {
-            timeout =
-                std::clamp(log_time{reader.read_integer<std::uint64_t>()}, min_session_timeout, max_session_timeout);
-            reader.expect_end_of_array(scope, "opening a session takes one number");
-        }
-        reader.expect_end();
-        if (!sessions_.open(at, clock_, timeout))
-            done.outcome = failed(errc::overloaded, "the group has " + std::to_string(max_sessions) +
-                                                        " open sessions; close some, or wait until some expire");
-        else
-            done.outcome.at = at;
-    } catch (json_error const& e) {
-        done.outcome = failed(errc::bad_arguments, e.sentence());
-    }
-}
-
-/// The text of a failure stays out: it may differ between versions of a library that throws it.
-inline void object_space::extend_digest(slot at, log_time stamp, envelope const& command, call_outcome const& outcome) {
-    std::uint64_t h = mix64(digest_ ^ at.value);
-    for (std::uint64_t const v : {stamp.value, static_cast<std::uint64_t>(command.kind), command.object.value,
-                                  command.session.value, command.seq.value, command.acked_below.value,
-                                  command.deadline.value, static_cast<std::uint64_t>(outcome.code), outcome.at.value})
-        h = mix64((h + 0x9E3779B97F4A7C15u) ^ v);
-    digest_ = hash64(outcome.result, hash64(command.body, h));
-}
-
-inline bool object_space::needs_upgrade(std::string what) {
-    stop_reason_ = failed(errc::needs_upgrade,
-                          "this program does not know " + what + ", which the log uses; run a version that names it");
-    return false;
-}
-
-} // namespace openreplica::inline v0::object
-
-// <openreplica/object/object_space_check.hpp>
-// What is refused before it is proposed. Included by object_space.hpp.
-
-namespace openreplica::inline v0::object {
-
-inline call_outcome object_space::check(envelope const& command) const {
-    if (command.body.size() > limits_.command_bytes)
-        return failed(errc::too_large, "the command has " + std::to_string(command.body.size()) +
-                                           " bytes, the node takes " + std::to_string(limits_.command_bytes) +
-                                           "; send it in parts");
-    try {
-        return check_body(command);
-    } catch (json_error const& e) {
-        return failed(errc::bad_arguments, e.sentence());
-    } catch (std::bad_alloc const&) {
-        return failed(errc::overloaded, "out of memory while checking the command; try again later");
-    }
-}
-
-inline std::string object_space::needed_type(envelope const& command) const {
-    if (command.kind != command_kind::create && command.kind != command_kind::reset) return {};
-    try {
-        json_reader reader(command.body);
-        json_scope scope = reader.begin_array();
-        reader.expect_element(scope, "the object's name is missing");
-        (void)reader.read_string();
-        reader.expect_element(scope, "the object's type is missing");
-        return reader.read_string();
-    } catch (json_error const&) {
-        return {}; // `check` says what is wrong with it.
-    }
-}
-
-inline call_outcome object_space::check_body(envelope const& command) const {
-    switch (command.kind) {
-    case command_kind::call:
-        return check_call(command);
-    case command_kind::create:
-    case command_kind::reset:
-        return check_birth(command);
-    default:
-        break;
-    }
-    if (command.kind != command_kind::open_session && command.body != "[]")
-        throw json_error("the body of this kind of command is []");
-    json_reader reader(command.body);
-    auto scope = reader.begin_array();
-    if (reader.next_element(scope)) {
-        (void)reader.read_integer<std::uint64_t>();
-        reader.expect_end_of_array(scope, "opening a session takes one number");
-    }
-    reader.expect_end();
-    return {};
-}
-
-inline call_outcome object_space::check_call(envelope const& command) const {
-    json_reader reader(command.body);
-    std::string scratch;
-    json_scope scope = reader.begin_array();
-    reader.expect_element(scope, "a call begins with the method's name");
-    std::string_view const name = reader.read_string_view(scratch);
-    auto const object = find(command.object);
-    // An object whose creation may be on its way: a method that no type has is refused all the same.
-    if (!object && !registry_.knows_method(name))
-        return failed(errc::no_such_method, "no type of this program has a method \"" + printable(name, 64) + "\"");
-    if (object && object->type().find(name) == nullptr)
-        return failed(errc::no_such_method,
-                      "type \"" + object->type().name + "\" has no method \"" + printable(name, 64) + "\"");
-    // Whether the arguments fit is decided when the call is applied, by every replica alike: user code reads them.
-    while (reader.next_element(scope)) reader.skip_value();
-    reader.expect_end();
-    return {};
-}
-
-inline call_outcome object_space::check_birth(envelope const& command) const {
-    json_reader reader(command.body);
-    std::string scratch;
-    json_scope scope = reader.begin_array();
-    reader.expect_element(scope, "the object's name is missing");
-    std::string const name = reader.read_string();
-    reader.expect_element(scope, "the object's type is missing");
-    constructor_entry const* const entry = registry_.find_constructor(reader.read_string_view(scratch));
-    if (name.empty() || name.size() > max_name_bytes || object_id_of(name) != command.object)
-        throw json_error("the command's object id is not that of the name \"" + printable(name, 64) + "\"");
-    if (entry == nullptr)
-        return failed(errc::needs_upgrade, "this program does not know the type or constructor of \"" +
-                                               printable(name, 64) + "\"; run a version that names it");
-    while (reader.next_element(scope)) reader.skip_value();
-    reader.expect_end();
-    return {};
-}
-
-} // namespace openreplica::inline v0::object
-
-// <openreplica/object/object_space_snapshot.hpp>
-// The replicated state as text and back. Included by object_space.hpp.
-
-namespace openreplica::inline v0::object {
-
-/// Version 1 of a snapshot, one JSON array:
-/// `[1,slot,clock,digest,[["name","type",state]…],[[id,timeout,last activity,acked
-/// below,[[seq,code,"text","result",at]…]]…]]`.
-inline constexpr std::uint32_t snapshot_format = 1;
-
-struct object_space::snapshot_access {
-    /// The objects' states add their own depth to the snapshot's; how many members an object has was never limited.
-    static json_limits limits() {
-        return {.depth = json_limits{}.depth + 8, .members = std::numeric_limits<std::uint32_t>::max()};
-    }
-
-    template <class... V>
-    static void write_list(std::string& out, V const&... v) {
-        char separator = '[';
-        ((out += std::exchange(separator, ','), codec<V>::write(out, v)), ...);
-    }
-
-    /// Everything that a snapshot holds, as it was at one moment.
-    struct frozen {
-        struct object {
-            std::string name;
-            std::string type;
-            frozen_object state;
-        };
-        slot applied;
-        log_time clock;
-        std::uint64_t digest = 0;
-        std::vector<object> objects; ///< by name
-        session_table sessions;
-        std::shared_ptr<std::atomic<std::size_t>> size; ///< of the latest text: the next one will be like it
-        std::string obstacle; ///< what is being frozen or written, for when that fails; empty at the end
-    };
-
-    static void freeze_objects(frozen& f, directory const& objects) {
-        std::vector<instance_base const*> sorted;
-        for (auto const& [id, object] : objects) sorted.push_back(object.get());
-        std::ranges::sort(sorted, {}, [](auto const* o) -> std::string const& { return o->name(); });
-        for (auto const* object : sorted) {
-            f.obstacle = object->name();
-            if (object->type().freeze == nullptr) throw json_error("the object has no JSON form");
-            f.objects.push_back({object->name(), object->type().name, object->type().freeze(*object)});
-        }
-    }
-
-    static std::string write(frozen& f) {
-        std::string out;
-        out.reserve(*f.size + *f.size / 16); // Growing would take twice the memory for a moment.
-        write_list(out, snapshot_format, f.applied, f.clock, f.digest);
-        out += ",[";
-        for (frozen::object& o : f.objects) {
-            if (out.back() != '[') out += ',';
-            f.obstacle = o.name;
-            write_list(out, o.name, o.type);
-            out += ',';
-            std::exchange(o.state, {})(out); // And its copy goes.
-            out += ']';
-        }
-        out += "],";
-        f.obstacle = "the table of sessions";
-        write_sessions(out, f.sessions);
-        out += ']';
-        *f.size = out.size();
-        return out;
-    }
-
-    static void write_sessions(std::string& out, session_table const& sessions) {
-        out += '[';
-        for (session_id const id : sessions.ids()) {
-            session const& s = *sessions.find(id);
-            if (out.back() != '[') out += ',';
-            write_list(out, id, s.timeout, s.last_activity, s.acked_below());
-            out += ",[";
-            s.for_each([&out](sequence seq, call_outcome const& o) {
-                if (out.back() != '[') out += ',';
-                write_list(out, seq, o.code, o.text, o.result, o.at);
-                out += ']';
-            });
-            out += "]]";
-        }
-        out += ']';
-    }
-
-    template <class V>
-    static V next(json_reader& r, json_scope& scope) {
-        r.expect_element(scope, "the snapshot ends too early");
-        return codec<V>::read(r);
-    }
-    static void end(json_reader& r, json_scope& scope) { r.expect_end_of_array(scope, "the snapshot has too much"); }
-    static json_scope list(json_reader& r, json_scope& scope) {
-        r.expect_element(scope, "the snapshot ends too early");
-        return r.begin_array();
-    }
-
-    static directory read_objects(json_reader& r, json_scope& scope, type_registry const& registry) {
-        directory objects;
-        for (auto all = list(r, scope); r.next_element(all);) {
-            auto one = r.begin_array();
-            auto name = next<std::string>(r, one);
-            auto const type_name = next<std::string>(r, one);
-            type_entry const* const type = registry.find_type(type_name);
-            if (type == nullptr || type->read_state == nullptr) r.fail("the snapshot has an object of an unknown type");
-            r.expect_element(one, "the snapshot ends too early");
-            std::shared_ptr<instance_base> object = type->read_state(*type, r);
-            end(r, one);
-            object_id const id = object_id_of(name);
-            object->set_name(std::move(name));
-            if (!objects.emplace(id, std::move(object)).second) r.fail("the snapshot has an object twice");
-        }
-        return objects;
-    }
-
-    static session_table read_sessions(json_reader& r, json_scope& scope) {
-        session_table sessions;
-        for (auto all = list(r, scope); r.next_element(all);) {
-            auto one = r.begin_array();
-            session s;
-            auto const id = next<session_id>(r, one);
-            s.timeout = next<log_time>(r, one);
-            s.last_activity = next<log_time>(r, one);
-            s.acknowledge(next<sequence>(r, one));
-            for (auto results = list(r, one); r.next_element(results);) {
-                auto result = r.begin_array();
-                auto const seq = next<sequence>(r, result);
-                call_outcome o;
-                o.code = next<errc>(r, result);
-                o.text = next<std::string>(r, result);
-                o.result = next<std::string>(r, result);
-                o.at = next<slot>(r, result);
-                end(r, result);
-                if (!s.holds(seq) || s.find(seq) != nullptr) r.fail("the snapshot has a result out of place");
-                s.store(seq, std::move(o));
-            }
-            end(r, one);
-            if (!sessions.insert(id, std::move(s))) r.fail("the snapshot has a session twice");
-        }
-        return sessions;
-    }
-};
-
-/// Whatever stands in the way (an object without a JSON form, a NaN, text that is no UTF-8, a copy or a `to_json` that
-/// throws, too little memory) is an obstacle, and no reason to stop.
-inline runtime::frozen_state object_space::freeze() const {
-    snapshot_access::frozen f{applied_, clock_, digest_, {}, {}, snapshot_size_, {}};
-    try {
-        snapshot_access::freeze_objects(f, objects_);
-        f.obstacle = "the table of sessions";
-        f.sessions = sessions_;
-    } catch (...) {
-        return [obstacle = std::move(f.obstacle)] { return runtime::written_state{std::nullopt, obstacle}; };
-    }
-    return [f = std::move(f)]() mutable {
-        try {
-            return runtime::written_state{snapshot_access::write(f), {}};
-        } catch (...) {
-            return runtime::written_state{std::nullopt, f.obstacle};
-        }
-    };
-}
-
-inline bool object_space::restore(std::string_view text) {
-    try {
-        json_reader r(text, snapshot_access::limits());
-        auto all = r.begin_array();
-        if (snapshot_access::next<std::uint32_t>(r, all) != snapshot_format) return false;
-        auto const applied = snapshot_access::next<slot>(r, all);
-        auto const clock = snapshot_access::next<log_time>(r, all);
-        auto const digest = snapshot_access::next<std::uint64_t>(r, all);
-        auto objects = snapshot_access::read_objects(r, all, registry_);
-        auto sessions = snapshot_access::read_sessions(r, all);
-        snapshot_access::end(r, all);
-        r.expect_end();
-        {
-            std::unique_lock const lock(directory_mutex_);
-            objects_.swap(objects);
-        }
-        if (OPENREPLICA_MUTANT(sessions_lost_in_restore)) sessions = session_table{};
-        sessions_ = std::move(sessions);
-        applied_ = applied;
-        clock_ = clock;
-        digest_ = digest;
-        stop_reason_ = {};
-        read_clock_.store(clock.value, std::memory_order_relaxed);
-        read_slot_.store(applied.value, std::memory_order_release);
-        return true;
-    } catch (std::bad_alloc const&) {
-        throw;
-    } catch (...) { // `from_json` is user code and may throw anything.
-        return false;
-    }
-}
-
-} // namespace openreplica::inline v0::object
-
-// <openreplica/runtime/gateway.hpp>
-// What a handle to a replicated object needs of the process's node (or, later, of a client).
-
-// <openreplica/runtime/waiter.hpp>
-// A caller that blocks, and may lend a hand meanwhile.
-
-// <openreplica/types/instant.hpp>
-// Local time as the pure layers see it: a number that somebody else read from a clock.
-
-namespace openreplica::inline v0 {
-
-/// Marks time points of a node's own steady clock. It has no `now()`: who needs the time is told it.
-struct local_clock {
-    using rep = std::int64_t;
-    using period = std::micro;
-    using duration = std::chrono::duration<rep, period>;
-    using time_point = std::chrono::time_point<local_clock>;
-    static constexpr bool is_steady = true;
-};
-
-/// A moment on one node's steady clock. Moments of different nodes do not compare.
-using instant = local_clock::time_point;
-/// Microseconds.
-using duration = local_clock::duration;
-
-} // namespace openreplica::inline v0
-
-namespace openreplica::inline v0::runtime {
-
-/// One blocked caller, on its own stack: it sleeps until its call has its outcome, until it is asked to help, or until its
-/// deadline.
-///
-/// @par Thread safety
-/// Safe from any thread. `finish` is the last touch: the waiter may be gone right after it.
-class waiter {
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    bool finished_ = false;
-    bool asked_ = false;
-
-public:
-    /// The call has its outcome; what it is was written before.
-    void finish() {
-        std::lock_guard const lock(mutex_); // Notified under the lock, so that the waiter cannot leave before.
-        finished_ = true;
-        changed_.notify_one();
-    }
-    /// There is work that this thread could do.
-    void ask() {
-        std::lock_guard const lock(mutex_);
-        asked_ = true;
-        changed_.notify_one();
-    }
-    /// What ended a sleep.
-    enum class cause : std::uint8_t { finished, asked, late };
-
-    /// Sleeps until the call has its outcome, the waiter is asked to help, or `patience` has passed.
-    [[nodiscard]] cause sleep(duration patience) {
-        std::unique_lock lock(mutex_);
-        // Bounded, because the largest durations would overflow the clock.
-        bool const called = changed_.wait_for(lock, std::min<duration>(patience, std::chrono::hours(24 * 365)),
-                                              [this] { return finished_ || asked_; });
-        asked_ = false;
-        return finished_ ? cause::finished : called ? cause::asked : cause::late;
-    }
-    /// Sleeps until the call has its outcome.
-    void sleep() {
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return finished_; });
-    }
-    [[nodiscard]] bool is_finished() {
-        std::lock_guard const lock(mutex_);
-        return finished_;
-    }
-};
-
-} // namespace openreplica::inline v0::runtime
-
-#include <asio/any_io_executor.hpp>
-
-namespace openreplica::inline v0::runtime {
-
-/// How to make an object that does not exist yet. All calls of one handle and its copies share one birth.
-struct object_birth {
-    object_id id;
-    std::string body;     ///< body of the `create` command: `["name","type",arg…]`
-    bool created = false; ///< touched by the gateway only: the object is known to have been created or adopted
-    bool creating = false; ///< touched by the gateway only: a `create` command is on its way
-};
-
-/// A command to be ordered by the log.
-struct command_request {
-    command_kind kind = command_kind::call;
-    std::shared_ptr<object_birth> birth; ///< the object; created first, unless the kind is `destroy` or `reset`
-    std::string body;                    ///< JSON text as `command_kind` describes it
-    std::chrono::nanoseconds timeout{};  ///< until the call must have its outcome; 0: the node's `call_timeout`
-    bool caller_waits = false;           ///< the calling thread will block in `wait`: it may do work of the node's itself
-};
-
-/// A wish for a read point.
-struct read_request {
-    std::shared_ptr<object_birth> birth; ///< made first if it is not there; null: nothing is made
-    std::chrono::nanoseconds timeout{};
-    bool caller_waits = false;
-};
-
-/// Names a pending call within its gateway.
-using call_ticket = strong<struct call_ticket_tag>;
-
-/// Takes calls from any thread and gives each exactly one outcome.
-class gateway {
-public:
-    using completion = unique_function<void(call_outcome&&)>;
-
-    virtual ~gateway() = default;
-
-    /// Sends a command through the log. `done` runs once, on any thread; it must neither block nor run user code.
-    /// Inside this call it runs only for a caller that waits, or after the node has stopped.
-    virtual call_ticket submit(command_request request, completion done) = 0;
-
-    /// Waits for a linearizable read point: `done` runs once the local objects hold everything that completed before
-    /// this call. `outcome.at` is the read point.
-    virtual call_ticket read(read_request request, completion done) = 0;
-
-    /// Wishes other voters. `done` gets a zero code when they govern.
-    virtual call_ticket change(paxos::voter_change what, std::chrono::nanoseconds timeout, completion done) = 0;
-
-    /// Wishes that a voter leads, named by its id or address; empty: whoever is fittest.
-    virtual call_ticket transfer(std::string to, std::chrono::nanoseconds timeout, completion done) = 0;
-
-    /// Blocks until `w` is finished, which `done` of a call with this `timeout` does; at its deadline it ends the call
-    /// itself. Meanwhile this thread may run methods and completions in place of a thread of the node: the caller has to
-    /// wake up anyway, and one thread less has to.
-    virtual void wait(waiter& w, std::chrono::nanoseconds timeout) = 0;
-
-    /// Gives up on a call: `cancelled` when nothing was sent, `outcome_unknown` when it was. A finished call is left
-    /// as it is.
-    virtual void cancel(call_ticket ticket) = 0;
-
-    /// The executor of handlers that have none of their own.
-    [[nodiscard]] virtual asio::any_io_executor get_executor() const = 0;
-
-    /// While the result is held, the executor stays what it is: `stop` comes before or after, and a completion that was
-    /// bound to the executor of a running node is not lost.
-    [[nodiscard]] virtual std::shared_lock<std::shared_mutex> hold_open() const = 0;
-
-    /// The node was stopped: it serves nobody any more.
-    [[nodiscard]] virtual bool is_stopped() const = 0;
-
-    /// True on a thread that the node needs to make progress: blocking here would wait for ever.
-    [[nodiscard]] virtual bool would_deadlock() const = 0;
-};
-
-} // namespace openreplica::inline v0::runtime
-
-namespace openreplica::inline v0::object {
-
-/// The way to the group, and this process's replica of its objects. `openreplica_host(x)` gives it for a node.
-struct host {
-    std::shared_ptr<runtime::gateway> gateway{};
-    std::shared_ptr<object_space> objects{};
-};
-
-} // namespace openreplica::inline v0::object
-
-// <openreplica/object/invocation.hpp>
-// Calls of a handle's methods: blocking, asynchronous and local.
-
-// <openreplica/options.hpp>
-// What a person may set.
-
-namespace openreplica::inline v0 {
-
-/// How serious a log line is.
-enum class log_level : std::uint8_t { debug, info, warning, error };
-
-/// Bounds of one node. Each is enforced before anything is proposed; none influences how the log is applied.
-struct limits {
-    std::size_t max_command_bytes = 1u << 20;    ///< an encoded command; a larger one ends with `errc::too_large`
-    /// Calls and reads of this process without an outcome; past it `overloaded`. At most 1,048,576.
-    std::size_t max_pending_calls = 65536;
-    std::size_t window_entries = 4096;           ///< proposed but not chosen entries at the leader
-    std::size_t window_bytes = 8u << 20;         ///< the same in bytes
-    std::size_t link_queue_bytes = 64u << 20;    ///< bytes that wait for one peer's connection; beyond, messages are lost
-    std::size_t max_frame_bytes = 4u << 20;      ///< a message of a peer; a larger one closes the connection
-    std::size_t max_connections = 256;           ///< incoming connections
-    std::size_t wal_segment_bytes = 32u << 20;   ///< of a file of the write-ahead log; a disk needs room for a few
-};
-
-/// How a node is opened. A plain aggregate for designated initializers; every member has a default.
-struct node_options {
-    std::string group{};                ///< the group's name; nodes of other groups are refused
-    std::string listen = "127.0.0.1:0"; ///< `host:port`; port 0 takes a free one
-    /// `host:port` that others reach this node at; empty: the bound address, which must then be a real one.
-    std::string advertise{};
-    std::vector<std::string> seeds{};   ///< `host:port` or `srv:NAME`: where to look for the group
-    /// How many members the group starts with; all of them say the same number. 0 only joins. The default is 1 without
-    /// seeds (stands alone) and 0 with seeds.
-    int founders = -1;
-    /// Where the node keeps what it must not forget; made if it does not exist. Empty: diskless, and a restarted process
-    /// is a new node. One node, one directory.
-    std::string data_dir{};
-    /// How many voters the group shall have: it grows to as many as standbys appear, and a voter that is silent for
-    /// `replace_after` is replaced by a standby. 0: nothing happens by itself. All nodes say the same number.
-    int voters = 0;
-    std::chrono::milliseconds replace_after{10000}; ///< longer than a restart takes
-    std::size_t min_voters = 1;                ///< no change of the voters may leave fewer
-    /// What this node shares the fate of, as `"rack:7"`, `"pdu:2"`: voters are chosen so that few fail together.
-    std::vector<std::string> failure_groups{};
-    /// Called on the leader, once per `replace_after`, while a silent voter cannot be replaced because no standby is left:
-    /// with where the silent voters were, and the failure groups that a new node had better not share.
-    std::function<void(std::vector<std::string> const& silent, std::vector<std::string> const& failure_groups)>
-        on_replacement_needed{};
-    std::string dns_server{};                  ///< `host` or `host:port`; empty: `/etc/resolv.conf`
-    std::chrono::milliseconds heartbeat{50};
-    std::chrono::milliseconds election_timeout{300}; ///< the minimum; each node adds up to half of it at random
-    std::chrono::milliseconds session_timeout{10000};
-    std::chrono::milliseconds call_timeout{10000};
-    std::uint64_t snapshot_every = 65536;       ///< entries between two snapshots,
-    std::uint64_t snapshot_bytes = 128u << 20;  ///< or so many bytes of entries, if that is sooner
-    struct limits limits{};
-    std::string tls{};            ///< must be empty in this version
-    bool allow_plaintext = false; ///< listen on an address other than loopback without TLS
-    /// Receives every log line; it must not block and must not throw. Empty: warnings and errors go to stderr.
-    std::function<void(log_level, std::string_view)> logger{};
-
-    /// Throws `openreplica::error` with a sentence when an option is wrong or not implemented: nothing is ignored
-    /// silently.
-    void validate() const;
-    /// `founders` with its default resolved.
-    [[nodiscard]] std::uint32_t resolved_founders() const {
-        return founders >= 0 ? static_cast<std::uint32_t>(founders) : seeds.empty() ? 1u : 0u;
-    }
-};
-
-/// Options of one call, for `handle.with(options)->method(…)`.
-struct call_options {
-    std::chrono::nanoseconds timeout{}; ///< until the call has its outcome; 0: the node's `call_timeout`
-};
-
-namespace detail {
-
-inline void require(bool holds, std::string const& sentence) {
-    if (!holds) throw error(errc::bad_option, "node_options: " + sentence);
-}
-
-/// A batch of commands (`runtime::calls::batch_bytes`) with its frame may be this much larger than its last command.
-inline constexpr std::size_t batch_room = (1u << 20) + (64u << 10);
-/// What the length field of a frame holds, with room for its header.
-inline constexpr std::size_t largest_frame = std::size_t{1} << 31;
-
-inline bool is_loopback(std::string const& host) {
-    bool const numeric = host.find_first_not_of("0123456789.") == std::string::npos;
-    return host == "localhost" || host == "::1" || (numeric && host.starts_with("127."));
-}
-
-/// `0.0.0.0`, `::` and their other spellings: an address to listen on that nobody can be reached at.
-inline bool is_wildcard(std::string const& host) { return host.find_first_not_of("0.:") == std::string::npos; }
-
-inline constexpr std::size_t most_pending_calls = std::size_t{1} << 20;
-
-inline void check_seed(std::string const& seed) {
-    bool const srv = seed.starts_with("srv:");
-    auto const where = parse_endpoint(seed);
-    require(srv ? seed.size() > 4 : where && where->port != 0,
-            "seed \"" + seed + "\" is neither host:port (with a port above 0) nor srv:NAME");
-}
-
-} // namespace detail
-
-inline void node_options::validate() const {
-    using detail::require;
-    require(!group.empty() && group.size() <= 255, "group must be a name of 1 to 255 bytes");
-    auto const where = parse_endpoint(listen);
-    require(where.has_value(), "listen \"" + listen + "\" is not host:port");
-    require(advertise.empty() || (parse_endpoint(advertise) && parse_endpoint(advertise)->port != 0),
-            "advertise \"" + advertise + "\" is not host:port with a port above 0");
-    for (std::string const& s : seeds) detail::check_seed(s);
-    require(founders >= -1 && founders <= 31, "founders must be between 0 and 31");
-    require(founders <= 1 || !seeds.empty(),
-            "founders = " + std::to_string(founders) + " needs seeds, so that the founders can find one another");
-    require(founders != 0 || !seeds.empty(), "founders = 0 only joins, and needs seeds to find the group");
-    require(heartbeat.count() > 0, "heartbeat must be positive");
-    // Divided, not multiplied: the largest durations would overflow.
-    require(heartbeat <= election_timeout / 3,
-            "election_timeout must be at least three heartbeats, or every hiccup is an election");
-    require(election_timeout <= session_timeout / 2, "session_timeout must be at least twice election_timeout, or an "
-                                                     "election ends sessions");
-    require(session_timeout <= std::chrono::hours(24), "session_timeout must be at most a day: the group keeps no "
-                                                       "session longer");
-    require(call_timeout.count() > 0 && call_timeout <= std::chrono::hours(24 * 365),
-            "call_timeout must be positive and at most a year");
-    require(voters >= 0 && voters <= 31, "voters must be between 0 and 31");
-    require(min_voters >= 1 && min_voters <= 31, "min_voters must be between 1 and 31");
-    require(replace_after >= election_timeout && replace_after <= std::chrono::hours(24 * 365),
-            "replace_after must be at least election_timeout, or a hiccup costs a voter its vote, and at most a year");
-    require(failure_groups.size() <= 64, "failure_groups must name at most 64 groups");
-    for (std::string const& g : failure_groups) require(!g.empty() && g.size() <= 255, "a failure group has 1 to 255 bytes");
-    require(snapshot_every > 0, "snapshot_every must be positive");
-    require(snapshot_bytes > 0, "snapshot_bytes must be positive");
-    auto const positive = [](std::size_t limit, char const* name) {
-        require(limit > 0, std::string("limits.") + name + " must be positive");
-    };
-    positive(limits.max_command_bytes, "max_command_bytes");
-    positive(limits.max_pending_calls, "max_pending_calls");
-    require(limits.max_pending_calls <= detail::most_pending_calls,
-            "limits.max_pending_calls must be at most " + std::to_string(detail::most_pending_calls));
-    positive(limits.window_entries, "window_entries");
-    positive(limits.window_bytes, "window_bytes");
-    positive(limits.max_connections, "max_connections");
-    require(limits.wal_segment_bytes >= (64u << 10) && limits.wal_segment_bytes <= (1u << 30),
-            "limits.wal_segment_bytes must be between 65536 and 1073741824");
-    require(data_dir.empty() || seeds.empty() || where->port != 0 || !advertise.empty(),
-            "data_dir needs a fixed port in listen: the group finds a restarted member at the address that it knows");
-    require(limits.max_frame_bytes >= detail::batch_room && limits.max_frame_bytes <= detail::largest_frame &&
-                limits.max_command_bytes <= limits.max_frame_bytes - detail::batch_room,
-            "limits.max_frame_bytes must leave " + std::to_string(detail::batch_room) + " bytes above "
-            "limits.max_command_bytes, because commands travel in batches, and be at most " +
-                std::to_string(detail::largest_frame));
-    require(limits.link_queue_bytes / 2 >= limits.max_frame_bytes,
-            "limits.link_queue_bytes must be at least twice limits.max_frame_bytes, or no large message ever leaves");
-    require(allow_plaintext || detail::is_loopback(where->host),
-            "listen \"" + listen + "\" is not a loopback address and there is no TLS: anyone who reaches the port could "
-            "take part; set allow_plaintext if the network is trusted");
-    require(!advertise.empty() || !detail::is_wildcard(where->host),
-            "listen \"" + listen + "\" names every address of this machine, and others must be told one; set advertise to "
-            "the host:port at which they reach this node");
-    auto const implemented = [](bool unset, char const* name) {
-        if (!unset) throw error(errc::not_supported, std::string("node_options: ") + name +
-                                                         " is not supported by this version; leave it unset");
-    };
-    implemented(tls.empty(), "tls");
-}
-
-} // namespace openreplica::inline v0
-
-#include <asio/associated_cancellation_slot.hpp>
-#include <asio/associated_executor.hpp>
-#include <asio/async_result.hpp>
-#include <asio/cancellation_type.hpp>
-#include <asio/executor_work_guard.hpp>
-#include <asio/post.hpp>
-
-namespace openreplica::inline v0::object {
-
-/// One replicated object as a handle sees it. Cheap to copy.
-struct target {
-    host where{};
-    std::shared_ptr<runtime::object_birth> birth{};
-    std::shared_ptr<std::string const> name{};
-    call_options options{};
-
-    [[nodiscard]] runtime::gateway& gateway() const {
-        if (!where.gateway) throw error(errc::stopped, "this handle was moved from; use the one that it was moved to");
-        return *where.gateway;
-    }
-};
-
-/// What is sent: a command, or a wish for a read point.
-struct call_plan {
-    command_kind kind = command_kind::call;
-    bool read = false;
-    bool creates = true; ///< the object is made first if it is not there
-    std::string body{};
-    bool caller_waits = false;
-};
-
-inline runtime::call_ticket start(target const& t, call_plan plan, runtime::gateway::completion done) {
-    auto const birth = plan.creates ? t.birth : nullptr;
-    if (plan.read) return t.gateway().read({birth, t.options.timeout, plan.caller_waits}, std::move(done));
-    return t.gateway().submit({plan.kind, t.birth, std::move(plan.body), t.options.timeout, plan.caller_waits},
-                              std::move(done));
-}
-
-[[nodiscard]] inline std::exception_ptr failure_of(call_outcome const& o) {
-    return o.ok() ? nullptr : std::make_exception_ptr(error(o.code, o.text));
-}
-
-/// Waits for one outcome on the caller's stack.
-[[nodiscard]] inline call_outcome wait_for(target const& t, call_plan plan, std::string_view what) {
-    if (t.gateway().would_deadlock())
-        throw error(errc::would_deadlock, "the blocking call \"" + std::string(what) + "\" was made on a thread that the node "
-                                          "needs to complete it; use .async(token) here");
-    runtime::waiter waiter;
-    call_outcome outcome;
-    plan.caller_waits = true;
-    start(t, std::move(plan), [&](call_outcome&& o) {
-        outcome = std::move(o);
-        waiter.finish();
-    });
-    t.gateway().wait(waiter, t.options.timeout);
-    if (!outcome.ok()) throw error(outcome.code, outcome.text);
-    return outcome;
-}
-
-template <class R>
-struct completion_signature {
-    using type = void(std::exception_ptr, R);
-};
-template <>
-struct completion_signature<void> {
-    using type = void(std::exception_ptr);
-};
-template <class R>
-using completion_signature_t = typename completion_signature<R>::type;
-
-/// Connects a call with the cancellation slot of its handler.
-struct cancellation {
-    std::atomic<std::uint64_t> ticket = 0;
-    std::atomic<bool> wanted = false;
-};
-
-/// Starts an asynchronous operation. `Finish` turns the outcome into the result, on the handler's executor.
-template <class R, class Finish>
-struct initiation {
-    std::shared_ptr<runtime::gateway> gateway;
-    Finish finish;
-
-    using executor_type = asio::any_io_executor;
-    [[nodiscard]] executor_type get_executor() const { return gateway->get_executor(); }
-
-    /// @param begin takes the completion and gives the ticket
-    template <class Handler, class Begin>
-    void operator()(Handler&& handler, Begin begin) {
-        auto const open = gateway->hold_open();
-        auto const own = asio::get_associated_executor(handler, get_executor());
-        auto slot = asio::get_associated_cancellation_slot(handler);
-        std::shared_ptr<cancellation> cancel;
-        if (slot.is_connected()) {
-            cancel = std::make_shared<cancellation>();
-            slot.assign([cancel, gateway = gateway](asio::cancellation_type) {
-                cancel->wanted = true;
-                if (auto const ticket = cancel->ticket.load()) gateway->cancel(runtime::call_ticket{ticket});
-            });
-        }
-        // Both executors have work until the handler runs; then who waits for it may end their contexts.
-        auto done = [handler = std::decay_t<Handler>(std::forward<Handler>(handler)), finish = std::move(finish), slot,
-                     io = asio::make_work_guard(get_executor()),
-                     work = asio::make_work_guard(own)](call_outcome&& outcome) mutable {
-            auto const to = work.get_executor();
-            asio::post(to, [handler = std::move(handler), finish = std::move(finish), slot, io = std::move(io),
-                            work = std::move(work), outcome = std::move(outcome)]() mutable {
-                if (slot.is_connected()) slot.clear();
-                io.reset();
-                work.reset();
-                complete(std::move(handler), finish, outcome);
-            });
-        };
-        auto const ticket = begin(runtime::gateway::completion(std::move(done)));
-        if (!cancel) return;
-        cancel->ticket = ticket.value;
-        if (cancel->wanted) gateway->cancel(ticket); // It was cancelled before it had a ticket.
-    }
-
-private:
-    template <class Handler>
-    static void complete(Handler handler, Finish& finish, call_outcome& outcome) {
-        std::exception_ptr failure = failure_of(outcome);
-        if constexpr (std::is_void_v<R>) {
-            try {
-                if (!failure) finish(outcome);
-            } catch (...) {
-                failure = std::current_exception();
-            }
-            std::move(handler)(failure);
-        } else {
-            R result{};
-            try {
-                if (!failure) result = finish(outcome);
-            } catch (...) {
-                failure = std::current_exception();
-            }
-            std::move(handler)(failure, std::move(result));
-        }
-    }
-};
-
-template <class R, class Token, class Finish>
-auto initiate(target aim, call_plan plan, Finish finish, Token&& token) {
-    static_assert(std::is_void_v<R> || std::is_default_constructible_v<R>,
-                  "openreplica: the result of an asynchronous call must be default-constructible");
-    (void)aim.gateway(); // Says so if the handle was moved from.
-    auto gateway = aim.where.gateway;
-    auto begin = [aim = std::move(aim), plan = std::move(plan)](runtime::gateway::completion done) mutable {
-        return start(aim, std::move(plan), std::move(done));
-    };
-    return asio::async_initiate<Token, completion_signature_t<R>>(
-        initiation<R, Finish>{std::move(gateway), std::move(finish)}, token, std::move(begin));
-}
-
-/// Runs a const method on this replica's object; what it throws becomes `method_threw`.
-template <class T, class Method, class... A>
-typename Method::result run_read(target const& t, A&&... args) {
-    auto const held = t.where.objects->template find<T>(*t.name);
-    context const ctx = t.where.objects->read_context();
-    return held->read([&](T const& object) -> typename Method::result {
-        try {
-            return run_method<Method>(object, ctx, std::forward<A>(args)...);
-        } catch (std::exception const& e) {
-            throw error(errc::method_threw, std::string(Method::name) + ": " + e.what());
-        } catch (...) {
-            throw error(errc::method_threw, std::string(Method::name) + ": an exception that is no std::exception");
-        }
-    });
-}
-
-/// The arguments of a read, converted to the declared types and owned.
-template <class Method, class... A>
-[[nodiscard]] auto own_arguments(A&&... args) {
-    return []<class... P, class... B>(type_list<P...>, B&&... b) {
-        return std::tuple<owned_argument_t<P>...>(convert_argument<owned_argument_t<P>>(std::forward<B>(b))...);
-    }(typename Method::params{}, std::forward<A>(args)...);
-}
-
-template <class Method, class... A>
-consteval bool check_call() {
-    static_assert(accepts<Method, A...>, "openreplica: these arguments do not fit the method; check their number and types");
-    return accepts<Method, A...>;
-}
-
-// ---- the three ways to call; each is what a `->` proxy forwards to
-
-/// Waits for the result and throws what went wrong.
-template <class T>
-struct blocking_caller {
-    target aim;
-
-    template <auto M, class... A>
-    auto invoke(A&&... args) {
-        return call<typename entry_for_pointer<T, M>::type>(std::forward<A>(args)...);
-    }
-    template <class Method, class... A>
-    typename Method::result call(A&&... args) {
-        if constexpr (check_call<Method, A...>()) {
-            if constexpr (Method::is_read) {
-                auto owned = own_arguments<Method>(std::forward<A>(args)...);
-                (void)wait_for(aim, {.read = true}, Method::name);
-                return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
-            } else {
-                auto body = encode_call<Method>(std::forward<A>(args)...);
-                auto outcome = wait_for(aim, {.body = std::move(body)}, Method::name);
-                return decode_result<typename Method::result>(outcome.result);
-            }
-        }
-    }
-};
-
-/// Completes a token.
-template <class T, class Token>
-struct async_caller {
-    target aim;
-    Token token;
-
-    template <auto M, class... A>
-    auto invoke(A&&... args) {
-        return call<typename entry_for_pointer<T, M>::type>(std::forward<A>(args)...);
-    }
-    template <class Method, class... A>
-    auto call(A&&... args) {
-        using result = typename Method::result;
-        if constexpr (!check_call<Method, A...>()) {
-            return;
-        } else if constexpr (Method::is_read) {
-            auto owned = own_arguments<Method>(std::forward<A>(args)...);
-            auto finish = [aim = aim, owned = std::move(owned)](call_outcome const&) mutable -> result {
-                return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
-            };
-            return initiate<result>(aim, {.read = true}, std::move(finish), std::move(token));
-        } else {
-            auto body = encode_call<Method>(std::forward<A>(args)...);
-            auto finish = [](call_outcome const& o) -> result { return decode_result<result>(o.result); };
-            return initiate<result>(aim, {.body = std::move(body)}, finish, std::move(token));
-        }
-    }
-};
-
-/// Asks this replica alone.
-template <class T>
-struct local_caller {
-    target aim;
-
-    template <auto M, class... A>
-    auto invoke(A&&... args) {
-        return call<typename entry_for_pointer<T, M>::type>(std::forward<A>(args)...);
-    }
-    template <class Method, class... A>
-    typename Method::result call(A&&... args) {
-        static_assert(Method::is_read, "openreplica: local() offers const methods only: a change must go through the log; "
-                                       "call it with ->");
-        if constexpr (Method::is_read && check_call<Method, A...>()) {
-            if (aim.gateway().is_stopped())
-                throw error(errc::stopped, "the node was stopped; its replica is no longer kept up to date");
-            auto owned = own_arguments<Method>(std::forward<A>(args)...);
-            return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
-        }
-    }
-};
-
-/// Lets `handle->method(…)` reach a proxy that lives as long as the expression.
-template <class Proxy>
-struct arrow {
-    Proxy proxy;
-    Proxy* operator->() { return &proxy; }
-};
-
-} // namespace openreplica::inline v0::object
-
-// <openreplica/runtime/service.hpp>
-// A node at work: the engine on its strand, the sockets, the apply thread, and the gateway that handles call.
-
-// <openreplica/dns/discovery.hpp>
-// From `srv:NAME` to addresses to try, in order.
-
-// <openreplica/dns/resolver.hpp>
-// Asks DNS servers for the records of a name, without blocking.
-
-// <openreplica/dns/exchange.hpp>
-// One query, one server: UDP, then TCP when the answer was cut.
-
-// <openreplica/dns/query.hpp>
-// One question and the judgement of what comes back; no sockets.
-
-// <openreplica/dns/decode.hpp>
-// From bytes that a stranger may have made to a DNS message.
-
-// <openreplica/dns/message.hpp>
-// What a DNS message says: header, questions and records as values (RFC 1035, 2782, 3596, 6891).
-
-// <openreplica/dns/name.hpp>
-// A domain name: at most 127 labels and 255 bytes, kept the way it travels.
-
-namespace openreplica::inline v0::dns {
-
-/// An absolute domain name. It is always valid: no label is longer than 63 bytes, the whole is at most 255 bytes.
-///
-/// Labels may hold any byte. Comparison ignores the case of ASCII letters, as DNS does (RFC 4343); `identical()` does
-/// not, which is what the check of a randomised question needs. Names order by their lower-case bytes.
-///
-/// @par Thread safety
-/// Distinct objects: safe. Shared objects: safe to read.
-class name {
-    std::string wire_ = std::string(1, '\0'); // length-prefixed labels and the empty root label
-
-public:
-    static constexpr std::size_t max_size = 255;
-    static constexpr std::size_t max_label = 63;
-
-    /// The root, ".".
-    name() = default;
-
-    /// Reads `www.example.org`, with or without the final dot; `\.` and `\DDD` escape a byte.
-    ///
-    /// Nothing when the text is empty, has an empty or overlong label, or makes a name of more than 255 bytes.
-    [[nodiscard]] static std::optional<name> parse(std::string_view text);
-
-    /// Puts one label in front: `example.org` and "www" make `www.example.org`. Nothing when a limit is passed.
-    [[nodiscard]] std::optional<name> child(std::string_view label) const {
-        if (label.empty() || label.size() > max_label || label.size() + 1 + wire_.size() > max_size)
-            return std::nullopt;
-        name n;
-        n.wire_.assign(1, static_cast<char>(label.size())).append(label).append(wire_);
-        return n;
-    }
-    /// The name without its first label; the root's parent is the root.
-    [[nodiscard]] name parent() const {
-        name n;
-        if (!is_root()) n.wire_ = wire_.substr(first_label().size() + 1);
-        return n;
-    }
-    /// The leftmost label, without its length; empty for the root. It lives as long as this name does unchanged.
-    [[nodiscard]] std::string_view first_label() const {
-        return std::string_view(wire_).substr(1, static_cast<unsigned char>(wire_.front()));
-    }
-    [[nodiscard]] bool is_root() const { return wire_.size() == 1; }
-    /// The number of labels, the root not counted.
-    [[nodiscard]] std::size_t label_count() const {
-        std::size_t count = 0;
-        for (std::size_t at = 0; wire_[at] != 0; at += 1U + static_cast<unsigned char>(wire_[at])) ++count;
-        return count;
-    }
-    /// True for the name itself and everything below it.
-    [[nodiscard]] bool is_within(name const& ancestor) const {
-        std::size_t at = 0;
-        while (wire_.size() - at > ancestor.wire_.size()) at += 1U + static_cast<unsigned char>(wire_[at]);
-        return wire_.size() - at == ancestor.wire_.size() &&
-               equal_folded(std::string_view(wire_).substr(at), ancestor.wire_);
-    }
-
-    /// The uncompressed wire form, the root label included.
-    [[nodiscard]] std::string const& wire() const { return wire_; }
-    /// The text form without the final dot, "." for the root; unusual bytes are escaped, so it is safe to log.
-    [[nodiscard]] std::string to_string() const;
-    /// The wire form with lower-case letters: equal names have equal keys.
-    [[nodiscard]] std::string key() const {
-        std::string k = wire_;
-        for (char& c : k) c = folded(c);
-        return k;
-    }
-    /// Equality that includes the case of letters.
-    [[nodiscard]] bool identical(name const& other) const { return wire_ == other.wire_; }
-    /// The same name with the case of every letter chosen by `upper`, a callable without arguments that returns a bool.
-    template <class Coin>
-    [[nodiscard]] name with_random_case(Coin&& upper) const {
-        name n = *this;
-        for (char& c : n.wire_)
-            // Lengths are at most 63, below 'A', so only bytes of labels are letters.
-            if (folded(c) >= 'a' && folded(c) <= 'z')
-                c = upper() ? static_cast<char>(folded(c) - 'a' + 'A') : folded(c);
-        return n;
-    }
-
-    friend bool operator==(name const& a, name const& b) { return equal_folded(a.wire_, b.wire_); }
-    friend std::weak_ordering operator<=>(name const& a, name const& b) { return a.key() <=> b.key(); }
-
-    /// The lower-case form of an ASCII letter; every other byte unchanged.
-    [[nodiscard]] static constexpr char folded(char c) {
-        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    }
-
-private:
-    friend class name_builder;
-    [[nodiscard]] static bool equal_folded(std::string_view a, std::string_view b) {
-        if (a.size() != b.size()) return false;
-        for (std::size_t i = 0; i < a.size(); ++i)
-            if (folded(a[i]) != folded(b[i])) return false;
-        return true;
-    }
-};
-
-/// Collects labels from left to right; refuses what would break a limit.
-class name_builder {
-    std::string wire_;
-
-public:
-    /// False, and nothing is added, when the label is empty, too long, or makes the name too long.
-    [[nodiscard]] bool add(std::string_view label) {
-        if (label.empty() || label.size() > name::max_label || wire_.size() + label.size() + 2 > name::max_size)
-            return false;
-        wire_.push_back(static_cast<char>(label.size()));
-        wire_.append(label);
-        return true;
-    }
-    [[nodiscard]] name finish() const {
-        name n;
-        n.wire_ = wire_ + '\0';
-        return n;
-    }
-};
-
-namespace detail {
-
-/// Reads the byte after a backslash: three digits up to 255, or any other byte as itself. Moves `at` past it.
-[[nodiscard]] inline std::optional<char> unescape(std::string_view text, std::size_t& at) {
-    if (at >= text.size()) return std::nullopt;
-    auto const digit = [&](std::size_t i) { return i < text.size() && text[i] >= '0' && text[i] <= '9'; };
-    if (!digit(at)) return text[at++];
-    if (!digit(at + 1) || !digit(at + 2)) return std::nullopt;
-    int const value = (text[at] - '0') * 100 + (text[at + 1] - '0') * 10 + (text[at + 2] - '0');
-    at += 3;
-    if (value > 255) return std::nullopt;
-    return static_cast<char>(value);
-}
-
-} // namespace detail
-
-inline std::optional<name> name::parse(std::string_view text) {
-    if (text == ".") return name{};
-    if (text.empty()) return std::nullopt;
-    name_builder built;
-    std::string label;
-    bool ended = false; // the text so far ends with the dot that closes a label
-    for (std::size_t at = 0; at < text.size();) {
-        char c = text[at++];
-        ended = c == '.';
-        if (ended) {
-            if (!built.add(label)) return std::nullopt;
-            label.clear();
-            continue;
-        }
-        if (c == '\\') {
-            auto const escaped = detail::unescape(text, at);
-            if (!escaped) return std::nullopt;
-            c = *escaped;
-        }
-        label.push_back(c);
-    }
-    if (!ended && !built.add(label)) return std::nullopt;
-    return built.finish();
-}
-
-inline std::string name::to_string() const {
-    if (is_root()) return ".";
-    std::string text;
-    for (std::size_t at = 0; wire_[at] != 0;) {
-        std::size_t const end = at + 1U + static_cast<unsigned char>(wire_[at]);
-        if (!text.empty()) text.push_back('.');
-        for (++at; at < end; ++at) {
-            auto const c = static_cast<unsigned char>(wire_[at]);
-            if (c <= 0x20 || c >= 0x7f) {
-                text.push_back('\\');
-                for (int scale : {100, 10, 1}) text.push_back(static_cast<char>('0' + c / scale % 10));
-                continue;
-            }
-            if (c == '.' || c == '\\' || c == '"' || c == ';' || c == '(' || c == ')' || c == '@' || c == '$')
-                text.push_back('\\');
-            text.push_back(static_cast<char>(c));
-        }
-    }
-    return text;
-}
-
-} // namespace openreplica::inline v0::dns
-
-namespace openreplica::inline v0::dns {
-
-/// The type of a record or question. Every 16-bit value is legal; those without a name travel as raw bytes.
-enum class record_type : std::uint16_t {
-    a = 1,
-    ns = 2,
-    cname = 5,
-    soa = 6,
-    txt = 16,
-    aaaa = 28,
-    srv = 33,
-    opt = 41,
-    tsig = 250,
-    axfr = 252,
-    any = 255
-};
-
-/// The class of a record or question; `none` and `any` have a meaning in RFC 2136 updates.
-enum class record_class : std::uint16_t { in = 1, chaos = 3, none = 254, any = 255 };
-
-/// What kind of request a message is.
-enum class operation : std::uint8_t { query = 0, status = 2, notify = 4, update = 5 };
-
-/// The server's verdict: four bits of the header and, with EDNS, eight more.
-enum class response_code : std::uint16_t {
-    noerror = 0,
-    formerr = 1,
-    servfail = 2,
-    nxdomain = 3,
-    notimp = 4,
-    refused = 5,
-    yxdomain = 6,
-    yxrrset = 7,
-    nxrrset = 8,
-    notauth = 9,
-    notzone = 10,
-    badvers = 16
-};
-
-/// The first twelve bytes of a message, without the four counts.
-struct header {
-    std::uint16_t id = 0;
-    bool response = false;
-    operation opcode = operation::query;
-    bool authoritative = false;
-    bool truncated = false;
-    bool recursion_desired = false;
-    bool recursion_available = false;
-    bool authentic_data = false;
-    bool checking_disabled = false;
-    std::uint8_t rcode = 0; ///< the low four bits; `message::rcode()` has all twelve
-
-    bool operator==(header const&) const = default;
-};
-
-struct question {
-    name qname;
-    record_type type = record_type::a;
-    record_class klass = record_class::in;
-
-    bool operator==(question const&) const = default;
-};
-
-struct a_data {
-    std::array<std::uint8_t, 4> address{};
-    bool operator==(a_data const&) const = default;
-};
-struct aaaa_data {
-    std::array<std::uint8_t, 16> address{};
-    bool operator==(aaaa_data const&) const = default;
-};
-struct ns_data {
-    name host;
-    bool operator==(ns_data const&) const = default;
-};
-struct cname_data {
-    name target;
-    bool operator==(cname_data const&) const = default;
-};
-/// The zone's start of authority; times in seconds, `minimum` is how long a negative answer may be kept (RFC 2308).
-struct soa_data {
-    name primary;
-    name mailbox;
-    std::uint32_t serial = 0;
-    std::uint32_t refresh = 0;
-    std::uint32_t retry = 0;
-    std::uint32_t expire = 0;
-    std::uint32_t minimum = 0;
-    bool operator==(soa_data const&) const = default;
-};
-/// Strings of at most 255 bytes each; at least one is on the wire (RFC 1035 3.3.14).
-struct txt_data {
-    std::vector<std::string> strings;
-    bool operator==(txt_data const&) const = default;
-};
-struct srv_data {
-    std::uint16_t priority = 0;
-    std::uint16_t weight = 0;
-    std::uint16_t port = 0;
-    name target;
-    bool operator==(srv_data const&) const = default;
-};
-/// The data of any other type, as it travelled (RFC 3597); also the empty data of an RFC 2136 prerequisite.
-struct raw_data {
-    std::string bytes;
-    bool operator==(raw_data const&) const = default;
-};
-
-using record_data = std::variant<raw_data, a_data, aaaa_data, ns_data, cname_data, soa_data, txt_data, srv_data>;
-
-/// One resource record. `ttl` is in seconds. OPT is never one: it is `message::edns`.
-struct record {
-    name owner;
-    record_type type = record_type::a;
-    record_class klass = record_class::in;
-    std::uint32_t ttl = 0;
-    record_data data;
-
-    bool operator==(record const&) const = default;
-};
-
-namespace detail {
-
-template <class Data>
-struct type_of;
-template <>
-struct type_of<a_data> {
-    static constexpr auto value = record_type::a;
-};
-template <>
-struct type_of<aaaa_data> {
-    static constexpr auto value = record_type::aaaa;
-};
-template <>
-struct type_of<ns_data> {
-    static constexpr auto value = record_type::ns;
-};
-template <>
-struct type_of<cname_data> {
-    static constexpr auto value = record_type::cname;
-};
-template <>
-struct type_of<soa_data> {
-    static constexpr auto value = record_type::soa;
-};
-template <>
-struct type_of<txt_data> {
-    static constexpr auto value = record_type::txt;
-};
-template <>
-struct type_of<srv_data> {
-    static constexpr auto value = record_type::srv;
-};
-
-} // namespace detail
-
-/// A record of class IN whose type follows from its data.
-template <class Data>
-[[nodiscard]] record make_record(name owner, std::uint32_t ttl, Data data) {
-    return {std::move(owner), detail::type_of<Data>::value, record_class::in, ttl, std::move(data)};
-}
-
-struct edns_option {
-    std::uint16_t code = 0;
-    std::string bytes;
-    bool operator==(edns_option const&) const = default;
-};
-
-/// The OPT record (RFC 6891): what the sender can take, and the high bits of the response code.
-struct edns {
-    std::uint16_t udp_size = 1232;
-    std::uint8_t extended_rcode = 0;
-    std::uint8_t version = 0;
-    bool dnssec_ok = false;
-    std::vector<edns_option> options;
-
-    bool operator==(edns const&) const = default;
-};
-
-/// A whole message, query or response. The counts of the wire are the sizes of the vectors.
-struct message {
-    dns::header header;
-    std::vector<question> questions;
-    std::vector<record> answers;
-    std::vector<record> authority;
-    std::vector<record> additional;
-    std::optional<dns::edns> edns;
-
-    bool operator==(message const&) const = default;
-
-    /// All twelve bits of the verdict.
-    [[nodiscard]] response_code rcode() const {
-        return static_cast<response_code>((edns ? edns->extended_rcode << 4 : 0) | header.rcode);
-    }
-    /// Sets the verdict; codes above 15 need `edns` to be present, their high bits are lost without it.
-    void set_rcode(response_code code) {
-        auto const bits = static_cast<unsigned>(code);
-        header.rcode = static_cast<std::uint8_t>(bits & 0xf);
-        if (edns) edns->extended_rcode = static_cast<std::uint8_t>(bits >> 4 & 0xff);
-    }
-};
-
-} // namespace openreplica::inline v0::dns
-
-namespace openreplica::inline v0::dns {
-
-/// A decoded message, or why the bytes are none.
-struct decoded {
-    std::optional<message> value;
-    std::string_view reason; ///< a static text; empty when there is a value
-
-    explicit operator bool() const { return value.has_value(); }
-};
-
-namespace detail {
-
-/// Takes big-endian fields and names; never reads outside the input. After a failure every read gives zero.
-class message_reader {
-    std::string_view in_;
-    std::size_t at_ = 0;
-    std::string_view reason_;
-
-public:
-    explicit message_reader(std::string_view in) : in_(in) {}
-
-    [[nodiscard]] bool ok() const { return reason_.empty(); }
-    [[nodiscard]] std::string_view reason() const { return reason_; }
-    [[nodiscard]] std::size_t at() const { return at_; }
-    [[nodiscard]] std::size_t remaining() const { return in_.size() - at_; }
-    void fail(std::string_view why) {
-        if (ok()) reason_ = why;
-    }
-
-    [[nodiscard]] std::string_view get_raw(std::size_t n) {
-        if (!ok()) return {};
-        if (remaining() < n) {
-            fail("cut short");
-            return {};
-        }
-        at_ += n;
-        return in_.substr(at_ - n, n);
-    }
-    [[nodiscard]] std::uint8_t get8() {
-        auto const b = get_raw(1);
-        return b.empty() ? std::uint8_t{0} : static_cast<std::uint8_t>(b[0]);
-    }
-    [[nodiscard]] std::uint16_t get16() {
-        unsigned const high = get8();
-        return static_cast<std::uint16_t>(high << 8 | get8());
-    }
-    [[nodiscard]] std::uint32_t get32() {
-        std::uint32_t const high = get16();
-        return high << 16 | get16();
-    }
-
-    /// A name that may be compressed.
-    ///
-    /// A pointer must lead before the place where the current piece of the name began, so places strictly decrease and
-    /// no chain of pointers can loop (RFC 9267 lists the parsers that did).
-    [[nodiscard]] name get_name() {
-        constexpr int max_jumps = 126;
-        name_builder built;
-        std::size_t const begin = at_;
-        std::size_t piece = begin; // where the current run of labels started
-        std::size_t at = begin;
-        std::size_t after = 0; // where reading goes on once a pointer was followed
-        for (int jumps = 0;;) {
-            if (!ok() || at >= in_.size()) return failed_name("cut inside a name");
-            unsigned const length = static_cast<unsigned char>(in_[at]);
-            if (length == 0) {
-                at_ = jumps == 0 ? at + 1 : after;
-                return built.finish();
-            }
-            if ((length & 0xc0) == 0xc0) {
-                if (in_.size() - at < 2) return failed_name("cut inside a compression pointer");
-                std::size_t const target = (length & 0x3fU) << 8 | static_cast<unsigned char>(in_[at + 1]);
-                if (target >= piece) return failed_name("a compression pointer that does not point backwards");
-                if (jumps == 0) after = at + 2;
-                if (++jumps > max_jumps) return failed_name("too many compression pointers in one name");
-                piece = at = target;
-                continue;
-            }
-            if ((length & 0xc0) != 0) return failed_name("a reserved label type");
-            if (in_.size() - at - 1 < length) return failed_name("cut inside a label");
-            if (!built.add(in_.substr(at + 1, length))) return failed_name("a name longer than 255 bytes");
-            at += 1 + length;
-        }
-    }
-
-private:
-    name failed_name(std::string_view why) {
-        fail(why);
-        return {};
-    }
-};
-
-[[nodiscard]] inline header get_header(message_reader& r) {
-    header h;
-    h.id = r.get16();
-    unsigned const flags = r.get16();
-    h.response = (flags & 0x8000) != 0;
-    h.opcode = static_cast<operation>(flags >> 11 & 0xf);
-    h.authoritative = (flags & 0x0400) != 0;
-    h.truncated = (flags & 0x0200) != 0;
-    h.recursion_desired = (flags & 0x0100) != 0;
-    h.recursion_available = (flags & 0x0080) != 0;
-    h.authentic_data = (flags & 0x0020) != 0;
-    h.checking_disabled = (flags & 0x0010) != 0;
-    h.rcode = static_cast<std::uint8_t>(flags & 0xf);
-    return h;
-}
-
-[[nodiscard]] inline question get_question(message_reader& r) {
-    question q;
-    q.qname = r.get_name();
-    q.type = static_cast<record_type>(r.get16());
-    q.klass = static_cast<record_class>(r.get16());
-    return q;
-}
-
-template <std::size_t N>
-[[nodiscard]] std::array<std::uint8_t, N> get_address(message_reader& r) {
-    std::array<std::uint8_t, N> address{};
-    for (auto& b : address) b = r.get8();
-    return address;
-}
-
-[[nodiscard]] inline soa_data get_soa(message_reader& r) {
-    soa_data d;
-    d.primary = r.get_name();
-    d.mailbox = r.get_name();
-    for (auto* field : {&d.serial, &d.refresh, &d.retry, &d.expire, &d.minimum}) *field = r.get32();
-    return d;
-}
-
-[[nodiscard]] inline txt_data get_txt(message_reader& r, std::size_t end) {
-    txt_data d;
-    while (r.ok() && r.at() < end) d.strings.emplace_back(r.get_raw(r.get8()));
-    if (d.strings.empty()) r.fail("a TXT record without a string");
-    return d;
-}
-
-[[nodiscard]] inline srv_data get_srv(message_reader& r) {
-    srv_data d;
-    d.priority = r.get16();
-    d.weight = r.get16();
-    d.port = r.get16();
-    d.target = r.get_name();
-    return d;
-}
-
-/// The data of a record whose `length` bytes are known to be there.
-[[nodiscard]] inline record_data get_data(message_reader& r, record const& of, std::size_t length) {
-    // Other classes have other formats. The exception is NONE, with which an update names the data it deletes.
-    bool const typed = of.klass == record_class::in || (of.klass == record_class::none && length != 0);
-    if (!typed) return raw_data{std::string(r.get_raw(length))};
-    switch (of.type) {
-    case record_type::a:
-        return a_data{get_address<4>(r)};
-    case record_type::aaaa:
-        return aaaa_data{get_address<16>(r)};
-    case record_type::ns:
-        return ns_data{r.get_name()};
-    case record_type::cname:
-        return cname_data{r.get_name()};
-    case record_type::soa:
-        return get_soa(r);
-    case record_type::txt:
-        return get_txt(r, r.at() + length);
-    case record_type::srv:
-        return get_srv(r);
-    default:
-        return raw_data{std::string(r.get_raw(length))};
-    }
-}
-
-[[nodiscard]] inline edns get_edns(message_reader& r, unsigned udp_size, std::uint32_t ttl, std::size_t length) {
-    edns e;
-    e.udp_size = static_cast<std::uint16_t>(udp_size);
-    e.extended_rcode = static_cast<std::uint8_t>(ttl >> 24);
-    e.version = static_cast<std::uint8_t>(ttl >> 16 & 0xff);
-    e.dnssec_ok = (ttl & 0x8000) != 0;
-    std::size_t const end = r.at() + length;
-    while (r.ok() && r.at() < end) {
-        edns_option o;
-        o.code = r.get16();
-        o.bytes = r.get_raw(r.get16());
-        e.options.push_back(std::move(o));
-    }
-    return e;
-}
-
-/// Reads one record into `section`, or into `m.edns` when it is an OPT, which only `opt_allowed` sections may hold.
-inline void get_record(message_reader& r, message& m, std::vector<record>& section, bool opt_allowed) {
-    record rr;
-    rr.owner = r.get_name();
-    rr.type = static_cast<record_type>(r.get16());
-    rr.klass = static_cast<record_class>(r.get16());
-    rr.ttl = r.get32();
-    std::size_t const length = r.get16();
-    if (r.ok() && r.remaining() < length) r.fail("a record that is longer than the message");
-    if (!r.ok()) return;
-    std::size_t const end = r.at() + length;
-    if (rr.type == record_type::opt) {
-        if (m.edns || !opt_allowed || !rr.owner.is_root()) return r.fail("a second or misplaced OPT record");
-        m.edns = get_edns(r, static_cast<unsigned>(rr.klass), rr.ttl, length);
-    } else {
-        rr.data = get_data(r, rr, length);
-    }
-    if (r.ok() && r.at() != end) r.fail("a record whose length is not that of its data");
-    if (r.ok() && rr.type != record_type::opt) section.push_back(std::move(rr));
-}
-
-} // namespace detail
-
-/// Reads the header alone: what a server needs to answer FORMERR, or to stay silent. Nothing below twelve bytes.
-[[nodiscard]] inline std::optional<header> decode_header(std::string_view bytes) {
-    if (bytes.size() < 12) return std::nullopt;
-    detail::message_reader r(bytes);
-    return detail::get_header(r);
-}
-
-/// Reads the header and the questions and ignores the rest: servers may cut a truncated answer in the middle of a
-/// record.
-[[nodiscard]] inline decoded decode_questions(std::string_view bytes) {
-    detail::message_reader r(bytes);
-    message m;
-    m.header = detail::get_header(r);
-    unsigned const questions = r.get16();
-    (void)r.get_raw(6);
-    for (unsigned i = 0; i < questions && r.ok(); ++i) m.questions.push_back(detail::get_question(r));
-    if (!r.ok()) return {std::nullopt, r.reason()};
-    return {std::move(m), {}};
-}
-
-/// Reads a whole message.
-///
-/// Refused: reads past the end; compression pointers that do not lead strictly backwards, or more than 126 in a name;
-/// names above 255 bytes; label types 01 and 10; a record whose length differs from that of its data; a second OPT, or
-/// one outside the additional section or below the root; bytes after the last record. Nothing is reserved from a count,
-/// so 64 KiB of input cannot ask for more than a few megabytes.
-[[nodiscard]] inline decoded decode(std::string_view bytes) {
-    detail::message_reader r(bytes);
-    message m;
-    m.header = detail::get_header(r);
-    std::array<unsigned, 4> counts{};
-    for (auto& count : counts) count = r.get16();
-    for (unsigned i = 0; i < counts[0] && r.ok(); ++i) m.questions.push_back(detail::get_question(r));
-    std::array<std::vector<record>*, 3> const sections{&m.answers, &m.authority, &m.additional};
-    for (std::size_t s = 0; s < sections.size(); ++s)
-        for (unsigned i = 0; i < counts[s + 1] && r.ok(); ++i) detail::get_record(r, m, *sections[s], s == 2);
-    if (r.ok() && r.remaining() != 0) r.fail("bytes after the last record");
-    if (!r.ok()) return {std::nullopt, r.reason()};
-    return {std::move(m), {}};
-}
-
-} // namespace openreplica::inline v0::dns
-
-// <openreplica/dns/encode.hpp>
-// From a DNS message to bytes.
-
-namespace openreplica::inline v0::dns {
-
-/// The longest message: the length before a message on TCP has 16 bits.
-inline constexpr std::size_t max_message_size = 65535;
-/// The UDP payload that is offered and used: it fits one unfragmented IPv6 packet of any sane path (RFC 9715).
-inline constexpr std::uint16_t udp_payload_size = 1232;
-
-namespace detail {
-
-/// Appends big-endian fields; owner names are compressed against earlier owner names.
-class message_writer {
-    std::string out_;
-    std::map<std::string, std::uint16_t> suffixes_;
-
-public:
-    void put8(unsigned v) { out_.push_back(static_cast<char>(v & 0xff)); }
-    void put16(unsigned v) {
-        put8(v >> 8);
-        put8(v);
-    }
-    void put32(std::uint32_t v) {
-        put16(v >> 16);
-        put16(v & 0xffff);
-    }
-    void put_raw(std::string_view bytes) { out_.append(bytes); }
-    /// A name inside record data: never compressed, as RFC 2782 and RFC 3597 ask.
-    void put_plain(name const& n) { out_.append(n.wire()); }
-    void put_owner(name const& n) {
-        for (name rest = n; !rest.is_root(); rest = rest.parent()) {
-            std::string key = rest.key();
-            if (auto const known = suffixes_.find(key); known != suffixes_.end()) {
-                put16(0xc000U | known->second);
-                return;
-            }
-            // A pointer has 14 bits: later names are written out.
-            if (out_.size() < 0x4000) suffixes_.emplace(std::move(key), static_cast<std::uint16_t>(out_.size()));
-            put8(static_cast<unsigned>(rest.first_label().size()));
-            put_raw(rest.first_label());
-        }
-        put8(0);
-    }
-    [[nodiscard]] std::size_t size() const { return out_.size(); }
-    void patch16(std::size_t at, std::size_t v) {
-        if (v > 0xffff) throw std::length_error("the data of a DNS record is longer than 65535 bytes");
-        out_[at] = static_cast<char>(v >> 8 & 0xff);
-        out_[at + 1] = static_cast<char>(v & 0xff);
-    }
-    [[nodiscard]] std::string take() { return std::move(out_); }
-};
-
-inline void put_header(message_writer& w, header const& h) {
-    w.put16(h.id);
-    unsigned flags = (static_cast<unsigned>(h.opcode) & 0xf) << 11 | (h.rcode & 0xfU);
-    flags |= (h.response ? 0x8000U : 0U) | (h.authoritative ? 0x0400U : 0U) | (h.truncated ? 0x0200U : 0U);
-    flags |= (h.recursion_desired ? 0x0100U : 0U) | (h.recursion_available ? 0x0080U : 0U);
-    flags |= (h.authentic_data ? 0x0020U : 0U) | (h.checking_disabled ? 0x0010U : 0U);
-    w.put16(flags);
-}
-
-inline void put_data(message_writer& w, raw_data const& d) { w.put_raw(d.bytes); }
-inline void put_data(message_writer& w, a_data const& d) {
-    for (auto b : d.address) w.put8(b);
-}
-inline void put_data(message_writer& w, aaaa_data const& d) {
-    for (auto b : d.address) w.put8(b);
-}
-inline void put_data(message_writer& w, ns_data const& d) { w.put_plain(d.host); }
-inline void put_data(message_writer& w, cname_data const& d) { w.put_plain(d.target); }
-inline void put_data(message_writer& w, soa_data const& d) {
-    w.put_plain(d.primary);
-    w.put_plain(d.mailbox);
-    for (auto v : {d.serial, d.refresh, d.retry, d.expire, d.minimum}) w.put32(v);
-}
-inline void put_data(message_writer& w, txt_data const& d) {
-    if (d.strings.empty()) w.put8(0); // An empty TXT does not exist: one empty string stands for it.
-    for (auto const& s : d.strings) {
-        if (s.size() > 255) throw std::length_error("a string of a TXT record is longer than 255 bytes; cut it in two");
-        w.put8(static_cast<unsigned>(s.size()));
-        w.put_raw(s);
-    }
-}
-inline void put_data(message_writer& w, srv_data const& d) {
-    w.put16(d.priority);
-    w.put16(d.weight);
-    w.put16(d.port);
-    w.put_plain(d.target);
-}
-
-inline void put_record(message_writer& w, record const& r) {
-    w.put_owner(r.owner);
-    w.put16(static_cast<unsigned>(r.type));
-    w.put16(static_cast<unsigned>(r.klass));
-    w.put32(r.ttl);
-    std::size_t const length_at = w.size();
-    w.put16(0);
-    std::visit([&](auto const& d) { put_data(w, d); }, r.data);
-    w.patch16(length_at, w.size() - length_at - 2);
-}
-
-inline void put_edns(message_writer& w, edns const& e) {
-    w.put8(0);
-    w.put16(static_cast<unsigned>(record_type::opt));
-    w.put16(e.udp_size);
-    w.put8(e.extended_rcode);
-    w.put8(e.version);
-    w.put16(e.dnssec_ok ? 0x8000U : 0U);
-    std::size_t const length_at = w.size();
-    w.put16(0);
-    for (auto const& o : e.options) {
-        if (o.bytes.size() > 0xffff) throw std::length_error("an EDNS option is longer than 65535 bytes");
-        w.put16(o.code);
-        w.put16(static_cast<unsigned>(o.bytes.size()));
-        w.put_raw(o.bytes);
-    }
-    w.patch16(length_at, w.size() - length_at - 2);
-}
-
-/// The message, or nothing once it has grown past `limit`.
-[[nodiscard]] inline std::optional<std::string> encode_within(message const& m, std::size_t limit) {
-    auto const extra = m.additional.size() + (m.edns ? 1U : 0U);
-    // Every question and record takes at least five bytes, so a count that does not fit 16 bits cannot fit the limit.
-    for (std::size_t count : {m.questions.size(), m.answers.size(), m.authority.size(), extra})
-        if (count > 0xffff) return std::nullopt;
-    message_writer w;
-    put_header(w, m.header);
-    for (std::size_t count : {m.questions.size(), m.answers.size(), m.authority.size(), extra})
-        w.put16(static_cast<unsigned>(count));
-    for (auto const& q : m.questions) {
-        w.put_owner(q.qname);
-        w.put16(static_cast<unsigned>(q.type));
-        w.put16(static_cast<unsigned>(q.klass));
-    }
-    for (auto const* section : {&m.answers, &m.authority, &m.additional})
-        for (auto const& r : *section) {
-            put_record(w, r);
-            if (w.size() > limit) return std::nullopt;
-        }
-    if (m.edns) put_edns(w, *m.edns);
-    if (w.size() > limit) return std::nullopt;
-    return w.take();
-}
-
-} // namespace detail
-
-/// The bytes of a message, at most `limit` of them.
-///
-/// A message that does not fit loses all its records, keeps its question and EDNS, and gets the TC bit, so that the
-/// asker turns to TCP. OPT comes last. Owner names are compressed, names in record data are not.
-///
-/// @throws std::length_error when a TXT string, the data of a record or an EDNS option cannot be expressed, or when
-/// even the question does not fit.
-[[nodiscard]] inline std::string encode(message const& m, std::size_t limit = max_message_size) {
-    if (limit > max_message_size) limit = max_message_size;
-    if (auto whole = detail::encode_within(m, limit)) return std::move(*whole);
-    message cut{m.header, m.questions, {}, {}, {}, m.edns};
-    cut.header.truncated = true;
-    if (auto rest = detail::encode_within(cut, limit)) return std::move(*rest);
-    throw std::length_error("a DNS message without records does not fit " + std::to_string(limit) + " bytes");
-}
-
-} // namespace openreplica::inline v0::dns
-
-// <openreplica/dns/entropy.hpp>
-// Random bits that a stranger cannot guess.
-
-namespace openreplica::inline v0::dns {
-
-/// A source of 64 random bits. Query ids, letter case and the order of equal targets come from it.
-using entropy_source = std::function<std::uint64_t()>;
-
-/// Draws from the operating system's generator, which is fit for secrets.
-///
-/// Tests pass a seeded one instead.
-[[nodiscard]] inline entropy_source system_entropy() {
-    return [] {
-        std::random_device device;
-        std::uint64_t const high = device();
-        return high << 32 | device();
-    };
-}
-
-/// Hands out single bits of a source and asks it for more every 64 bits.
-template <class Entropy>
-class random_bits {
-    Entropy& entropy_;
-    std::uint64_t pool_ = 0;
-    int left_ = 0;
-
-public:
-    explicit random_bits(Entropy& entropy) : entropy_(entropy) {}
-    [[nodiscard]] bool operator()() {
-        if (left_ == 0) {
-            pool_ = entropy_();
-            left_ = 64;
-        }
-        --left_;
-        bool const bit = (pool_ & 1) != 0;
-        pool_ >>= 1;
-        return bit;
-    }
-};
-
-} // namespace openreplica::inline v0::dns
-
-// <openreplica/dns/lookup_error.hpp>
-// Why a name gave no addresses, by name.
-
-namespace openreplica::inline v0::dns {
-
-/// Why a lookup failed. None of them is a reason to found a group, nor to forget a peer that is known.
-enum class lookup_error {
-    nxdomain,    ///< the server says that the name does not exist
-    nodata,      ///< the name exists, but not with records of the type asked for
-    servfail,    ///< the server tried and failed
-    refused,     ///< the server does not serve us or this name
-    timeout,     ///< no acceptable answer in time
-    unreachable, ///< the server's address refuses, or there is no route to it
-    malformed,   ///< the answer, or the name asked for, breaks the rules of DNS
-    no_address,  ///< service records were found, but none of their hosts has an address
-    not_offered, ///< the records say that the service is decidedly not offered (target ".")
-    cancelled,   ///< `cancel()` was called, or the resolver was destroyed
-};
-
-/// What the failure means and what to do about it, as one sentence without a final dot.
-[[nodiscard]] constexpr std::string_view describe(lookup_error e) {
-    switch (e) {
-    case lookup_error::nxdomain:
-        return "the name does not exist; check its spelling, and that the zone with the SRV records is published";
-    case lookup_error::nodata:
-        return "the name exists but has no record of this type; add the record, or correct the name";
-    case lookup_error::servfail:
-        return "the DNS server failed to answer; look at its log, and whether the zone's own servers are up";
-    case lookup_error::refused:
-        return "the DNS server refused the question; it must serve this zone, or resolve names for this host";
-    case lookup_error::timeout:
-        return "no valid answer came in time; check the DNS server's address and whether a firewall drops UDP and TCP";
-    case lookup_error::unreachable:
-        return "the DNS server cannot be reached; check its address and port, and that it runs";
-    case lookup_error::malformed:
-        return "the answer breaks the rules of DNS; check the record, and whether a middlebox rewrites answers";
-    case lookup_error::no_address:
-        return "service records were found but no address for their hosts; add A or AAAA records, and if the addresses "
-               "are private, check that the DNS server's rebinding filter (private-address, stop-dns-rebind) lets them "
-               "through";
-    case lookup_error::not_offered:
-        return "the domain declares that the service is not offered (SRV target \".\"); publish SRV records that name "
-               "the members";
-    case lookup_error::cancelled:
-        return "the lookup was cancelled";
-    }
-    return "unknown failure";
-}
-
-/// The enumerator's name, for logs and metrics.
-[[nodiscard]] constexpr std::string_view to_string(lookup_error e) {
-    constexpr std::string_view names[] = {"nxdomain",    "nodata",    "servfail",   "refused",     "timeout",
-                                          "unreachable", "malformed", "no_address", "not_offered", "cancelled"};
-    return names[static_cast<int>(e)];
-}
-
-/// `what`, the sentence of `e`, and `detail` in brackets when there is one.
-[[nodiscard]] inline std::string explain(std::string_view what, lookup_error e, std::string_view detail = {}) {
-    std::string text = std::string(what) + ": " + std::string(describe(e));
-    if (!detail.empty()) text.append(" (").append(detail).append(")");
-    return text;
-}
-
-} // namespace openreplica::inline v0::dns
-
-namespace openreplica::inline v0::dns {
-
-/// A question as it is sent: its id and the case of its letters are what a forger has to guess.
-struct query {
-    std::uint16_t id = 0;
-    question asked;
-    bool with_edns = true;
-    std::string bytes;
-};
-
-/// Builds a recursive query with a random id and random letter case, and EDNS unless the server cannot take it.
-template <class Entropy>
-[[nodiscard]] query make_query(name const& qname, record_type type, Entropy& entropy, bool with_edns = true) {
-    message m;
-    m.header.id = static_cast<std::uint16_t>(entropy() >> 16);
-    m.header.recursion_desired = true;
-    m.questions.push_back({qname.with_random_case(random_bits<Entropy>(entropy)), type, record_class::in});
-    if (with_edns) m.edns = edns{udp_payload_size, 0, 0, false, {}};
-    std::string bytes = encode(m);
-    return {m.header.id, m.questions.front(), with_edns, std::move(bytes)};
-}
-
-/// What a received packet is to a query.
-struct reply_verdict {
-    enum kind {
-        foreign,   ///< not an answer to this query: a forgery, a late answer to another one; wait for a better packet
-        broken,    ///< carries the right id but is no message, or asks in other letter case: wait, but remember why
-        truncated, ///< the answer, cut to fit UDP: ask again over TCP
-        accepted,  ///< the answer
-        no_edns,   ///< the server does not understand EDNS: ask again without
-    } is = foreign;
-    message reply;             ///< set when accepted
-    std::string_view reason{}; ///< set when broken
-};
-
-namespace detail {
-
-/// The reply repeats the question; its letter case is another matter.
-[[nodiscard]] inline bool echoes(message const& reply, query const& q) {
-    return reply.questions.size() == 1 && reply.questions.front().qname == q.asked.qname &&
-           reply.questions.front().type == q.asked.type && reply.questions.front().klass == q.asked.klass;
-}
-
-} // namespace detail
-
-/// Judges a packet that came from the server's address: id, direction, question and its letter case must be the
-/// query's.
-[[nodiscard]] inline reply_verdict judge_reply(query const& q, std::string_view bytes) {
-    auto const h = decode_header(bytes);
-    if (!h || h->id != q.id) return {};
-    if (!h->response || h->opcode != operation::query) return {};
-    bool const complains = h->rcode == static_cast<std::uint8_t>(response_code::formerr) ||
-                           h->rcode == static_cast<std::uint8_t>(response_code::notimp);
-    auto const start = decode_questions(bytes);
-    if (!start) return {reply_verdict::broken, {}, start.reason};
-    // Servers that cannot read a query may answer with the bare header. All that such a packet can cause is one more
-    // query without EDNS, which is judged as strictly as any other.
-    bool const bare = start.value->questions.empty() && complains;
-    if (!bare && !detail::echoes(*start.value, q)) return {};
-    if (!bare && !start.value->questions.front().qname.identical(q.asked.qname))
-        return {
-            reply_verdict::broken, {}, "reply in other letter case: a DNS server or middlebox changes the question"};
-    if (complains && q.with_edns) return {reply_verdict::no_edns, {}, {}};
-    if (h->truncated) return {reply_verdict::truncated, {}, {}};
-    auto whole = decode(bytes);
-    if (!whole) return {reply_verdict::broken, {}, whole.reason};
-    if (whole.value->rcode() == response_code::badvers && q.with_edns) return {reply_verdict::no_edns, {}, {}};
-    return {reply_verdict::accepted, std::move(*whole.value), {}};
-}
-
-/// What an accepted reply says about a name.
-struct reading {
-    enum kind { found, negative, follow, failed } is = failed;
-    std::vector<record> records; ///< found: distinct, all of the type asked for, all of `owner`
-    name owner;                  ///< the end of the alias chain; follow: the name to ask for next
-    int aliases = 0;             ///< aliases passed so far, those of earlier replies included
-    std::uint32_t ttl = 0;       ///< seconds; the least of the chain and the records, or of the negative answer
-    lookup_error failure{};      ///< negative or failed
-    std::string_view reason{};   ///< failed: what exactly is wrong; may be empty
-};
-
-/// The longest chain of aliases that is followed.
-inline constexpr int max_aliases = 8;
-
-namespace detail {
-
-[[nodiscard]] inline reading failed_reading(lookup_error e, std::string_view reason = {}) {
-    reading r;
-    r.failure = e;
-    r.reason = reason;
-    return r;
-}
-
-[[nodiscard]] inline record const* find_alias(message const& reply, name const& owner) {
-    for (auto const& rr : reply.answers)
-        if (rr.type == record_type::cname && rr.klass == record_class::in && rr.owner == owner) return &rr;
-    return nullptr;
-}
-
-/// The records of one owner and type in a section, each once.
-[[nodiscard]] inline std::vector<record> select(std::vector<record> const& section, name const& owner,
-                                                record_type type) {
-    std::vector<record> out;
-    for (auto const& rr : section) {
-        if (rr.type != type || rr.klass != record_class::in || rr.owner != owner) continue;
-        auto const same = [&](record const& seen) { return seen.data == rr.data; };
-        if (std::none_of(out.begin(), out.end(), same)) out.push_back(rr);
-    }
-    return out;
-}
-
-/// RFC 2181 section 8: a TTL with the top bit set counts as zero.
-[[nodiscard]] inline std::uint32_t sane_ttl(std::uint32_t ttl) { return ttl > 0x7fffffff ? 0 : ttl; }
-
-[[nodiscard]] inline soa_data const* authority_soa(message const& reply, std::uint32_t& ttl) {
-    for (auto const& rr : reply.authority)
-        if (auto const* soa = std::get_if<soa_data>(&rr.data)) {
-            ttl = std::min(sane_ttl(rr.ttl), sane_ttl(soa->minimum)); // RFC 2308 section 5
-            return soa;
-        }
-    return nullptr;
-}
-
-/// No answer, but other servers to ask: what a server does that does not resolve for others.
-[[nodiscard]] inline bool is_referral(message const& reply) {
-    if (reply.header.authoritative || reply.header.recursion_available) return false;
-    return std::any_of(reply.authority.begin(), reply.authority.end(),
-                       [](record const& rr) { return rr.type == record_type::ns; });
-}
-
-} // namespace detail
-
-/// Reads an accepted reply: follows the aliases it holds and tells an absent name, an absent type and a failure apart.
-///
-/// @param aliases how many aliases led to `qname` already; the chain ends with `malformed` after eight.
-[[nodiscard]] inline reading read_reply(message const& reply, name const& qname, record_type type, int aliases = 0) {
-    auto const code = reply.rcode();
-    if (code == response_code::refused || code == response_code::notauth)
-        return detail::failed_reading(lookup_error::refused);
-    if (code != response_code::noerror && code != response_code::nxdomain)
-        return detail::failed_reading(lookup_error::servfail, code == response_code::servfail  ? "SERVFAIL"
-                                                              : code == response_code::formerr ? "FORMERR"
-                                                              : code == response_code::notimp
-                                                                  ? "NOTIMP"
-                                                                  : "unusual response code");
-    reading r;
-    r.owner = qname;
-    r.aliases = aliases;
-    r.ttl = 0x7fffffff;
-    for (;;) {
-        r.records = detail::select(reply.answers, r.owner, type);
-        if (!r.records.empty()) break;
-        record const* const alias = detail::find_alias(reply, r.owner);
-        if (alias == nullptr) break;
-        if (++r.aliases > max_aliases)
-            return detail::failed_reading(lookup_error::malformed,
-                                          "more than 8 aliases (CNAME) in a row, or a loop of them");
-        auto const* const data = std::get_if<cname_data>(&alias->data);
-        if (data == nullptr) return detail::failed_reading(lookup_error::malformed, "an alias without a target");
-        r.ttl = std::min(r.ttl, detail::sane_ttl(alias->ttl));
-        r.owner = data->target;
-    }
-    if (!r.records.empty()) {
-        for (auto const& rr : r.records) r.ttl = std::min(r.ttl, detail::sane_ttl(rr.ttl));
-        r.is = reading::found;
-        return r;
-    }
-    std::uint32_t negative_ttl = 0;
-    bool const has_soa = detail::authority_soa(reply, negative_ttl) != nullptr;
-    // A server that does not resolve for others gives the first alias only.
-    bool const moved = r.owner != qname;
-    if (code == response_code::noerror && moved && !has_soa) {
-        r.is = reading::follow;
-        return r;
-    }
-    if (code == response_code::noerror && !has_soa && detail::is_referral(reply))
-        return detail::failed_reading(lookup_error::refused,
-                                      "it only refers to other servers: it does not resolve names");
-    r.is = reading::negative;
-    r.failure = code == response_code::nxdomain ? lookup_error::nxdomain : lookup_error::nodata;
-    r.ttl = std::min(r.ttl, negative_ttl);
-    return r;
-}
-
-} // namespace openreplica::inline v0::dns
-
-#include <asio/connect.hpp>
-#include <asio/ip/tcp.hpp>
-#include <asio/ip/udp.hpp>
-#include <asio/read.hpp>
-#include <asio/steady_timer.hpp>
-#include <asio/write.hpp>
-
-namespace openreplica::inline v0::dns {
-
-/// How an exchange with a server ended: with a reply, with the wish to be asked without EDNS, or with a failure.
-struct exchange_result {
-    std::optional<message> reply;
-    bool wants_no_edns = false;
-    lookup_error failure{};
-    std::string detail; ///< with a failure: what exactly happened
-};
-
-/// Sends a query from a fresh, connected socket and waits for the reply that fits it.
-///
-/// The kernel gives every socket a random port and drops packets that do not come from the server. Packets that do not
-/// fit the query are ignored until the timeout. A truncated reply is asked for again over TCP, with a timeout of its
-/// own. Of a server that is given by name, every address is asked in turn, each with timeouts of its own, until one
-/// gives a reply; the failure reported is that of the last one.
-///
-/// The pending operations keep the object alive. The handler is called once, on the executor, unless `cancel()` came
-/// first.
-class exchange : public std::enable_shared_from_this<exchange> {
-    using names = asio::ip::udp::resolver;
-
-    /// Wraps a handler: it runs only while the exchange waits, and waits for the address that was asked then.
-    template <class F>
-    auto guarded(F f) {
-        return [self = shared_from_this(), turn = next_address_, f](asio::error_code e, auto&&... rest) {
-            if (!self->done() && turn == self->next_address_) f(*self, e, std::forward<decltype(rest)>(rest)...);
-        };
-    }
-
-public:
-    using handler = unique_function<void(exchange_result)>;
-
-    exchange(asio::any_io_executor const& executor, endpoint server, query q, std::chrono::milliseconds timeout,
-             handler h)
-        : server_(std::move(server)), query_(std::move(q)), timeout_(timeout), handler_(std::move(h)), names_(executor),
-          udp_(executor), tcp_(executor), timer_(executor) {}
-
-    /// Starts; the handler is not called from inside.
-    void start() {
-        asio::error_code failure;
-        auto const address = asio::ip::make_address(server_.host, failure);
-        if (!failure) return start_at({address});
-        arm_timer();
-        names_.async_resolve(server_.host, "", asio::ip::resolver_base::flags(),
-                             guarded([](exchange& x, asio::error_code e, names::results_type found) {
-                                 for (auto const& entry : found) x.add(entry.endpoint().address());
-                                 if (e || x.addresses_.empty())
-                                     return x.fail(lookup_error::unreachable, "its host name has no address");
-                                 x.ask();
-                             }));
-    }
-
-    /// The same with the server's addresses, where they are known already; at least one.
-    void start_at(std::vector<asio::ip::address> addresses) {
-        addresses_ = std::move(addresses);
-        asio::post(udp_.get_executor(), [self = shared_from_this()] { self->ask(); });
-    }
-
-    /// Ends the exchange without a call of the handler.
-    void cancel() {
-        handler_ = {};
-        close();
-    }
-
-private:
-    [[nodiscard]] bool done() const { return !handler_; }
-
-    void close() {
-        asio::error_code ignored;
-        timer_.cancel();
-        names_.cancel();
-        udp_.close(ignored);
-        tcp_.close(ignored);
-    }
-    void finish(exchange_result r) {
-        if (done()) return;
-        auto h = std::move(handler_);
-        handler_ = {};
-        close();
-        h(std::move(r));
-    }
-    void fail(lookup_error e, std::string detail = {}) {
-        if (next_address_ < addresses_.size()) return ask();
-        finish({std::nullopt, false, e, std::move(detail)});
-    }
-
-    void add(asio::ip::address const& a) {
-        if (std::find(addresses_.begin(), addresses_.end(), a) == addresses_.end()) addresses_.push_back(a);
-    }
-
-    void arm_timer() {
-        timer_.expires_after(timeout_);
-        timer_.async_wait(guarded([](exchange& x, asio::error_code e) {
-            // A wait that was moved on completes with an error, or finds its successor's expiry in the future.
-            if (e || x.timer_.expiry() > std::chrono::steady_clock::now()) return;
-            if (x.broken_.empty())
-                x.fail(lookup_error::timeout, x.over_tcp_ ? "over TCP, after a truncated answer over UDP" : "");
-            else
-                x.fail(lookup_error::malformed, std::string(x.broken_));
-        }));
-    }
-
-    /// Asks the next address, with fresh sockets.
-    void ask() {
-        if (done()) return;
-        asio::error_code e;
-        udp_.close(e);
-        tcp_.close(e);
-        over_tcp_ = false;
-        broken_ = {};
-        asio::ip::udp::endpoint const to(addresses_[next_address_++], server_.port);
-        arm_timer();
-        e = {};
-        udp_.open(to.protocol(), e);
-        if (!e) udp_.connect(to, e);
-        if (e) return fail(lookup_error::unreachable, e.message());
-        udp_.async_send(asio::buffer(query_.bytes), guarded([](exchange& x, asio::error_code failure, std::size_t) {
-                            if (failure) return x.fail(lookup_error::unreachable, failure.message());
-                            x.receive();
-                        }));
-    }
-
-    void receive() {
-        udp_.async_receive(asio::buffer(packet_), guarded([](exchange& x, asio::error_code e, std::size_t size) {
-                               // The error of a connected socket is the ICMP answer to our own packet: nobody listens.
-                               if (e) return x.fail(lookup_error::unreachable, e.message());
-                               x.on_packet({x.packet_.data(), size});
-                           }));
-    }
-
-    void on_packet(std::string_view packet) {
-        auto verdict = judge_reply(query_, packet);
-        switch (verdict.is) {
-        case reply_verdict::accepted:
-            return finish({std::move(verdict.reply), false, {}, {}});
-        case reply_verdict::no_edns:
-            return finish({std::nullopt, true, {}, {}});
-        case reply_verdict::truncated:
-            return ask_over_tcp();
-        case reply_verdict::broken:
-            broken_ = verdict.reason;
-            return receive();
-        case reply_verdict::foreign:
-            return receive();
-        }
-    }
-
-    void ask_over_tcp() {
-        asio::error_code e;
-        auto const peer = udp_.remote_endpoint(e);
-        if (e) return fail(lookup_error::unreachable, e.message());
-        udp_.close(e);
-        over_tcp_ = true;
-        broken_ = {};
-        arm_timer();
-        framed_.assign(
-            {static_cast<char>(query_.bytes.size() >> 8 & 0xff), static_cast<char>(query_.bytes.size() & 0xff)});
-        framed_ += query_.bytes;
-        tcp_.async_connect({peer.address(), peer.port()}, guarded([](exchange& x, asio::error_code failure) {
-                               if (failure)
-                                   return x.fail(lookup_error::unreachable,
-                                                 "the answer is too long for UDP, and over TCP: " + failure.message());
-                               asio::async_write(
-                                   x.tcp_, asio::buffer(x.framed_),
-                                   x.guarded([](exchange& y, asio::error_code f, std::size_t) { y.on_written(f); }));
-                           }));
-    }
-
-    void on_written(asio::error_code e) {
-        if (e) return fail_closed(e);
-        asio::async_read(tcp_, asio::buffer(length_), guarded([](exchange& x, asio::error_code f, std::size_t) {
-                             if (f) return x.fail_closed(f);
-                             auto const byte = [&](std::size_t i) {
-                                 return static_cast<std::size_t>(static_cast<unsigned char>(x.length_[i]));
-                             };
-                             x.read_body(byte(0) << 8 | byte(1));
-                         }));
-    }
-
-    void read_body(std::size_t size) {
-        if (size < 12) return fail(lookup_error::malformed, "over TCP, an answer shorter than a header");
-        framed_.assign(size, '\0');
-        asio::async_read(tcp_, asio::buffer(framed_), guarded([](exchange& x, asio::error_code f, std::size_t) {
-                             if (f) return x.fail_closed(f);
-                             x.on_body();
-                         }));
-    }
-
-    void on_body() {
-        auto verdict = judge_reply(query_, framed_);
-        switch (verdict.is) {
-        case reply_verdict::accepted:
-            return finish({std::move(verdict.reply), false, {}, {}});
-        case reply_verdict::no_edns:
-            return finish({std::nullopt, true, {}, {}});
-        case reply_verdict::truncated:
-            return fail(lookup_error::malformed, "a truncated answer over TCP");
-        case reply_verdict::broken:
-            return fail(lookup_error::malformed, std::string(verdict.reason));
-        case reply_verdict::foreign:
-            return fail(lookup_error::malformed, "over TCP, the answer to another question");
-        }
-    }
-
-    void fail_closed(asio::error_code e) {
-        fail(lookup_error::malformed, "the TCP connection ended before the whole answer had come: " + e.message());
-    }
-
-    endpoint server_;
-    query query_;
-    std::chrono::milliseconds timeout_;
-    handler handler_;
-    names names_;
-    asio::ip::udp::socket udp_;
-    asio::ip::tcp::socket tcp_;
-    asio::steady_timer timer_;
-    std::array<char, 4096> packet_{}; // More than is offered: a server that sends more than it may is still understood.
-    std::array<char, 2> length_{};
-    std::string framed_;
-    std::vector<asio::ip::address> addresses_;
-    std::size_t next_address_ = 0;
-    std::string_view broken_; // why the last packet with the right id was no answer
-    bool over_tcp_ = false;
-};
-
-} // namespace openreplica::inline v0::dns
-
-// <openreplica/dns/resolv_conf.hpp>
-// Which DNS servers this host uses, and the text form of a server that the user names.
-
-#include <asio/ip/address.hpp>
-
-namespace openreplica::inline v0::dns {
-
-/// The port of DNS.
-inline constexpr std::uint16_t dns_port = 53;
-
-/// What a resolv.conf says. Fields without an entry stay empty.
-struct resolv_conf {
-    std::vector<endpoint> servers; ///< at most three, in the file's order
-    std::optional<std::chrono::seconds> timeout;
-    std::optional<int> attempts;
-};
-
-namespace detail {
-
-[[nodiscard]] inline std::vector<std::string_view> words(std::string_view line) {
-    constexpr std::string_view blank = " \t\r";
-    std::vector<std::string_view> out;
-    for (std::size_t at = line.find_first_not_of(blank); at != std::string_view::npos;) {
-        std::size_t const end = std::min(line.find_first_of(blank, at), line.size());
-        out.push_back(line.substr(at, end - at));
-        at = line.find_first_not_of(blank, end);
-    }
-    return out;
-}
-
-/// The number after `prefix`, held between `low` and `high`; nothing when the text is something else.
-[[nodiscard]] inline std::optional<int> numbered(std::string_view word, std::string_view prefix, int low, int high) {
-    if (!word.starts_with(prefix)) return std::nullopt;
-    word.remove_prefix(prefix.size());
-    int value = 0;
-    auto const [end, failure] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (failure == std::errc::result_out_of_range && end == word.data() + word.size()) return high;
-    if (failure != std::errc{} || end != word.data() + word.size()) return std::nullopt;
-    return std::clamp(value, low, high);
-}
-
-[[nodiscard]] inline bool is_address(std::string const& text) {
-    asio::error_code failure;
-    (void)asio::ip::make_address(text, failure);
-    return !failure;
-}
-
-} // namespace detail
-
-/// Reads `nameserver`, `options timeout:` and `options attempts:`; every other line is ignored, as the C library does.
-///
-/// A server that is no IP address is skipped, also a fourth. Timeout is held within 1–30 s, attempts within 1–5. A
-/// later option wins over an earlier one.
-[[nodiscard]] inline resolv_conf parse_resolv_conf(std::string_view text) {
-    constexpr std::size_t max_servers = 3;
-    resolv_conf conf;
-    while (!text.empty()) {
-        std::size_t const end = std::min(text.find('\n'), text.size());
-        auto const line = detail::words(text.substr(0, end));
-        text.remove_prefix(std::min(end + 1, text.size()));
-        if (line.size() < 2) continue; // Comments start with # or ;, which are no keywords.
-        if (line[0] == "nameserver") {
-            endpoint server{std::string(line[1]), dns_port};
-            bool const known = std::find(conf.servers.begin(), conf.servers.end(), server) != conf.servers.end();
-            if (conf.servers.size() < max_servers && !known && detail::is_address(server.host))
-                conf.servers.push_back(std::move(server));
-        } else if (line[0] == "options") {
-            for (auto const word : line) {
-                if (auto const s = detail::numbered(word, "timeout:", 1, 30)) conf.timeout = std::chrono::seconds(*s);
-                if (auto const n = detail::numbered(word, "attempts:", 1, 5)) conf.attempts = *n;
-            }
-        }
-    }
-    return conf;
-}
-
-/// Reads the file at `path`. A missing file, or one without a server, means the server on this host: 127.0.0.1:53.
-[[nodiscard]] inline resolv_conf read_resolv_conf(std::string const& path = "/etc/resolv.conf") {
-    std::ifstream file(path, std::ios::binary);
-    std::string const text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    resolv_conf conf = parse_resolv_conf(text);
-    if (conf.servers.empty()) conf.servers.push_back({"127.0.0.1", dns_port});
-    return conf;
-}
-
-/// Reads a DNS server as a person writes it: `host`, `host:port`, an IPv6 address, or `[v6]:port`. The port is 53
-/// unless given. Nothing when the text is none of these or the port is 0.
-[[nodiscard]] inline std::optional<endpoint> parse_dns_server(std::string_view text) {
-    std::string const whole(text);
-    if (detail::is_address(whole)) return endpoint{whole, dns_port};
-    if (text.find_first_of(" \t\r\n") != std::string_view::npos) return std::nullopt;
-    bool const bracketed = text.size() > 2 && text.front() == '[' && text.back() == ']';
-    bool const bare = !bracketed && text.find(':') == std::string_view::npos;
-    auto server = bracketed || bare ? parse_endpoint(whole + ":53") : parse_endpoint(text);
-    if (!server || server->port == 0) return std::nullopt;
-    bool const v6 = server->host.find(':') != std::string::npos;
-    if ((v6 || text.front() == '[') && !detail::is_address(server->host)) return std::nullopt;
-    return server;
-}
-
-} // namespace openreplica::inline v0::dns
-
-// <openreplica/dns/srv.hpp>
-// From SRV records to the order in which to try their hosts (RFC 2782); pure.
-
-namespace openreplica::inline v0::dns {
-
-/// The most targets that one answer may bring in.
-inline constexpr std::size_t max_targets = 64;
-/// The most addresses that one target may bring in; the first ones count.
-inline constexpr std::size_t max_addresses_per_target = 8;
-inline constexpr std::chrono::seconds min_ttl{1};
-inline constexpr std::chrono::seconds max_ttl{300};
-
-/// A TTL held within 1–300 s, so that neither a zero makes a busy loop nor a large one hides a change for hours.
-[[nodiscard]] constexpr std::chrono::seconds clamp_ttl(std::uint32_t seconds) {
-    return std::clamp(std::chrono::seconds(seconds), min_ttl, max_ttl);
-}
-
-/// The name to ask for when a seed says `srv:NAME`: `_openreplica._tcp.NAME`, or NAME itself when it begins with `_`.
-///
-/// The text may carry the `srv:` prefix. Nothing when it is no domain name.
-[[nodiscard]] inline std::optional<name> srv_query_name(std::string_view seed) {
-    if (seed.starts_with("srv:")) seed.remove_prefix(4);
-    auto given = name::parse(seed);
-    if (!given || given->is_root()) return std::nullopt;
-    if (given->first_label().front() == '_') return given;
-    auto const with_protocol = given->child("_tcp");
-    return with_protocol ? with_protocol->child("_openreplica") : std::nullopt;
-}
-
-/// The domain that an SRV name serves: the name without its leading labels that begin with `_`.
-[[nodiscard]] inline name served_domain(name srv_name) {
-    while (!srv_name.is_root() && srv_name.first_label().front() == '_') srv_name = srv_name.parent();
-    return srv_name;
-}
-
-/// Where the hosts of a service must lie: for `bank.example.org` that is `example.org`, for a domain of one or two
-/// labels it is the domain itself (the rule of the MongoDB specification).
-[[nodiscard]] inline name trusted_domain(name const& srv_name) {
-    name const domain = served_domain(srv_name);
-    return domain.label_count() >= 3 ? domain.parent() : domain;
-}
-
-/// True when `target` lies in the trusted domain of the service.
-[[nodiscard]] inline bool in_same_domain(name const& srv_name, name const& target) {
-    return target.is_within(trusted_domain(srv_name));
-}
-
-namespace detail {
-
-/// A uniform number in [0, last].
-template <class Entropy>
-[[nodiscard]] std::uint64_t uniform(Entropy& entropy, std::uint64_t last) {
-    // 64 bits over a range of at most 2^32: the bias is below 2^-32.
-    return entropy() % (last + 1);
-}
-
-/// True for text like 10.0.0.1: an SRV target must be a host name, and such a "name" would be taken for an address.
-[[nodiscard]] inline bool looks_like_address(name const& n) {
-    if (n.is_root()) return false;
-    name last = n;
-    while (last.label_count() > 1) last = last.parent();
-    // No top-level domain is a number, and everything that reads as an IPv4 address ends in one.
-    std::string label = last.key().substr(1, last.first_label().size());
-    bool const hex = label.starts_with("0x");
-    if (hex) label.erase(0, 2);
-    return label.find_first_not_of(hex ? "0123456789abcdef" : "0123456789") == std::string::npos;
-}
-
-} // namespace detail
-
-/// Puts records into the order in which a client tries them: by priority, and within one by a weighted shuffle.
-///
-/// RFC 2782: records of weight 0 stand first, a number between 0 and the sum of weights is drawn, and the first record
-/// whose running sum reaches it is next; then the same with the rest. Equal records come in random order.
-///
-/// @param entropy a callable that gives 64 random bits.
-template <class Entropy>
-[[nodiscard]] std::vector<srv_data> order_targets(std::vector<srv_data> in, Entropy&& entropy) {
-    for (std::size_t i = in.size(); i > 1; --i) std::swap(in[i - 1], in[detail::uniform(entropy, i - 1)]);
-    std::stable_sort(in.begin(), in.end(), [](srv_data const& a, srv_data const& b) {
-        return std::pair(a.priority, a.weight != 0) < std::pair(b.priority, b.weight != 0);
-    });
-    for (auto next = in.begin(); next != in.end(); ++next) {
-        auto const group_end =
-            std::find_if(next, in.end(), [&](srv_data const& r) { return r.priority != next->priority; });
-        auto const total = std::accumulate(next, group_end, std::uint64_t{0},
-                                           [](std::uint64_t sum, srv_data const& r) { return sum + r.weight; });
-        std::uint64_t const drawn = detail::uniform(entropy, total);
-        std::uint64_t running = 0;
-        auto chosen = next;
-        while ((running += chosen->weight) < drawn) ++chosen;
-        std::rotate(next, chosen, chosen + 1); // The rest keeps its order: zero weights stay in front.
-    }
-    return in;
-}
-
-/// The targets that may be used, or why there is none.
-struct target_selection {
-    std::vector<srv_data> targets;
-    std::optional<lookup_error> failure;
-    std::string reason; ///< with `failure`: what was wrong with a record
-};
-
-/// Drops what must not be used: port 0, the target ".", a target that is an address, duplicates, and, when asked,
-/// targets outside the service's domain. At least one target ".", and nothing usable, means that the service is not
-/// offered.
-[[nodiscard]] inline target_selection usable_targets(std::vector<record> const& records, name const& srv_name,
-                                                     bool require_same_domain) {
-    target_selection out;
-    bool declined = false;
-    for (auto const& rr : records) {
-        auto const* const srv = std::get_if<srv_data>(&rr.data);
-        if (srv == nullptr) continue;
-        auto const same = [&](srv_data const& s) { return s.port == srv->port && s.target == srv->target; };
-        if (srv->target.is_root()) {
-            declined = true;
-        } else if (srv->port == 0) {
-            out.reason = "the port of every SRV record is 0";
-        } else if (detail::looks_like_address(srv->target)) {
-            out.reason = "an SRV target must be a host name with an A or AAAA record, not an IP address";
-        } else if (require_same_domain && !in_same_domain(srv_name, srv->target)) {
-            out.reason = "the SRV target " + srv->target.to_string() +
-                         " lies outside the domain of the service; name a host in " +
-                         trusted_domain(srv_name).to_string() + " there";
-        } else if (std::none_of(out.targets.begin(), out.targets.end(), same)) {
-            out.targets.push_back(*srv);
-        }
-    }
-    if (!out.targets.empty()) out.reason = {};
-    if (out.targets.empty()) out.failure = declined ? lookup_error::not_offered : lookup_error::malformed;
-    return out;
-}
-
-} // namespace openreplica::inline v0::dns
-
-namespace openreplica::inline v0::dns {
-
-/// Whom to ask, and how patiently.
-struct resolver_options {
-    std::vector<endpoint> servers;           ///< asked in this order; IP literals, or names for the system's resolver
-    std::chrono::milliseconds timeout{1000}; ///< for each query, and again for its repetition over TCP
-    int attempts = 2;                        ///< rounds over all servers
-    entropy_source entropy = system_entropy();
-};
-
-/// What a name gave: records, or a failure with a sentence.
-struct answer {
-    std::optional<lookup_error> failure;
-    std::string text;               ///< with a failure: what happened, to what, and what to do
-    std::vector<record> records;    ///< distinct, all of the type asked for, all of `owner`
-    std::vector<record> additional; ///< as the server sent them; to be used only for hosts that `records` name
-    name owner;                     ///< the name at the end of the alias chain
-    std::chrono::seconds ttl{1};    ///< how long the records, or their absence, may be relied on: 1–300 s
-};
-
-using answer_handler = unique_function<void(answer)>;
-
-namespace detail {
-
-/// One call of `async_resolve`: goes from server to server and from alias to alias.
-///
-/// Its exchange owns it; it only observes the exchange, so that an `io_context` that dies with operations pending frees
-/// both.
-class lookup : public std::enable_shared_from_this<lookup> {
-public:
-    lookup(asio::any_io_executor executor, std::shared_ptr<resolver_options const> options, name qname,
-           record_type type, answer_handler h)
-        : executor_(std::move(executor)), options_(std::move(options)), asked_(std::move(qname)), current_(asked_),
-          type_(type), handler_(std::move(h)) {}
-
-    void ask() {
-        auto const& servers = options_->servers;
-        if (servers.empty() || options_->attempts < 1) {
-            failure_ = lookup_error::unreachable;
-            detail_ = "no DNS server is configured";
-            return post_failure();
-        }
-        auto const& server = servers[try_ % servers.size()];
-        auto const made = std::make_shared<exchange>(
-            executor_, server, make_query(current_, type_, options_->entropy, edns_), options_->timeout,
-            [self = shared_from_this()](exchange_result r) { self->on_result(std::move(r)); });
-        exchange_ = made;
-        made->start();
-    }
-
-    /// The handler is called with `cancelled`, later.
-    void cancel() {
-        if (auto const e = exchange_.lock()) e->cancel();
-        failure_ = lookup_error::cancelled;
-        detail_.clear();
-        post_failure();
-    }
-
-private:
-    void on_result(exchange_result r) {
-        if (r.wants_no_edns) {
-            edns_ = false;
-            return ask();
-        }
-        if (!r.reply) return try_next(r.failure, std::move(r.detail));
-        auto reading = read_reply(*r.reply, current_, type_, aliases_);
-        switch (reading.is) {
-        case reading::failed:
-            return try_next(reading.failure, std::string(reading.reason));
-        case reading::negative:
-            failure_ = reading.failure;
-            ttl_ = clamp_ttl(std::min(reading.ttl, chain_ttl_));
-            return complete_failed();
-        case reading::follow:
-            current_ = reading.owner;
-            aliases_ = reading.aliases;
-            chain_ttl_ = std::min(chain_ttl_, reading.ttl);
-            return ask();
-        case reading::found:
-            break;
-        }
-        answer out;
-        out.records = std::move(reading.records);
-        out.additional = std::move(r.reply->additional);
-        out.owner = std::move(reading.owner);
-        out.ttl = clamp_ttl(std::min(reading.ttl, chain_ttl_));
-        complete(std::move(out));
-    }
-
-    void try_next(lookup_error e, std::string detail) {
-        // What a server said tells more than the silence of another one.
-        auto const weight = [](lookup_error x) {
-            return x == lookup_error::unreachable ? 0
-                   : x == lookup_error::timeout   ? 1
-                   : x == lookup_error::malformed ? 2
-                                                  : 3;
-        };
-        if (try_ == 0 || weight(e) >= weight(failure_)) {
-            failure_ = e;
-            detail_ = "DNS server " + to_string(options_->servers[try_ % options_->servers.size()]);
-            if (!detail.empty()) detail_ += ": " + detail;
-        }
-        edns_ = true;
-        if (++try_ < options_->servers.size() * static_cast<std::size_t>(options_->attempts)) return ask();
-        complete_failed();
-    }
-
-    [[nodiscard]] answer failed_answer() const {
-        answer out;
-        out.failure = failure_;
-        std::string what = asked_.to_string();
-        if (current_ != asked_) what += " (alias of " + current_.to_string() + ")";
-        out.text = explain(what, failure_, detail_);
-        out.ttl = ttl_;
-        return out;
-    }
-    void complete_failed() { complete(failed_answer()); }
-    void complete(answer out) {
-        if (!handler_) return;
-        auto h = std::move(handler_);
-        handler_ = {};
-        h(std::move(out));
-    }
-    void post_failure() {
-        asio::post(executor_,
-                   [self = shared_from_this(), out = failed_answer()]() mutable { self->complete(std::move(out)); });
-    }
-
-    asio::any_io_executor executor_;
-    std::shared_ptr<resolver_options const> options_;
-    name asked_;
-    name current_;
-    record_type type_;
-    answer_handler handler_;
-    std::weak_ptr<exchange> exchange_;
-    std::size_t try_ = 0;
-    int aliases_ = 0;
-    std::uint32_t chain_ttl_ = 0x7fffffff;
-    bool edns_ = true;
-    lookup_error failure_{};
-    std::string detail_;
-    std::chrono::seconds ttl_ = min_ttl;
-};
-
-} // namespace detail
-
-/// A stub resolver: asks recursive (or authoritative) servers over UDP with EDNS, and over TCP when an answer is cut.
-///
-/// Every query has a random id, a fresh socket with a random port, and random letter case in its name; a reply must
-/// match all of it. The next server is asked after SERVFAIL, REFUSED, a timeout, an unreachable address or malformed
-/// answers; "no such name" and "no such record" are final. Aliases are followed, eight at most. Names are absolute:
-/// there is no search list. Nothing is cached. DNSSEC is not checked: an answer is a hint, never a proof.
-///
-/// @par Thread safety
-/// Unsafe: every call is made on the executor given, which must not run two handlers at once (a strand, or an
-/// `io_context` run by one thread).
-///
-/// @par Lifetime
-/// Destroying it cancels what is in flight; handlers then run later, with `lookup_error::cancelled`. No handler
-/// outlives the `io_context`: what is pending when that is destroyed is destroyed uncalled.
-class resolver {
-public:
-    resolver(asio::any_io_executor executor, resolver_options options)
-        : executor_(std::move(executor)), options_(std::make_shared<resolver_options const>(std::move(options))) {}
-    resolver(resolver const&) = delete;
-    resolver& operator=(resolver const&) = delete;
-    ~resolver() { cancel(); }
-
-    /// Looks up the records of one type. The handler, `void(answer)`, is called once, on the executor, never from
-    /// inside.
-    void async_resolve(name const& qname, record_type type, answer_handler handler) {
-        std::erase_if(running_, [](auto const& l) { return l.expired(); });
-        auto const made = std::make_shared<detail::lookup>(executor_, options_, qname, type, std::move(handler));
-        running_.push_back(made);
-        made->ask();
-    }
-
-    /// Ends all lookups in flight with `cancelled`.
-    void cancel() {
-        for (auto const& l : std::exchange(running_, {}))
-            if (auto const alive = l.lock()) alive->cancel();
-    }
-
-private:
-    asio::any_io_executor executor_;
-    std::shared_ptr<resolver_options const> options_;
-    std::vector<std::weak_ptr<detail::lookup>> running_;
-};
-
-} // namespace openreplica::inline v0::dns
-
-namespace openreplica::inline v0::dns {
-
-/// How discovery asks.
-struct discovery_options {
-    /// `host` or `host:port`. Empty: the servers of `/etc/resolv.conf`, read anew for every lookup, and the system's
-    /// own resolver for the addresses of targets, so that `/etc/hosts` counts.
-    std::string dns_server;
-    std::optional<std::chrono::milliseconds> timeout; ///< per query; else resolv.conf's, else 1 s
-    std::optional<int> attempts;                      ///< rounds over the servers; else resolv.conf's, else 2
-    bool require_same_domain = true; ///< refuse targets outside the service's domain (`in_same_domain`)
-    entropy_source entropy = system_entropy();
-};
-
-/// One address of one member, as DNS tells it.
-struct service_endpoint {
-    endpoint address; ///< an IP literal and a port
-    std::string target;
-    std::uint16_t priority = 0;
-    std::uint16_t weight = 0;
-
-    bool operator==(service_endpoint const&) const = default;
-};
-
-/// What a lookup of seeds gave: endpoints in the order to try them, or a failure and a sentence about it.
-struct lookup_result {
-    std::vector<service_endpoint> endpoints; ///< distinct; empty exactly when there is a failure
-    std::chrono::seconds ttl{1};             ///< how long to wait before asking again: 1–300 s
-    std::optional<lookup_error> failure;
-    std::string text; ///< with a failure: what happened, to what, and what to do; else targets without address, if any
-};
-
-using seeds_handler = unique_function<void(lookup_result)>;
-
-namespace detail {
-
-[[nodiscard]] inline std::string address_text(a_data const& d) { return asio::ip::address_v4(d.address).to_string(); }
-[[nodiscard]] inline std::string address_text(aaaa_data const& d) {
-    return asio::ip::make_address_v6(asio::ip::address_v6::bytes_type(d.address)).to_string();
-}
-
-/// One call of `async_lookup_seeds`.
-class seeds_lookup : public std::enable_shared_from_this<seeds_lookup> {
-    struct target_state {
-        srv_data srv;
-        std::array<std::vector<std::string>, 2> addresses; // IPv4, then IPv6
-        int pending = 0;
-        std::optional<lookup_error> trouble; // a failure that may pass, unlike the absence of an address
-        std::string text;
-    };
-    // Sockets of a lookup in flight, two per target; a list of 64 targets does not take 128 descriptors at once.
-    static constexpr std::size_t max_targets_in_flight = 8;
-
-public:
-    seeds_lookup(asio::any_io_executor const& executor, resolver_options servers, discovery_options const& options,
-                 bool ask_system, name srv_name, seeds_handler h)
-        : executor_(executor), resolver_(executor, std::move(servers)), system_(executor), entropy_(options.entropy),
-          same_domain_(options.require_same_domain), ask_system_(ask_system), srv_name_(std::move(srv_name)),
-          handler_(std::move(h)) {}
-
-    void start() {
-        resolver_.async_resolve(srv_name_, record_type::srv,
-                                [self = shared_from_this()](answer a) { self->on_services(std::move(a)); });
-    }
-
-    void fail_later(lookup_error e, std::string text) {
-        asio::post(executor_,
-                   [self = shared_from_this(), e, t = std::move(text)]() mutable { self->fail(e, std::move(t)); });
-    }
-    void cancel() {
-        if (!handler_) return;
-        fail_later(lookup_error::cancelled, explain(srv_name_.to_string(), lookup_error::cancelled));
-        cancelled_ = true;
-        resolver_.cancel();
-        system_.cancel();
-    }
-
-private:
-    void on_services(answer a) {
-        if (cancelled_) return;
-        ttl_ = a.ttl;
-        if (a.failure) return fail(*a.failure, std::move(a.text));
-        auto usable = usable_targets(a.records, srv_name_, same_domain_);
-        if (usable.failure)
-            return fail(*usable.failure, explain(srv_name_.to_string(), *usable.failure, usable.reason));
-        auto ordered = order_targets(std::move(usable.targets), entropy_);
-        if (ordered.size() > max_targets) ordered.resize(max_targets);
-        for (auto& srv : ordered) {
-            target_state t;
-            t.srv = std::move(srv);
-            take_additional(t, a.additional);
-            targets_.push_back(std::move(t));
-        }
-        ask_more();
-    }
-
-    /// Addresses that came with the answer. They count only for targets that the answer named.
-    void take_additional(target_state& t, std::vector<record> const& additional) {
-        for (auto type : {record_type::a, record_type::aaaa})
-            for (auto const& rr : select(additional, t.srv.target, type)) {
-                add_address(t, rr);
-                ttl_ = std::min(ttl_, clamp_ttl(sane_ttl(rr.ttl)));
-            }
-    }
-    static void add_address(target_state& t, record const& rr) {
-        if (auto const* v4 = std::get_if<a_data>(&rr.data)) add_address(t, 0, address_text(*v4));
-        if (auto const* v6 = std::get_if<aaaa_data>(&rr.data)) add_address(t, 1, address_text(*v6));
-    }
-    static void add_address(target_state& t, std::size_t family, std::string text) {
-        auto& list = t.addresses[family];
-        if (t.addresses[0].size() + t.addresses[1].size() == max_addresses_per_target) return;
-        if (std::find(list.begin(), list.end(), text) == list.end()) list.push_back(std::move(text));
-    }
-    [[nodiscard]] static bool has_address(target_state const& t) {
-        return !t.addresses[0].empty() || !t.addresses[1].empty();
-    }
-
-    void ask_more() {
-        while (next_ < targets_.size() && in_flight_ < max_targets_in_flight) {
-            std::size_t const index = next_++;
-            if (has_address(targets_[index])) continue;
-            ++in_flight_;
-            if (ask_system_)
-                ask_system(index);
-            else
-                ask_servers(index);
-        }
-        if (in_flight_ == 0) complete();
-    }
-
-    void ask_servers(std::size_t index) {
-        targets_[index].pending = 2;
-        for (auto type : {record_type::a, record_type::aaaa})
-            resolver_.async_resolve(targets_[index].srv.target, type, [self = shared_from_this(), index](answer a) {
-                if (self->cancelled_) return;
-                auto& t = self->targets_[index];
-                bool const absent = a.failure == lookup_error::nodata || a.failure == lookup_error::nxdomain;
-                if (a.failure && !absent) {
-                    t.trouble = a.failure;
-                    t.text = std::move(a.text);
-                }
-                for (auto const& rr : a.records) add_address(t, rr);
-                if (!a.failure) self->ttl_ = std::min(self->ttl_, a.ttl);
-                self->on_target_part(t);
-            });
-    }
-
-    void ask_system(std::size_t index) {
-        targets_[index].pending = 1;
-        auto const on_found = [self = shared_from_this(), index](asio::error_code e,
-                                                                 asio::ip::tcp::resolver::results_type const& found) {
-            if (self->cancelled_) return;
-            auto& t = self->targets_[index];
-            if (e && e != asio::error::host_not_found && e != asio::error::no_data) {
-                t.trouble = lookup_error::servfail;
-                t.text = explain(t.srv.target.to_string(), lookup_error::servfail, "system resolver: " + e.message());
-            }
-            for (auto const& entry : found) {
-                auto const address = entry.endpoint().address();
-                add_address(t, address.is_v6() ? 1 : 0, address.to_string());
-            }
-            self->on_target_part(t);
-        };
-        // No flags: with "address configured", a host that has only its loopback interface would find nothing.
-        system_.async_resolve(targets_[index].srv.target.to_string(), "", asio::ip::resolver_base::flags(), on_found);
-    }
-
-    void on_target_part(target_state& t) {
-        if (--t.pending > 0) return;
-        --in_flight_;
-        ask_more();
-    }
-
-    void complete() {
-        lookup_result out;
-        std::string without;
-        std::optional<lookup_error> trouble;
-        std::string trouble_text;
-        for (auto const& t : targets_) {
-            if (!has_address(t)) {
-                without += (without.empty() ? "" : ", ") + t.srv.target.to_string();
-                if (t.trouble && !trouble) {
-                    trouble = t.trouble;
-                    trouble_text = t.text;
-                }
-            }
-            for (auto const& family : t.addresses)
-                for (auto const& address : family) add_endpoint(out, t.srv, address);
-        }
-        out.ttl = ttl_;
-        if (out.endpoints.empty()) {
-            if (trouble) return fail(*trouble, std::move(trouble_text));
-            return fail(lookup_error::no_address, explain(srv_name_.to_string(), lookup_error::no_address, without));
-        }
-        if (!without.empty()) out.text = srv_name_.to_string() + ": no address for " + without;
-        finish(std::move(out));
-    }
-
-    static void add_endpoint(lookup_result& out, srv_data const& srv, std::string const& address) {
-        endpoint at{address, srv.port};
-        for (auto const& known : out.endpoints)
-            if (known.address == at) return;
-        out.endpoints.push_back({std::move(at), srv.target.to_string(), srv.priority, srv.weight});
-    }
-
-    void fail(lookup_error e, std::string text) {
-        lookup_result out;
-        out.failure = e;
-        out.text = std::move(text);
-        // A failure of our own making, or one that may pass, says nothing about when to ask again.
-        bool const lasting = e == lookup_error::nxdomain || e == lookup_error::nodata || e == lookup_error::not_offered;
-        out.ttl = lasting ? ttl_ : min_ttl;
-        finish(std::move(out));
-    }
-    void finish(lookup_result out) {
-        if (!handler_) return;
-        auto h = std::move(handler_);
-        handler_ = {};
-        h(std::move(out));
-    }
-
-    asio::any_io_executor executor_;
-    resolver resolver_;
-    asio::ip::tcp::resolver system_;
-    entropy_source entropy_;
-    bool same_domain_;
-    bool ask_system_;
-    name srv_name_;
-    seeds_handler handler_;
-    std::vector<target_state> targets_;
-    std::size_t next_ = 0;
-    std::size_t in_flight_ = 0;
-    bool cancelled_ = false;
-    std::chrono::seconds ttl_ = min_ttl;
-};
-
-} // namespace detail
-
-/// Turns the name of a service into addresses: SRV records in the order of RFC 2782, then A and AAAA of their targets.
-///
-/// Addresses come from the additional section when the server sent them for a target, otherwise from a query: to the
-/// configured `dns_server`, or without one to the system's resolver. IPv4 addresses of a target stand before its IPv6
-/// ones. Targets that have no address are left out while another has one. At most 64 targets with 8
-/// addresses each are used.
-///
-/// What it finds is a hint whom to ask to join, never proof of membership, and no failure permits founding a group.
-///
-/// @par Thread safety
-/// Unsafe, like `resolver`: every call is made on the executor, which must not run two handlers at once.
-///
-/// @par Lifetime
-/// Destroying it cancels; handlers then run later, with `lookup_error::cancelled`. The system's resolver blocks a
-/// thread of the `io_context`'s own, and the destructor of an `io_context` waits for it.
-class discovery {
-public:
-    /// @throws openreplica::error with `errc::bad_option` when `dns_server` is neither a host nor a host and a port.
-    discovery(asio::any_io_executor executor, discovery_options options)
-        : executor_(std::move(executor)), options_(std::move(options)) {
-        if (options_.dns_server.empty()) return;
-        server_ = parse_dns_server(options_.dns_server);
-        if (!server_)
-            throw error(errc::bad_option, "dns_server \"" + options_.dns_server +
-                                              "\" is neither a host nor host:port; write for example 192.0.2.1:53");
-    }
-    discovery(discovery const&) = delete;
-    discovery& operator=(discovery const&) = delete;
-    ~discovery() { cancel(); }
-
-    /// Looks up `NAME` or `srv:NAME`. The handler, `void(lookup_result)`, is called once, on the executor, never from
-    /// inside.
-    void async_lookup_seeds(std::string_view seed, seeds_handler handler) {
-        std::erase_if(running_, [](auto const& l) { return l.expired(); });
-        auto srv_name = srv_query_name(seed);
-        auto const made =
-            std::make_shared<detail::seeds_lookup>(executor_, make_resolver_options(), options_, !server_.has_value(),
-                                                   srv_name.value_or(name{}), std::move(handler));
-        running_.push_back(made);
-        if (srv_name) return made->start();
-        made->fail_later(lookup_error::malformed, "\"" + std::string(seed) +
-                                                      "\" is no domain name; labels have 1 to 63 bytes "
-                                                      "and a name at most 255; write for example srv:bank.example.org");
-    }
-
-    /// Ends all lookups in flight with `cancelled`.
-    void cancel() {
-        for (auto const& l : std::exchange(running_, {}))
-            if (auto const alive = l.lock()) alive->cancel();
-    }
-
-private:
-    [[nodiscard]] resolver_options make_resolver_options() const {
-        resolver_options out;
-        out.entropy = options_.entropy;
-        if (server_) {
-            out.servers.push_back(*server_);
-        } else {
-            auto conf = read_resolv_conf();
-            out.servers = std::move(conf.servers);
-            out.timeout = conf.timeout.value_or(std::chrono::seconds(1));
-            out.attempts = conf.attempts.value_or(out.attempts);
-        }
-        out.timeout = options_.timeout.value_or(out.timeout);
-        out.attempts = options_.attempts.value_or(out.attempts);
-        return out;
-    }
-
-    asio::any_io_executor executor_;
-    discovery_options options_;
-    std::optional<endpoint> server_;
-    std::vector<std::weak_ptr<detail::seeds_lookup>> running_;
-};
-
-} // namespace openreplica::inline v0::dns
-
-// <openreplica/runtime/apply_thread.hpp>
-// The thread that runs user code: methods of objects and completions.
+// <openreplica/introspection.hpp>
+// What a node answers when a person asks what it is, holds and does: JSON, built from what is there anyway.
+
+// <openreplica/runtime/guests.hpp>
+// The clients that are connected to this node.
 
 // <openreplica/runtime/applier.hpp>
 // Applies chosen entries and runs completions: everything that runs user code.
-
-// <openreplica/runtime/calls.hpp>
-// The calls of this process that have no outcome yet: exactly-once, retried, each with one honest end.
-
-namespace openreplica::inline v0::runtime {
-
-/// A completion and what it completes with.
-struct finished_call {
-    gateway::completion done;
-    call_outcome outcome;
-};
-
-/// The pending calls of one process under its one session.
-///
-/// A call waits until there is a session and its object exists; then it gets a sequence number, and from then on it may
-/// be sent any number of times: the session table of the replicated state runs it once and repeats its outcome. A call
-/// that was sent is never sent again under another session.
-///
-/// @par Honest outcomes (rule 10)
-/// A code that says "no effect" is given only when every attempt was refused or none was made. A call that was sent and
-/// has neither a result nor that proof at its deadline ends with `outcome_unknown`.
-///
-/// Linearizable reads are calls too: they wait for their object, count against the limit and end at their deadline. What
-/// differs is where they go: `take_reads` hands them to whoever asks the group for a read point.
-///
-/// @par Thread safety
-/// Safe from any thread. Completions are not run here: `take_finished` hands them out, and `complete` and `end_read` give
-/// back the one to run.
-class calls {
-public:
-    explicit calls(std::size_t max_pending) : max_pending_(max_pending) {}
-
-    /// Commands to send now, with the numbers to report about them.
-    struct batch {
-        std::vector<sequence> numbers;
-        std::vector<shared_bytes> commands;
-    };
-
-    /// Takes a call. A request to `create` completes when the object of its birth exists, and shares one command with
-    /// every call that waits for the same.
-    void submit(call_ticket ticket, command_request request, gateway::completion done, instant now, instant deadline) {
-        std::lock_guard const lock(mutex_);
-        take_in({std::move(request), std::move(done), ticket, deadline}, now);
-    }
-
-    /// Takes a read. With a birth that is not known to have happened the object is made first, so that the read finds
-    /// what its handle promises.
-    void read(call_ticket ticket, std::shared_ptr<object_birth> birth, gateway::completion done, instant now,
-              instant deadline) {
-        std::lock_guard const lock(mutex_);
-        pending c{{command_kind::create, std::move(birth), {}, {}}, std::move(done), ticket, deadline};
-        c.reads = true;
-        take_in(std::move(c), now);
-    }
-
-    /// A read that may ask for its read point.
-    struct read_to_ask {
-        call_ticket ticket;
-        instant deadline;
-    };
-    [[nodiscard]] std::vector<read_to_ask> take_reads() {
-        std::lock_guard const lock(mutex_);
-        return std::exchange(reads_to_ask_, {});
-    }
-    /// The read has its outcome. The completion to run, if it is still wanted.
-    [[nodiscard]] std::optional<finished_call> end_read(call_ticket ticket, call_outcome&& outcome) {
-        std::lock_guard const lock(mutex_);
-        auto const at = reads_.find(ticket);
-        if (at == reads_.end()) return std::nullopt;
-        finished_call f{std::move(at->second.done), std::move(outcome)};
-        reads_.erase(at);
-        return f;
-    }
-
-    /// Ends a call that was never taken in.
-    void reject(gateway::completion done, call_outcome why) {
-        std::lock_guard const lock(mutex_);
-        finished_.push_back({std::move(done), std::move(why)});
-    }
-
-    /// The object is known to have been created or adopted.
-    [[nodiscard]] bool is_created(object_birth const& birth) const {
-        std::lock_guard const lock(mutex_);
-        return birth.created;
-    }
-
-    /// One batch to the leader holds at most this many commands and, once it holds one, this many bytes.
-    static constexpr std::size_t batch_commands = 512;
-    static constexpr std::size_t batch_bytes = 1u << 20;
-
-    /// Takes the commands whose turn it is to be sent, and counts the attempt.
-    [[nodiscard]] batch take_outbox(instant now) {
-        std::lock_guard const lock(mutex_);
-        admit_held(now);
-        batch b;
-        std::size_t bytes = 0;
-        while (!outbox_.empty() && b.numbers.size() < batch_commands && bytes < batch_bytes) {
-            sequence const n = outbox_.front();
-            outbox_.pop_front();
-            pending* c = find(n);
-            if (c == nullptr || !c->queued) continue;
-            c->queued = false;
-            ++c->attempts;
-            c->sent_at = now;
-            b.numbers.push_back(n);
-            b.commands.push_back(c->encoded);
-            bytes += c->encoded.size();
-        }
-        return b;
-    }
-
-    /// The commands were not taken: they were not proposed because of this attempt. `not_executed` (nobody leads there)
-    /// is tried again; any other code ends the calls whose every attempt was refused.
-    ///
-    /// @param sent_at counts as the time of the attempt, so that `resend` takes it up early or late
-    void refused(std::vector<sequence> const& numbers, call_outcome const& why, instant sent_at) {
-        std::lock_guard const lock(mutex_);
-        for (sequence n : numbers) {
-            pending* c = find(n);
-            if (c == nullptr) continue;
-            ++c->refusals;
-            c->sent_at = sent_at;
-            if (why.code != errc::not_executed && c->refusals == c->attempts) end(n, why);
-        }
-    }
-
-    /// Queues again every call that was sent before `before` and has no outcome.
-    void resend(instant before) {
-        std::lock_guard const lock(mutex_);
-        for (std::size_t i = 0; i < open_.size(); ++i)
-            if (auto& c = open_[i]; c && !c->queued && c->sent_at <= before) {
-                c->queued = true;
-                outbox_.push_back(first_.plus(i));
-            }
-    }
-
-    /// The log decided a call of this session. The completion to run, if it is still wanted.
-    ///
-    /// @param stored the session keeps this outcome, so that every other attempt has the same
-    [[nodiscard]] std::optional<finished_call> complete(session_id session, sequence n, call_outcome&& outcome, instant now,
-                                                        bool stored = true) {
-        std::lock_guard const lock(mutex_);
-        if (session != session_) return std::nullopt;
-        pending* c = find(n);
-        if (c == nullptr) return std::nullopt;
-        bool const gone = outcome.code == errc::session_expired;
-        if ((gone || !stored) && c->attempts > c->refusals + 1)
-            outcome = failed(errc::outcome_unknown, gone ? "the session expired while the call was being retried"
-                                                         : "one attempt was refused, but another may have been executed");
-        pending taken = take(n);
-        if (taken.internal) {
-            if (gone)
-                taken.request.birth->creating = false; // What waits for the object goes under the next session.
-            else
-                born(taken.request.birth, outcome, now);
-            return std::nullopt;
-        }
-        return finished_call{std::move(taken.done), std::move(outcome)};
-    }
-
-    /// A session was opened for this process; what waited for it may go.
-    void session_opened(session_id id, instant now) {
-        std::lock_guard const lock(mutex_);
-        session_ = id;
-        next_ = first_ = sequence{1};
-        admit_waiting(now);
-    }
-
-    /// The session is gone. What was sent under it ends; what was not goes under the next one.
-    void session_lost() {
-        std::lock_guard const lock(mutex_);
-        session_ = session_id{};
-        for (auto& c : open_)
-            if (c) {
-                if (c->attempts == c->refusals || OPENREPLICA_MUTANT(retry_under_new_session))
-                    waiting_.push_back(renewed(std::move(*c)));
-                else if (c->internal)
-                    c->request.birth->creating = false;
-                else
-                    finish(std::move(*c), failed(errc::outcome_unknown, "the session expired before the call's outcome "
-                                                                        "was known; it may have been executed"));
-            }
-        open_.clear();
-        outbox_.clear();
-        open_count_ = 0;
-    }
-    [[nodiscard]] session_id session() const {
-        std::lock_guard const lock(mutex_);
-        return session_;
-    }
-
-    /// The log clock as the last applied entry showed it.
-    void clock(log_time stamp, instant now) {
-        std::lock_guard const lock(mutex_);
-        if (stamp < stamp_) return;
-        stamp_ = stamp;
-        stamp_at_ = now;
-    }
-
-    /// Ends the calls whose deadline has come.
-    void expire(instant now) {
-        std::lock_guard const lock(mutex_);
-        if (now < earliest_) return;
-        earliest_ = instant::max();
-        std::vector<sequence> due;
-        for (std::size_t i = 0; i < open_.size(); ++i) {
-            if (!open_[i]) continue;
-            if (open_[i]->deadline <= now)
-                due.push_back(first_.plus(i));
-            else
-                earliest_ = std::min(earliest_, open_[i]->deadline);
-        }
-        for (sequence n : due) end(n, give_up(*find(n), "its deadline passed"));
-        expire_reads(now);
-        auto const late = std::stable_partition(waiting_.begin(), waiting_.end(),
-                                                [&](pending const& c) { return c.deadline > now; });
-        bool const some_waited = late != waiting_.end();
-        for (auto it = late; it != waiting_.end(); ++it)
-            finish(std::move(*it), failed(errc::not_executed, "no leader could be reached before the call's deadline; "
-                                                              "nothing was sent"));
-        waiting_.erase(late, waiting_.end());
-        for (pending const& c : waiting_) earliest_ = std::min(earliest_, c.deadline);
-        if (some_waited) drop_unwanted_creations();
-    }
-
-    /// The caller gave up. True when the call was found here.
-    bool cancel(call_ticket ticket) {
-        std::lock_guard const lock(mutex_);
-        for (auto it = waiting_.begin(); it != waiting_.end(); ++it)
-            if (it->ticket == ticket) {
-                finish(std::move(*it), failed(errc::cancelled, "cancelled before anything was sent"));
-                waiting_.erase(it);
-                drop_unwanted_creations();
-                return true;
-            }
-        if (auto const it = reads_.find(ticket); it != reads_.end()) {
-            finished_.push_back({std::move(it->second.done), failed(errc::cancelled, "the read was cancelled")});
-            reads_.erase(it);
-            return true;
-        }
-        for (std::size_t i = 0; i < open_.size(); ++i)
-            if (open_[i] && open_[i]->ticket == ticket) {
-                bool const unsent = open_[i]->attempts == open_[i]->refusals;
-                end(first_.plus(i), unsent ? failed(errc::cancelled, "cancelled before anything was sent")
-                                           : give_up(*open_[i], "it was cancelled"));
-                return true;
-            }
-        return false;
-    }
-
-    /// Ends every call: the node stops.
-    void stop() {
-        std::lock_guard const lock(mutex_);
-        stopped_ = true;
-        for (pending& c : waiting_)
-            finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
-        waiting_.clear();
-        for (auto& c : open_)
-            if (c && !c->internal) {
-                bool const unsent = c->attempts == c->refusals;
-                auto outcome = unsent ? failed(errc::stopped, "the node was stopped before the call was sent")
-                                      : give_up(*c, "the node was stopped");
-                finish(std::move(*c), std::move(outcome));
-            }
-        for (auto& [ticket, r] : reads_)
-            finished_.push_back({std::move(r.done), failed(errc::stopped, "the node was stopped before the read was made")});
-        reads_.clear();
-        reads_to_ask_.clear();
-        open_.clear();
-        outbox_.clear();
-        open_count_ = 0;
-    }
-
-    /// Completions that must run, in the order in which they became due.
-    [[nodiscard]] std::vector<finished_call> take_finished() {
-        std::lock_guard const lock(mutex_);
-        return std::exchange(finished_, {});
-    }
-    [[nodiscard]] std::size_t pending_count() const {
-        std::lock_guard const lock(mutex_);
-        return waiting_.size() + open_count_ + reads_.size();
-    }
-    /// Something can be sent or asked now.
-    [[nodiscard]] bool has_work() const {
-        std::lock_guard const lock(mutex_);
-        return !outbox_.empty() || !reads_to_ask_.empty() || (held_ > 0 && has_room());
-    }
-
-private:
-    struct pending {
-        command_request request;
-        gateway::completion done;
-        call_ticket ticket;
-        instant deadline;
-        bool internal = false;   ///< the `create` command that others wait for
-        bool reads = false;      ///< a read that waits for its object
-        bool queued = false;     ///< in the outbox
-        unsigned attempts = 0;   ///< how often it was sent
-        unsigned refusals = 0;   ///< how many attempts were refused for certain
-        instant sent_at{};
-        shared_bytes encoded{};
-    };
-
-    static call_outcome give_up(pending const& c, std::string const& why) {
-        bool const unsent = c.attempts == c.refusals;
-        if (unsent || OPENREPLICA_MUTANT(failure_means_not_executed))
-            return failed(errc::not_executed, "the call was not executed: no leader took it and " + why);
-        return failed(errc::outcome_unknown, "the call was sent, and " + why + " before its outcome was known; it may "
-                                             "have been executed");
-    }
-
-    struct waiting_read {
-        gateway::completion done;
-        instant deadline;
-    };
-
-    void take_in(pending c, instant now) {
-        if (stopped_)
-            return finish(std::move(c), failed(errc::stopped, "the node was stopped before the call was sent"));
-        if (waiting_.size() + open_count_ + reads_.size() >= max_pending_)
-            return finish(std::move(c), failed(errc::overloaded, "too many calls are pending on this node "
-                                                                 "(limits.max_pending_calls); wait for some to finish"));
-        earliest_ = std::min(earliest_, c.deadline);
-        if (c.reads && (!c.request.birth || c.request.birth->created)) return finish(std::move(c), {});
-        admit(std::move(c), now);
-    }
-
-    void expire_reads(instant now) {
-        for (auto it = reads_.begin(); it != reads_.end();) {
-            auto& [done, deadline] = it->second;
-            bool const due = deadline <= now;
-            if (due)
-                finished_.push_back({std::move(done), failed(errc::not_executed, "the read was not made before its deadline: "
-                                                                                 "no leader confirmed a read point, or this "
-                                                                                 "replica lags")});
-            else
-                earliest_ = std::min(earliest_, deadline);
-            it = due ? reads_.erase(it) : std::next(it);
-        }
-    }
-
-    /// A creation that nobody waits for any more would be sent for ever where it cannot be executed.
-    void drop_unwanted_creations() {
-        std::vector<sequence> unwanted;
-        for (std::size_t i = 0; i < open_.size(); ++i) {
-            if (!open_[i] || !open_[i]->internal) continue;
-            auto const& birth = open_[i]->request.birth;
-            if (std::none_of(waiting_.begin(), waiting_.end(), [&](auto const& c) { return c.request.birth == birth; }))
-                unwanted.push_back(first_.plus(i));
-        }
-        for (sequence n : unwanted) take(n).request.birth->creating = false;
-    }
-
-    static pending renewed(pending c) {
-        c.attempts = c.refusals = 0;
-        c.queued = false;
-        return c;
-    }
-
-    /// Sends the call on its way, or lets it wait for a session or for its object.
-    void admit(pending c, instant now) {
-        auto const birth = c.request.birth;
-        bool const create = c.request.kind == command_kind::create && !c.internal;
-        bool const needs_object = birth && !birth->created && (create || c.request.kind == command_kind::call);
-        if (session_ == session_id{}) {
-            waiting_.push_back(std::move(c));
-        } else if ((!create || needs_object) && !has_room()) {
-            // The session's results are kept within a window of numbers: past it an outcome could not be stored, and
-            // a retry could run a second time.
-            ++held_;
-            waiting_.push_back(std::move(c));
-        } else if (needs_object) {
-            waiting_.push_back(std::move(c));
-            if (!std::exchange(birth->creating, true)) {
-                pending creation{{command_kind::create, birth, birth->body, {}}, {}, {}, instant::max()};
-                creation.internal = true;
-                enqueue(std::move(creation), now);
-            }
-        } else if (create) {
-            finish(std::move(c), call_outcome{});
-        } else {
-            enqueue(std::move(c), now);
-        }
-    }
-
-    [[nodiscard]] bool has_room() const { return next_.since(first_) < session_window; }
-
-    void admit_held(instant now) {
-        if (held_ > 0 && has_room() && session_ != session_id{}) admit_waiting(now);
-    }
-
-    void admit_waiting(instant now) {
-        held_ = 0;
-        auto all = std::exchange(waiting_, {});
-        for (pending& c : all) admit(std::move(c), now);
-    }
-
-    void enqueue(pending c, instant now) {
-        sequence const n = std::exchange(next_, next_.next());
-        envelope e;
-        e.kind = c.request.kind;
-        e.object = c.request.birth ? c.request.birth->id : object_id{};
-        e.session = session_;
-        e.seq = n;
-        e.acked_below = first_;
-        if (c.deadline != instant::max()) e.deadline = log_deadline(c.deadline, now);
-        e.body = c.request.body;
-        c.encoded = shared_bytes(encode(e));
-        c.queued = true;
-        open_.emplace_back(std::move(c));
-        ++open_count_;
-        outbox_.push_back(n);
-    }
-
-    [[nodiscard]] log_time log_deadline(instant deadline, instant now) const {
-        auto const passed = std::max<duration::rep>((now - stamp_at_).count(), 0);
-        auto const left = std::max<duration::rep>((deadline - now).count(), 0);
-        return stamp_.plus(static_cast<std::uint64_t>(passed + left));
-    }
-
-    [[nodiscard]] pending* find(sequence n) {
-        if (n < first_ || n.since(first_) >= open_.size()) return nullptr;
-        auto& c = open_[static_cast<std::size_t>(n.since(first_))];
-        return c ? &*c : nullptr;
-    }
-
-    pending take(sequence n) {
-        auto& place = open_[static_cast<std::size_t>(n.since(first_))];
-        pending c = std::move(*place);
-        place.reset();
-        --open_count_;
-        while (!open_.empty() && !open_.front()) {
-            open_.pop_front();
-            first_ = first_.next();
-        }
-        return c;
-    }
-
-    void end(sequence n, call_outcome outcome) {
-        pending c = take(n);
-        if (c.internal)
-            unborn(c.request.birth, outcome);
-        else
-            finish(std::move(c), std::move(outcome));
-    }
-
-    void finish(pending c, call_outcome outcome) {
-        if (!c.reads || !outcome.ok()) return finished_.push_back({std::move(c.done), std::move(outcome)});
-        // Its object is there.
-        reads_.emplace(c.ticket, waiting_read{std::move(c.done), c.deadline});
-        reads_to_ask_.push_back({c.ticket, c.deadline});
-    }
-
-    /// A `create` command was decided: what waited for the object goes on, or fails as the creation failed.
-    void born(std::shared_ptr<object_birth> const& birth, call_outcome const& outcome, instant now) {
-        if (!outcome.ok()) return unborn(birth, outcome);
-        birth->creating = false;
-        birth->created = true;
-        admit_waiting(now);
-    }
-
-    /// There is no object: what waited for it was never sent, and ends for the same reason.
-    void unborn(std::shared_ptr<object_birth> const& birth, call_outcome const& why) {
-        birth->creating = false;
-        auto all = std::exchange(waiting_, {});
-        for (pending& c : all) {
-            bool const waited = c.request.birth == birth && c.request.kind != command_kind::destroy &&
-                                c.request.kind != command_kind::reset;
-            if (waited)
-                finish(std::move(c), why);
-            else
-                waiting_.push_back(std::move(c));
-        }
-    }
-
-    mutable std::mutex mutex_;
-    std::size_t max_pending_;
-    bool stopped_ = false;
-    session_id session_;
-    sequence next_{1};
-    sequence first_{1};                       ///< number of `open_.front()`: everything below has its outcome
-    std::deque<std::optional<pending>> open_; ///< numbered calls, by number
-    std::size_t open_count_ = 0;
-    std::deque<pending> waiting_; ///< calls without a number: no session yet, no object, or no room in the session
-    std::size_t held_ = 0;        ///< how many of them wait for room at least
-    std::unordered_map<call_ticket, waiting_read> reads_; ///< reads whose object is there
-    std::vector<read_to_ask> reads_to_ask_;               ///< those that nobody was told of yet
-    std::deque<sequence> outbox_;
-    std::vector<finished_call> finished_;
-    instant earliest_ = instant::max(); ///< no deadline is earlier
-    log_time stamp_;
-    instant stamp_at_{};
-};
-
-} // namespace openreplica::inline v0::runtime
 
 // <openreplica/runtime/snapshot_transfer.hpp>
 // Sends and fetches snapshots in chunks, on request, so that nothing else waits for them.
@@ -10762,7 +13422,7 @@ struct apply_report {
     std::vector<std::pair<std::uint64_t, session_id>> opened; ///< opener's number, session
     bool session_used = false;          ///< a command of this process's session was applied
     bool session_gone = false;          ///< a command of this process's session was refused as expired
-    bool calls_can_go = false;          ///< this process's calls wait for the strand only
+    bool calls_can_go = false;          ///< calls of this process, or outcomes of its clients, wait for the strand only
     bool snapshot_tried = false;        ///< the batch asked for a snapshot and had its turn
     std::optional<frozen_snapshot> snapshot;
     duration freeze_pause{};            ///< how long nothing was applied because of it
@@ -10771,10 +13431,21 @@ struct apply_report {
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
 };
 
+/// Who wants to know what every command gave. Called where entries are applied; it must be quick.
+class apply_observer {
+public:
+    virtual ~apply_observer() = default;
+    virtual void on_command(slot at, log_time stamp, applied_command const& did) = 0;
+    /// A batch has ended. True when the strand should look at once.
+    [[nodiscard]] virtual bool on_batch_end() = 0;
+};
+
 /// Drives the state machine, on one thread at a time.
 class applier {
 public:
-    applier(state_machine& machine, calls& pending) : machine_(machine), calls_(pending) {}
+    /// @param observer may be null
+    applier(state_machine& machine, calls& pending, apply_observer* observer = nullptr)
+        : machine_(machine), calls_(pending), observer_(observer) {}
 
     /// Works through a batch and completes this process's calls on the way.
     [[nodiscard]] apply_report run(apply_batch&& work, instant now) {
@@ -10792,6 +13463,7 @@ public:
         // What waited for an object that could not be made.
         for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
         report.calls_can_go = calls_.has_work();
+        if (observer_ != nullptr && observer_->on_batch_end()) report.calls_can_go = true;
         report.applied = applied_;
         report.stamp = stamp_;
         report.digest = machine_.digest();
@@ -10825,6 +13497,7 @@ private:
                                  "does not know; it has stopped applying and must be replaced by a newer version";
             return false;
         }
+        if (observer_ != nullptr) observer_->on_command(e.at, std::max(stamp_, e.what.stamp), *did);
         if (did->opener != 0 && did->outcome.ok()) report.opened.emplace_back(did->opener, did->session);
         if (did->session == calls_.session())
             (did->outcome.code == errc::session_expired ? report.session_gone : report.session_used) = true;
@@ -10871,6 +13544,7 @@ private:
 
     state_machine& machine_;
     calls& calls_;
+    apply_observer* observer_;
     slot applied_;
     log_time stamp_;
     ballot behind_; ///< the highest ballot of an applied entry
@@ -10880,167 +13554,8 @@ private:
 
 } // namespace openreplica::inline v0::runtime
 
-namespace openreplica::inline v0::runtime {
-
-/// Works through batches in order, away from the strand: a slow method delays other methods, never a heartbeat.
-///
-/// A caller that blocks lends its thread: it is woken in the worker's place, works, and finds its own outcome without a
-/// second wake-up. Who is inside a method cannot leave it at its deadline, so a caller lends its thread only while its
-/// deadline is far: a second away, and a hundred times as far as the slowest recent batch took. One thread works at any
-/// time.
-///
-/// What came of the batches is merged into one report that the strand takes when it likes; it is woken only for news
-/// that cannot wait for its next tick.
-///
-/// @par Thread safety
-/// Safe from any thread; `stop` by one at a time.
-class apply_thread {
-public:
-    /// @param clock the node's steady clock
-    /// @param wake posts to the strand; called on the apply thread
-    apply_thread(state_machine& machine, calls& pending, std::function<instant()> clock, std::function<void()> wake)
-        : applier_(machine, pending), clock_(std::move(clock)), wake_(std::move(wake)), thread_([this] { run(); }) {}
-
-    apply_thread(apply_thread const&) = delete;
-    apply_thread& operator=(apply_thread const&) = delete;
-    ~apply_thread() { stop(); }
-
-    void post(apply_batch&& work) {
-        std::lock_guard const lock(mutex_);
-        bool const idle = queue_.empty() && !is_busy();
-        queue_.push_back(std::move(work));
-        if (idle) call_somebody();
-    }
-
-    /// Blocks until `w` is finished or `deadline` has come; says whether `w` is finished. One of those who wait at a time
-    /// works in this thread's place.
-    [[nodiscard]] bool wait(waiter& w, instant deadline) {
-        {
-            std::lock_guard const lock(mutex_);
-            if (helper_ == nullptr && !stopping_ && has_time(deadline)) {
-                helper_ = &w;
-                helper_deadline_ = deadline;
-            }
-        }
-        auto woken = waiter::cause::asked;
-        while ((woken = w.sleep(deadline - clock_())) == waiter::cause::asked) {
-            std::unique_lock lock(mutex_);
-            while (!is_busy() && !queue_.empty() && !w.is_finished() && has_time(deadline)) run_one(lock);
-            if (!has_time(deadline)) retire(w);
-            if (stopping_) ready_.notify_one(); // The thread waits for the last work to end.
-        }
-        std::lock_guard const lock(mutex_);
-        retire(w);
-        return woken == waiter::cause::finished;
-    }
-
-    /// What was applied since the last call, if anything was.
-    [[nodiscard]] std::optional<apply_report> take_report() {
-        std::lock_guard const lock(mutex_);
-        return std::exchange(report_, std::nullopt);
-    }
-
-    /// True while this thread runs methods or completions.
-    [[nodiscard]] bool is_this_thread() const { return std::this_thread::get_id() == worker_.load(std::memory_order_relaxed); }
-
-    /// Finishes what is queued and ends the thread; may be called again. Called by a method, it lets the thread end behind
-    /// it, and a later call waits for that.
-    void stop() {
-        {
-            std::unique_lock lock(mutex_);
-            stopping_ = true;
-            // Callers that wait have been told the end of their calls by what is queued; they no longer help.
-            helper_ = nullptr;
-        }
-        ready_.notify_one();
-        if (thread_.joinable() && !is_this_thread()) thread_.join();
-    }
-
-private:
-    void run() {
-        std::unique_lock lock(mutex_);
-        for (;;) {
-            ready_.wait(lock, [this] { return !is_busy() && (stopping_ || !queue_.empty()); });
-            if (queue_.empty()) return;
-            run_one(lock);
-        }
-    }
-
-    [[nodiscard]] bool is_busy() const { return worker_.load(std::memory_order_relaxed) != std::thread::id(); }
-
-    /// Whether who must leave at `deadline` may run methods of unknown length.
-    [[nodiscard]] bool has_time(instant deadline) const {
-        duration const left = deadline - clock_();
-        return left >= std::chrono::seconds(1) && left / 100 >= slowest_;
-    }
-
-    /// Whoever was asked to help, and did not, leaves the work to the next one.
-    void retire(waiter const& w) {
-        if (helper_ != &w) return;
-        helper_ = nullptr;
-        if (!is_busy() && (!queue_.empty() || stopping_)) call_somebody();
-    }
-
-    void call_somebody() {
-        if (helper_ != nullptr && has_time(helper_deadline_))
-            helper_->ask();
-        else
-            ready_.notify_one();
-    }
-
-    /// Works through the first batch, without the lock.
-    void run_one(std::unique_lock<std::mutex>& lock) {
-        apply_batch work = std::move(queue_.front());
-        queue_.pop_front();
-        worker_.store(std::this_thread::get_id(), std::memory_order_relaxed);
-        lock.unlock();
-        instant const begun = clock_();
-        apply_report report = applier_.run(std::move(work), begun);
-        duration const took = clock_() - begun;
-        lock.lock();
-        slowest_ = std::max(took, slowest_ - slowest_ / 16);
-        worker_.store(std::thread::id(), std::memory_order_relaxed);
-        if (merge(std::move(report))) {
-            lock.unlock();
-            wake_();
-            lock.lock();
-        }
-    }
-
-    /// True when the strand should look at once.
-    bool merge(apply_report&& r) {
-        bool const news = !r.opened.empty() || r.session_gone || r.calls_can_go || r.snapshot_tried || r.install_ended ||
-                          !r.problem.empty();
-        if (report_) {
-            r.opened.insert(r.opened.begin(), report_->opened.begin(), report_->opened.end());
-            r.session_used = r.session_used || report_->session_used;
-            r.session_gone = r.session_gone || report_->session_gone;
-            r.snapshot_tried = r.snapshot_tried || report_->snapshot_tried;
-            r.install_ended = r.install_ended || report_->install_ended;
-            if (!r.snapshot) r.snapshot = std::move(report_->snapshot);
-            r.freeze_pause = std::max(r.freeze_pause, report_->freeze_pause);
-            if (!r.installed) r.installed = std::move(report_->installed);
-        }
-        report_ = std::move(r);
-        return news;
-    }
-
-    applier applier_;
-    std::function<instant()> clock_;
-    std::function<void()> wake_;
-    std::mutex mutex_;
-    std::condition_variable ready_;
-    std::deque<apply_batch> queue_;
-    std::optional<apply_report> report_;
-    bool stopping_ = false;
-    waiter* helper_ = nullptr;            ///< the blocked caller that works first
-    instant helper_deadline_{};
-    duration slowest_{};                  ///< what the slowest batch took; it fades as quicker ones follow
-    std::atomic<std::thread::id> worker_; ///< who runs methods just now; nobody: no id
-    std::thread thread_; // Last: it uses everything above.
-};
-
-} // namespace openreplica::inline v0::runtime
+// <openreplica/runtime/guest_reads.hpp>
+// Reads that clients have made here.
 
 // <openreplica/runtime/background.hpp>
 // One thread for work that may take long and that nobody waits for.
@@ -12261,6 +14776,8 @@ struct leader {
         std::uint64_t answered = 0;  ///< the highest heartbeat it answered while following this ballot
         std::uint64_t marked = 0;    ///< a heartbeat that left when `next` was `next_then`; 0: none is out
         slot next_then{};
+        slot acked_then{};           ///< what was acknowledged when `silent_beats` was 0
+        std::uint32_t silent_beats = 0; ///< heartbeats since an acknowledgement moved although the peer holds more
         instant rewound_at{};
     };
 
@@ -12523,6 +15040,7 @@ private:
     void send_chosen(leader& l);
     void settle(leader& l);
     void rewind(leader& l, leader::progress& p, slot held);
+    void ask_for_ack(leader::progress& p, slot there);
     void watch_progress(leader& l, instant now);
     /// The highest slot that this leader has proposed; what its log holds above is of earlier ballots.
     [[nodiscard]] slot proposed() const { return acceptor_.held(); }
@@ -12934,6 +15452,17 @@ inline void replica::on(node_id from, heartbeat_reply const& m, instant now) {
     slot const there = m.promised == l->number ? std::max(m.held, p.acked) : p.acked;
     if (!p.lagging && there.next() < p.next_then) rewind(*l, p, there);
     p.marked = 0;
+    ask_for_ack(p, there);
+}
+
+/// What a peer holds and does not acknowledge waits for its disk, or the acknowledgement is lost: when nothing else is on its
+/// way, the last entry is sent again.
+inline void replica::ask_for_ack(leader::progress& p, slot there) {
+    bool const waits = !p.lagging && p.acked < there && p.acked == p.acked_then;
+    p.silent_beats = waits ? p.silent_beats + 1 : 0;
+    p.acked_then = p.acked;
+    constexpr std::uint32_t patience = 4;
+    if (p.silent_beats % patience == patience - 1 && p.next == there.next()) p.next = there;
 }
 
 inline void replica::on(node_id from, prepare const& m, instant now) {
@@ -13417,7 +15946,7 @@ inline void replica::watch_progress(leader& l, instant now) {
     settle(l);
     // Rule 7: its links are up, but its oldest accept does not get chosen: somebody else may do better.
     l.stalled = !l.open_since.empty() && now - l.open_since.front().second > 2 * limit;
-    if (l.stalled && governing().voters.size() > 1) {
+    if (l.stalled && (governing().voters.size() > 1 || l.stopped)) {
         quiet_until_ = now + 2 * limit;
         follow(now);
     }
@@ -13516,6 +16045,12 @@ public:
     /// Where this node was told to look for its group and has had no answer: endpoints at which nobody who belongs
     /// elsewhere, and nobody without a group, has spoken; and seeds for which DNS has no answer.
     [[nodiscard]] virtual std::vector<std::string> silent_seeds() const { return {}; }
+
+    /// Commands of a client of this node were not proposed because of this attempt; `which` as in `forward_refused`.
+    virtual void refuse(net::guest_id client, std::uint64_t number, std::vector<std::uint32_t> const& which,
+                        call_outcome const& why) {
+        (void)client, (void)number, (void)which, (void)why;
+    }
 
     virtual void log(log_level level, std::string const& line) = 0;
 };
@@ -13966,6 +16501,9 @@ public:
     void on_written(written_snapshot&& s);
     void on_applied(apply_report&& report);
     void add_reads(std::vector<pending_read>&& reads);
+    /// Commands of a client of this node. What is not proposed is refused, here or by the leader; the rest shows when it
+    /// is applied.
+    void on_commands(net::guest_id client, net::client_commands&& m);
     /// True when the read was found; it ends with `cancelled`: a read has no effect.
     bool cancel_read(call_ticket ticket);
     /// Other voters; or a leader by its id or address, empty for whoever is fittest.
@@ -14082,6 +16620,7 @@ private:
     void on(node_id from, paxos::forward_refused const& m);
     void on(node_id from, paxos::snapshot_request const& m);
     void on(node_id from, paxos::snapshot_chunk const& m);
+    [[nodiscard]] bool pass_on_refusal(node_id from, paxos::forward_refused const& m);
     template <class Core>
     void on(node_id from, Core const& m) {
         replica_->step(from, m, env_.now());
@@ -14122,7 +16661,14 @@ private:
     };
     std::map<std::uint64_t, sent_forward> forwards_; ///< the latest ones, to know what a refusal refuses
     std::vector<std::pair<node_id, paxos::forward>> parked_; ///< forwards that wait for somebody to take them
+    std::vector<std::pair<net::guest_id, net::client_commands>> parked_commands_; ///< the same of clients
     instant parked_since_{}; ///< when the first of them came
+    struct sent_for_client {
+        node_id to;
+        net::guest_id client;
+        std::uint64_t number; ///< the client's
+    };
+    std::map<std::uint64_t, sent_for_client> sent_for_clients_; ///< the latest ones, by this node's number
     std::set<std::pair<node_id, std::uint64_t>> seen_; ///< the latest forwards of others
     std::deque<std::pair<node_id, std::uint64_t>> seen_order_;
     std::optional<node_id> route_;
@@ -14153,6 +16699,464 @@ private:
     storage::health health_ = storage::health::ok; ///< of the storage, as of the last look
     bool stopped_ = false;
 };
+
+} // namespace openreplica::inline v0::runtime
+
+// <openreplica/runtime/engine_clients.hpp>
+// The engine's members that deal with commands of clients. Included by engine.hpp.
+
+// <openreplica/runtime/engine_work.hpp>
+// The engine's members that move work: calls, reads, storage order, snapshots. Included by engine.hpp.
+
+namespace openreplica::inline v0::runtime {
+
+inline void engine::flush() {
+    if (!founding_) return; // Before `start`: what came early is taken up then.
+    apply_batch work;
+    do {
+        step_founding();
+        if (replica_) {
+            send_calls();
+            take_parked();
+            if (!orders_.empty()) carry_out_orders(env_.now());
+            take_core_output(work);
+        }
+        release_held();
+        // A storage without a delay has reported already; what that permits belongs to this flush.
+    } while (durable_ > told_ && (tell_durable(), true));
+    if (install_ && !installing_) {
+        work.install = std::exchange(install_, std::nullopt);
+        installing_ = true;
+    }
+    if (replica_) serve_reads(work);
+    if (!work.empty()) env_.apply(std::move(work));
+    // Nothing of this depends on what is applied: no slow method delays it.
+    for (finished_call& f : std::exchange(finished_, {})) f.done(std::move(f.outcome));
+    for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
+}
+
+// ---- calls
+
+inline void engine::send_calls() {
+    instant const now = env_.now();
+    if (stopped_ || replica_->is_paused()) return;
+    if (!replica_->route(now)) {
+        if (health_ == storage::health::failed)
+            calls_.refused(calls_.take_outbox(now).numbers,
+                           failed(errc::storage_failed, "this node's storage failed and nobody else leads; status() says "
+                                                        "what happened"), now);
+        return;
+    }
+    for (;;) {
+        if (!replica_->is_leader() && forwards_.size() >= 1024) forwards_.erase(forwards_.begin());
+        calls::batch b = calls_.take_outbox(now);
+        if (b.numbers.empty()) return;
+        if (replica_->is_leader()) {
+            propose_own(std::move(b));
+        } else {
+            std::uint64_t const number = next_forward_++;
+            node_id const to = *replica_->route(now);
+            forwards_.emplace(number, sent_forward{to, std::move(b.numbers)});
+            env_.send(std::span(&to, 1), paxos::message(paxos::forward{number, 0, std::move(b.commands)}));
+        }
+    }
+}
+
+inline void engine::propose_own(calls::batch&& b) {
+    instant const now = env_.now();
+    std::vector<sequence> numbers;
+    std::vector<shared_bytes> commands;
+    call_outcome const full = check_room();
+    for (std::size_t i = 0; i < b.numbers.size(); ++i) {
+        if (call_outcome why = full.ok() ? check(b.commands[i], false) : full; !why.ok()) {
+            calls_.refused({b.numbers[i]}, why, now);
+            continue;
+        }
+        numbers.push_back(b.numbers[i]);
+        commands.push_back(std::move(b.commands[i]));
+    }
+    std::size_t const taken = replica_->propose(commands, now);
+    if (taken == numbers.size()) return;
+    numbers.erase(numbers.begin(), numbers.begin() + static_cast<std::ptrdiff_t>(taken));
+    calls_.refused(numbers, failed(errc::overloaded, "the leader's window is full; nothing was executed, try again later"),
+                   now);
+}
+
+/// Whether every voter could apply a command. This process's own calls name what its handles have: only what they create
+/// can be unknown to others.
+inline call_outcome engine::check(shared_bytes const& command, bool of_a_peer) const {
+    auto const e = decode_envelope(command.view());
+    if (!e) return failed(errc::malformed, "the command is no envelope of a version that the leader knows");
+    bool const births = e->kind == command_kind::create || e->kind == command_kind::reset;
+    return of_a_peer || births ? env_.check(*e, replica_->governing()) : call_outcome{};
+}
+
+/// Nothing new begins when the disks that must hold it are full. Sessions are kept alive all the same.
+inline call_outcome engine::check_room() const {
+    if (health_ != storage::health::full && !replica_->quorum_full(env_.now())) return {};
+    return failed(errc::storage_full, "the leader's disk, or a majority's, is full: nothing was executed; make room, and the "
+                                      "group goes on by itself");
+}
+
+/// A command of the engine's own: best effort, repeated by whoever wants its effect.
+inline void engine::send_command(std::string encoded) {
+    instant const now = env_.now();
+    shared_bytes const command(std::move(encoded));
+    if (replica_->is_leader()) {
+        (void)replica_->propose(std::span(&command, 1), now);
+    } else if (auto const to = replica_->route(now)) {
+        env_.send(std::span(&*to, 1), paxos::message(paxos::forward{0, 0, {command}}));
+    }
+}
+
+/// False when a copy of this forward came before. The first one decides, whatever it was told: a second one must neither
+/// be refused when the first was taken or relayed, nor be taken when the first was refused, which its sender took as the
+/// proof that nothing is executed.
+inline bool engine::is_first_copy(node_id from, std::uint64_t number) {
+    if (number == 0 || OPENREPLICA_MUTANT(forward_taken_twice)) return true; // Nobody counts on an answer.
+    if (!seen_.emplace(from, number).second) return false;
+    seen_order_.emplace_back(from, number);
+    if (seen_order_.size() > 4096) {
+        seen_.erase(seen_order_.front());
+        seen_order_.pop_front();
+    }
+    return true;
+}
+
+inline void engine::on(node_id from, paxos::forward& m) {
+    if (!is_first_copy(from, m.number)) return;
+    instant const now = env_.now();
+    if (parked_.empty() && parked_commands_.empty()) parked_since_ = now;
+    if (!must_wait(now) || parked_.size() >= options_.protocol.window_entries) return take_forward(from, m);
+    parked_.emplace_back(from, std::move(m));
+}
+
+/// The voters change, or the leader does: in a moment somebody can take what comes. Who knows of no leader for two heartbeats
+/// has nobody to wait for.
+inline bool engine::must_wait(instant now) const {
+    bool const hopes = !replica_->leader_id(now) && now - parked_since_ < 2 * options_.protocol.heartbeat;
+    return replica_->is_paused() || hopes;
+}
+
+/// What had to wait, once it is clear who takes it.
+inline void engine::take_parked() {
+    if ((parked_.empty() && parked_commands_.empty()) || must_wait(env_.now())) return;
+    for (auto& [from, m] : std::exchange(parked_, {})) take_forward(from, m);
+    for (auto& [client, m] : std::exchange(parked_commands_, {})) on_commands(client, std::move(m));
+}
+
+inline void engine::take_forward(node_id from, paxos::forward& m) {
+    instant const now = env_.now();
+    auto refuse = [&](call_outcome const& why, std::vector<std::uint32_t> which) {
+        if (m.number != 0)
+            env_.send(std::span(&from, 1),
+                      paxos::message(paxos::forward_refused{m.number, std::move(which), static_cast<std::uint8_t>(why.code),
+                                                            why.text}));
+    };
+    if (replica_->is_leader()) {
+        if (call_outcome const full = check_room(); !full.ok() && m.number != 0) return refuse(full, {});
+        if (!replica_->has_room(m.commands))
+            return refuse(failed(errc::overloaded, "the leader's window is full; nothing was executed, try again later"), {});
+        std::vector<shared_bytes> good;
+        for (std::uint32_t i = 0; i < m.commands.size(); ++i) {
+            if (call_outcome const why = check(m.commands[i], true); !why.ok())
+                refuse(why, {i});
+            else
+                good.push_back(std::move(m.commands[i]));
+        }
+        (void)replica_->propose(good, now);
+        return;
+    }
+    auto const to = replica_->route(now);
+    if (m.hops > 0 || !to || *to == from) return refuse(failed(errc::not_executed, {}), {});
+    // The sender cannot reach the leader, this node can.
+    env_.send(std::span(&*to, 1), paxos::message(paxos::forward{0, 1, std::move(m.commands)}));
+}
+
+/// Only who was given a forward can refuse it, each command once: a refusal is the proof that an attempt had no effect.
+inline void engine::on(node_id from, paxos::forward_refused const& m) {
+    if (pass_on_refusal(from, m)) return;
+    auto const it = forwards_.find(m.number);
+    auto const code = static_cast<errc>(m.reason);
+    if (it == forwards_.end() || it->second.to != from || !is_refusal(code)) return;
+    instant const now = env_.now();
+    // Nobody leads there: look again in a heartbeat.
+    instant const sent_at = code == errc::not_executed ? now - options_.retry + options_.protocol.heartbeat : now;
+    std::vector<sequence> refused;
+    for (std::uint32_t i : m.which)
+        if (i < it->second.numbers.size()) refused.push_back(std::exchange(it->second.numbers[i], sequence{}));
+    if (m.which.empty()) refused = std::move(it->second.numbers);
+    std::erase(refused, sequence{}); // Refused before.
+    calls_.refused(refused, failed(code, m.text), sent_at);
+    if (m.which.empty()) forwards_.erase(it);
+}
+
+// ---- the core's output
+
+inline void engine::take_core_output(apply_batch& work) {
+    paxos::output out = replica_->take_output(env_.now());
+    if (!out.append.empty()) {
+        written_ = written_.plus(out.append.size());
+        store_.append(out.append, written_);
+    }
+    for (paxos::outgoing& m : out.messages) {
+        if (m.after == lsn{})
+            env_.send(m.to, m.what);
+        else
+            held_.push_back({std::move(m.to), std::move(m.what), core_base_.plus(m.after.value)});
+    }
+    for (paxos::entry const& e : out.chosen) bytes_since_snapshot_ += e.what.weight();
+    work.entries.insert(work.entries.end(), std::make_move_iterator(out.chosen.begin()),
+                        std::make_move_iterator(out.chosen.end()));
+    place_reads(out.reads);
+    for (node_id peer : out.snapshot_from)
+        if (!installing_) send_requests(peer, snapshots_.begin(env_.now(), options_.retry));
+    if (!snapshotting_ && !work.entries.empty() && is_snapshot_due()) {
+        snapshotting_ = work.take_snapshot = true;
+        bytes_since_snapshot_ = 0;
+    }
+}
+
+inline bool engine::is_snapshot_due() const {
+    slot const last = std::max(snapshot_tried_, snapshots_.newest() ? snapshots_.newest()->at : slot{});
+    slot const chosen = replica_->entries().chosen();
+    return chosen > last && (chosen.since(last) >= options_.snapshot_every || bytes_since_snapshot_ >= options_.snapshot_bytes);
+}
+
+inline void engine::release_held() {
+    while (!held_.empty() && held_.front().after <= durable_) {
+        env_.send(held_.front().to, held_.front().what);
+        held_.pop_front();
+    }
+}
+
+inline void engine::keep_snapshot(checked_snapshot s, bool fetched) {
+    if (keeping_ && !keeping_->fetched) snapshotting_ = false; // Its report, if it comes, is for nobody.
+    keeping_ = kept_snapshot{std::move(s), fetched};
+    store_.keep(keeping_->of.what);
+}
+
+/// A snapshot counts once it is on disk: the log is trimmed behind this node's own, and what stands on a fetched one is
+/// acknowledged.
+inline void engine::on_kept(slot at, bool whole) {
+    if (!keeping_ || keeping_->of.what.at != at) return;
+    instant const now = env_.now();
+    auto const [checked, fetched] = *std::exchange(keeping_, std::nullopt);
+    paxos::snapshot const& s = checked.what;
+    (fetched ? installing_ : snapshotting_) = false;
+    if ((!whole && !OPENREPLICA_MUTANT(unkept_snapshot_counts)) || !replica_) return; // The storage says why; the next interval tries again.
+    snapshots_.keep(checked, now);
+    if (fetched) bytes_since_snapshot_ = 0;
+    if (replica_->install(s, now))
+        calls_.resend(now); // It may hold outcomes whose entries never came by; a retry brings them.
+    if (!fetched) trim_log(s.at, now);
+}
+
+/// Forgets what the snapshot at `at` holds, except what the slowest live peer needs, what those that fetch an older
+/// snapshot will need when they have it, and a rest for those that come back soon: a few snapshots' worth at most.
+inline void engine::trim_log(slot at, instant now) {
+    constexpr std::uint64_t most = 4; // snapshots
+    auto const behind = [at](std::uint64_t entries) { return slot{at.value - std::min(at.value, entries)}; };
+    slot upto = behind(options_.keep_entries);
+    for (auto const& needed : {snapshots_.oldest_fetched(now), replica_->slowest_peer(now, options_.session_timeout)})
+        if (needed) upto = std::min(upto, *needed);
+    slot const by_bytes = std::min(at, replica_->entries().reach_of(most * options_.snapshot_bytes));
+    replica_->trim(std::max({upto, behind(options_.keep_entries + most * options_.snapshot_every), by_bytes}));
+}
+
+inline void engine::on_durable(lsn upto) { durable_ = std::max(durable_, upto); }
+
+inline void engine::tell_durable() {
+    told_ = durable_;
+    if (founding_ && durable_ >= written_) founding_->persisted();
+    if (replica_ && durable_ > core_base_) replica_->persisted(lsn{durable_.since(core_base_)}, env_.now());
+}
+
+// ---- reads
+
+inline void engine::add_reads(std::vector<pending_read>&& reads) {
+    if (stopped_ || !replica_) {
+        if (stopped_)
+            for (pending_read& r : reads)
+                finished_.push_back({std::move(r.done), failed(errc::stopped, "the node was stopped")});
+        else
+            asked_.push_back({0, std::move(reads)}); // Gets its number when there is a group to ask.
+        return;
+    }
+    std::uint64_t const number = replica_->read();
+    if (!asked_.empty() && asked_.back().number == number)
+        std::move(reads.begin(), reads.end(), std::back_inserter(asked_.back().reads));
+    else
+        asked_.push_back({number, std::move(reads)});
+}
+
+inline void engine::place_reads(std::vector<paxos::read_point> const& points) {
+    for (read_group& g : asked_)
+        if (g.number == 0) g.number = replica_->read();
+    for (paxos::read_point const& p : points)
+        while (!asked_.empty() && asked_.front().number <= p.number) {
+            placed_.push_back({p.index, std::move(asked_.front().reads)});
+            asked_.pop_front();
+        }
+}
+
+inline void engine::serve_reads(apply_batch& work) {
+    // Everything chosen so far is in this batch or an earlier one, so the read runs after it.
+    while (!placed_.empty() && placed_.front().index <= replica_->entries().chosen() && !installing_) {
+        for (pending_read& r : placed_.front().reads) {
+            call_outcome outcome;
+            if (!report_.problem.empty()) outcome = failed(errc::needs_upgrade, report_.problem);
+            outcome.at = placed_.front().index;
+            work.finished.push_back({std::move(r.done), std::move(outcome)});
+        }
+        placed_.pop_front();
+    }
+}
+
+inline void engine::expire_reads(instant now) {
+    auto sweep = [&](std::vector<pending_read>& reads) {
+        std::erase_if(reads, [&](pending_read& r) {
+            if (r.deadline > now) return false;
+            finished_.push_back({std::move(r.done), failed(errc::not_executed, "no read point could be confirmed before "
+                                                                               "the deadline: no leader was reachable")});
+            return true;
+        });
+    };
+    for (read_group& g : asked_) sweep(g.reads);
+    for (placed_reads& p : placed_) sweep(p.reads);
+}
+
+inline bool engine::cancel_read(call_ticket ticket) {
+    auto drop = [&](std::vector<pending_read>& reads) {
+        auto const it = std::find_if(reads.begin(), reads.end(), [&](auto const& r) { return r.ticket == ticket; });
+        if (it == reads.end()) return false;
+        finished_.push_back({std::move(it->done), failed(errc::cancelled, "the read was cancelled")});
+        reads.erase(it);
+        return true;
+    };
+    return std::any_of(asked_.begin(), asked_.end(), [&](read_group& g) { return drop(g.reads); }) ||
+           std::any_of(placed_.begin(), placed_.end(), [&](placed_reads& p) { return drop(p.reads); });
+}
+
+// ---- what was applied
+
+inline void engine::on_applied(apply_report&& report) {
+    instant const now = env_.now();
+    for (auto const& [opener, session] : report.opened)
+        if (opener == opener_ && calls_.session() == session_id{}) {
+            calls_.session_opened(session, now);
+            session_used_ = now;
+            ready_ = true;
+        }
+    if (report.session_used) session_used_ = now;
+    if (report.session_gone && calls_.session() != session_id{}) {
+        calls_.session_lost();
+        forwards_.clear(); // Their numbers are another session's now.
+        opener_ = env_.random() | 1;
+        opened_at_ = {};
+        env_.log(log_level::warning, "this node's session expired: it was cut off for longer than session_timeout; "
+                                     "calls that were under way end with outcome_unknown");
+    }
+    if (report.snapshot_tried) {
+        snapshotting_ = report.snapshot.has_value(); // Until it is written, and the storage has it.
+        snapshot_tried_ = report.applied;
+        freeze_pause_ = std::max(freeze_pause_, report.freeze_pause);
+        if (report.snapshot) env_.write(std::move(*report.snapshot));
+    }
+    if (report.install_ended) { // Reports of earlier batches may come while it is on its way.
+        bool const recovered = std::exchange(install_is_recovered_, false);
+        if (report.installed && replica_ && !recovered)
+            keep_snapshot(std::move(*report.installed), true); // Takes the place of an older one that is being kept.
+        else
+            installing_ = false;
+    }
+    if (!report.problem.empty() && report_.problem.empty()) env_.log(log_level::error, report.problem);
+    report.snapshot.reset();
+    report_ = std::move(report);
+}
+
+inline void engine::on_written(written_snapshot&& s) {
+    snapshotting_ = s.what && replica_ && !keeping_ && !stopped_;
+    if (!s.obstacle.empty() && s.obstacle != log_kept_by_)
+        env_.log(log_level::warning, "there is no snapshot, and the log is kept: \"" + s.obstacle +
+                                         "\" cannot be written as JSON");
+    log_kept_by_ = std::move(s.obstacle);
+    if (!snapshotting_) return;
+    slot const next = s.what->what.at.next();
+    // Otherwise a newer one was installed meanwhile, or this node began anew under another id.
+    snapshotting_ = next > replica_->entries().trimmed() && next <= replica_->entries().chosen().next();
+    if (!snapshotting_) return;
+    s.what->what.governing = OPENREPLICA_MUTANT(configuration_not_in_snapshot) ? first_ : replica_->entries().governing(next);
+    keep_snapshot(std::move(*s.what), false);
+}
+
+// ---- snapshots of others
+
+inline void engine::on(node_id from, paxos::snapshot_request const& m) {
+    if (auto chunk = snapshots_.serve(m, env_.now())) env_.send(std::span(&from, 1), paxos::message(std::move(*chunk)));
+}
+
+inline void engine::on(node_id from, paxos::snapshot_chunk const& m) {
+    if (installing_ || install_) return;
+    send_requests(from, snapshots_.take(m, env_.now()));
+    auto s = snapshots_.complete();
+    if (s && (s->head.at > replica_->entries().chosen() || OPENREPLICA_MUTANT(older_snapshot_restored))) install_ = std::move(s);
+}
+
+inline void engine::send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests) {
+    for (paxos::snapshot_request const& m : requests) env_.send(std::span(&to, 1), paxos::message(m));
+}
+
+} // namespace openreplica::inline v0::runtime
+
+namespace openreplica::inline v0::runtime {
+
+/// What a client may ask of the log. The clock is the leader's: a client's tick could end sessions too early.
+[[nodiscard]] constexpr bool is_for_clients(command_kind kind) { return kind != command_kind::tick; }
+
+inline void engine::on_commands(net::guest_id client, net::client_commands&& m) {
+    instant const now = env_.now();
+    // Nobody counts on an answer to number 0: sessions are kept that way, also while the disks are full.
+    auto const refuse = [&](call_outcome const& why) {
+        if (m.number != 0) env_.refuse(client, m.number, {}, why);
+    };
+    if (stopped_ || !replica_) return refuse(failed(errc::not_executed, "the replica belongs to no group yet"));
+    if (parked_.empty() && parked_commands_.empty()) parked_since_ = now;
+    if (must_wait(now) && parked_commands_.size() < options_.protocol.window_entries) {
+        parked_commands_.emplace_back(client, std::move(m));
+        return;
+    }
+    if (!replica_->is_leader()) {
+        auto const to = replica_->route(now);
+        if (!to) return refuse(failed(errc::not_executed, "the replica knows no leader"));
+        std::uint64_t const number = m.number == 0 ? 0 : next_forward_++;
+        if (number != 0) sent_for_clients_.emplace(number, sent_for_client{*to, client, m.number});
+        if (sent_for_clients_.size() > 4096) sent_for_clients_.erase(sent_for_clients_.begin());
+        return env_.send(std::span(&*to, 1), paxos::message(paxos::forward{number, 0, std::move(m.commands)}));
+    }
+    if (call_outcome const full = check_room(); !full.ok() && m.number != 0) return refuse(full);
+    if (!replica_->has_room(m.commands))
+        return refuse(failed(errc::overloaded, "the leader's window is full; nothing was executed, try again later"));
+    std::vector<shared_bytes> good;
+    for (std::uint32_t i = 0; i < m.commands.size(); ++i) {
+        if (call_outcome const why = check(m.commands[i], true); why.ok())
+            good.push_back(std::move(m.commands[i]));
+        else if (m.number != 0)
+            env_.refuse(client, m.number, {i}, why);
+    }
+    (void)replica_->propose(good, now);
+}
+
+/// The leader's refusal of what a client sent through here is the client's. False: it refuses something else.
+inline bool engine::pass_on_refusal(node_id from, paxos::forward_refused const& m) {
+    auto const it = sent_for_clients_.find(m.number);
+    if (it == sent_for_clients_.end() || it->second.to != from) return false;
+    auto const code = static_cast<errc>(m.reason);
+    if (!is_refusal(code)) return true;
+    env_.refuse(it->second.client, it->second.number, m.which, failed(code, m.text));
+    if (m.which.empty()) sent_for_clients_.erase(it);
+    return true;
+}
 
 } // namespace openreplica::inline v0::runtime
 
@@ -14213,7 +17217,7 @@ inline void engine::watch_voters() {
         env_.voters_changed(known_);
     }
     // Its id has had its vote. As a standby under a fresh one it may be given another.
-    bool const done = parked_.empty() && replica_->leader_id(env_.now());
+    bool const done = parked_.empty() && parked_commands_.empty() && replica_->leader_id(env_.now());
     if (replica_->is_retired() && done && health_ == storage::health::ok) start_over(true);
 }
 
@@ -14226,6 +17230,7 @@ inline void engine::on_peer_down(node_id peer) {
     std::erase(up_, peer);
     // Whoever comes back may have forgotten what it took: its refusals prove nothing about what was sent before.
     std::erase_if(forwards_, [&](auto const& f) { return f.second.to == peer; });
+    std::erase_if(sent_for_clients_, [&](auto const& f) { return f.second.to == peer; });
     if (replica_) replica_->suspect(peer, env_.now());
 }
 
@@ -14301,6 +17306,7 @@ inline void engine::start_over(bool only_joins) {
     held_founding_.clear();
     held_.clear();
     parked_.clear();
+    parked_commands_.clear();
     keeping_.reset();
     snapshotting_ = installing_ = false;
     snapshot_tried_ = {};
@@ -14721,660 +17727,551 @@ inline call_outcome engine::resolve(paxos::voter_change const& what, std::vector
 
 } // namespace openreplica::inline v0::runtime
 
-// <openreplica/runtime/engine_work.hpp>
-// The engine's members that move work: calls, reads, storage order, snapshots. Included by engine.hpp.
-
 namespace openreplica::inline v0::runtime {
 
-inline void engine::flush() {
-    if (!founding_) return; // Before `start`: what came early is taken up then.
-    apply_batch work;
-    do {
-        step_founding();
-        if (replica_) {
-            send_calls();
-            take_parked();
-            if (!orders_.empty()) carry_out_orders(env_.now());
-            take_core_output(work);
-        }
-        release_held();
-        // A storage without a delay has reported already; what that permits belongs to this flush.
-    } while (durable_ > told_ && (tell_durable(), true));
-    if (install_ && !installing_) {
-        work.install = std::exchange(install_, std::nullopt);
-        installing_ = true;
-    }
-    if (replica_) serve_reads(work);
-    if (!work.empty()) env_.apply(std::move(work));
-    // Nothing of this depends on what is applied: no slow method delays it.
-    for (finished_call& f : std::exchange(finished_, {})) f.done(std::move(f.outcome));
-    for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
-}
-
-// ---- calls
-
-inline void engine::send_calls() {
-    instant const now = env_.now();
-    if (stopped_ || replica_->is_paused()) return;
-    if (!replica_->route(now)) {
-        if (health_ == storage::health::failed)
-            calls_.refused(calls_.take_outbox(now).numbers,
-                           failed(errc::storage_failed, "this node's storage failed and nobody else leads; status() says "
-                                                        "what happened"), now);
-        return;
-    }
-    for (;;) {
-        if (!replica_->is_leader() && forwards_.size() >= 1024) forwards_.erase(forwards_.begin());
-        calls::batch b = calls_.take_outbox(now);
-        if (b.numbers.empty()) return;
-        if (replica_->is_leader()) {
-            propose_own(std::move(b));
-        } else {
-            std::uint64_t const number = next_forward_++;
-            node_id const to = *replica_->route(now);
-            forwards_.emplace(number, sent_forward{to, std::move(b.numbers)});
-            env_.send(std::span(&to, 1), paxos::message(paxos::forward{number, 0, std::move(b.commands)}));
-        }
-    }
-}
-
-inline void engine::propose_own(calls::batch&& b) {
-    instant const now = env_.now();
-    std::vector<sequence> numbers;
-    std::vector<shared_bytes> commands;
-    call_outcome const full = check_room();
-    for (std::size_t i = 0; i < b.numbers.size(); ++i) {
-        if (call_outcome why = full.ok() ? check(b.commands[i], false) : full; !why.ok()) {
-            calls_.refused({b.numbers[i]}, why, now);
-            continue;
-        }
-        numbers.push_back(b.numbers[i]);
-        commands.push_back(std::move(b.commands[i]));
-    }
-    std::size_t const taken = replica_->propose(commands, now);
-    if (taken == numbers.size()) return;
-    numbers.erase(numbers.begin(), numbers.begin() + static_cast<std::ptrdiff_t>(taken));
-    calls_.refused(numbers, failed(errc::overloaded, "the leader's window is full; nothing was executed, try again later"),
-                   now);
-}
-
-/// Whether every voter could apply a command. This process's own calls name what its handles have: only what they create
-/// can be unknown to others.
-inline call_outcome engine::check(shared_bytes const& command, bool of_a_peer) const {
-    auto const e = decode_envelope(command.view());
-    if (!e) return failed(errc::malformed, "the command is no envelope of a version that the leader knows");
-    bool const births = e->kind == command_kind::create || e->kind == command_kind::reset;
-    return of_a_peer || births ? env_.check(*e, replica_->governing()) : call_outcome{};
-}
-
-/// Nothing new begins when the disks that must hold it are full. Sessions are kept alive all the same.
-inline call_outcome engine::check_room() const {
-    if (health_ != storage::health::full && !replica_->quorum_full(env_.now())) return {};
-    return failed(errc::storage_full, "the leader's disk, or a majority's, is full: nothing was executed; make room, and the "
-                                      "group goes on by itself");
-}
-
-/// A command of the engine's own: best effort, repeated by whoever wants its effect.
-inline void engine::send_command(std::string encoded) {
-    instant const now = env_.now();
-    shared_bytes const command(std::move(encoded));
-    if (replica_->is_leader()) {
-        (void)replica_->propose(std::span(&command, 1), now);
-    } else if (auto const to = replica_->route(now)) {
-        env_.send(std::span(&*to, 1), paxos::message(paxos::forward{0, 0, {command}}));
-    }
-}
-
-/// False when a copy of this forward came before. The first one decides, whatever it was told: a second one must neither
-/// be refused when the first was taken or relayed, nor be taken when the first was refused, which its sender took as the
-/// proof that nothing is executed.
-inline bool engine::is_first_copy(node_id from, std::uint64_t number) {
-    if (number == 0 || OPENREPLICA_MUTANT(forward_taken_twice)) return true; // Nobody counts on an answer.
-    if (!seen_.emplace(from, number).second) return false;
-    seen_order_.emplace_back(from, number);
-    if (seen_order_.size() > 4096) {
-        seen_.erase(seen_order_.front());
-        seen_order_.pop_front();
-    }
-    return true;
-}
-
-inline void engine::on(node_id from, paxos::forward& m) {
-    if (!is_first_copy(from, m.number)) return;
-    instant const now = env_.now();
-    if (!must_wait(now) || parked_.size() >= options_.protocol.window_entries) return take_forward(from, m);
-    if (parked_.empty()) parked_since_ = now;
-    parked_.emplace_back(from, std::move(m));
-}
-
-/// The voters change, or the leader does: in a moment somebody can take what comes.
-inline bool engine::must_wait(instant now) const { return replica_->is_paused() || !replica_->leader_id(now); }
-
-/// What had to wait, once it is clear who takes it. A forward that nobody takes for two heartbeats is refused: its sender may
-/// know better.
-inline void engine::take_parked() {
-    instant const now = env_.now();
-    if (parked_.empty() || (must_wait(now) && now - parked_since_ < 2 * options_.protocol.heartbeat)) return;
-    for (auto& [from, m] : std::exchange(parked_, {})) take_forward(from, m);
-}
-
-inline void engine::take_forward(node_id from, paxos::forward& m) {
-    instant const now = env_.now();
-    auto refuse = [&](call_outcome const& why, std::vector<std::uint32_t> which) {
-        if (m.number != 0)
-            env_.send(std::span(&from, 1),
-                      paxos::message(paxos::forward_refused{m.number, std::move(which), static_cast<std::uint8_t>(why.code),
-                                                            why.text}));
+/// Runs const methods for clients, on a thread of its own: neither the strand nor the applying of entries waits for them.
+///
+/// A read is linearizable or local. A local one runs at once if this replica's state is recent enough for it: it must hold
+/// the slot that the client has seen, and, with a bound on its age, must have been the group's within that time. This
+/// replica knows the latter from the last read point that was confirmed: the state was the group's when that was asked
+/// for. Otherwise the read waits for a read point of its own, which satisfies both bounds and renews what is known; so
+/// however many reads with a bound of a second arrive, the leader is asked once a second.
+///
+/// @par Thread safety
+/// One strand, except where said.
+class guest_reads {
+public:
+    struct answer {
+        net::guest_id to;
+        net::client_answer what;
     };
-    if (replica_->is_leader()) {
-        if (call_outcome const full = check_room(); !full.ok() && m.number != 0) return refuse(full, {});
-        if (!replica_->has_room(m.commands))
-            return refuse(failed(errc::overloaded, "the leader's window is full; nothing was executed, try again later"), {});
-        std::vector<shared_bytes> good;
-        for (std::uint32_t i = 0; i < m.commands.size(); ++i) {
-            if (call_outcome const why = check(m.commands[i], true); !why.ok())
-                refuse(why, {i});
-            else
-                good.push_back(std::move(m.commands[i]));
+    struct surroundings {
+        std::function<void(std::vector<pending_read>&&)> ask; ///< for read points; their completions run on any thread
+        std::function<void()> wake;                           ///< there is something to take; called on any thread
+        std::function<instant()> now;                         ///< called on any thread
+    };
+
+    guest_reads(state_machine const& machine, surroundings around) : machine_(machine), around_(std::move(around)) {}
+
+    /// Takes a read in; `flush` sends it on its way. `may_run` is false while this replica has nothing to show.
+    void add(net::guest_id from, net::client_query&& q, bool may_run) {
+        auto const patience = std::chrono::microseconds(std::min<std::uint64_t>(q.timeout_us, longest_us));
+        auto r = std::make_shared<read>(read{from, std::move(q), around_.now() + patience, {}});
+        (r->what.local && may_run ? to_run_ : to_ask_).push_back(std::move(r));
+    }
+
+    /// What arrived together leaves together.
+    void flush() {
+        {
+            std::lock_guard const lock(mutex_);
+            std::move(not_fresh_.begin(), not_fresh_.end(), std::back_inserter(to_ask_));
+            not_fresh_.clear();
         }
-        (void)replica_->propose(good, now);
-        return;
-    }
-    auto const to = replica_->route(now);
-    if (m.hops > 0 || !to || *to == from) return refuse(failed(errc::not_executed, {}), {});
-    // The sender cannot reach the leader, this node can.
-    env_.send(std::span(&*to, 1), paxos::message(paxos::forward{0, 1, std::move(m.commands)}));
-}
-
-/// The codes with which a peer may say that it proposed nothing.
-[[nodiscard]] constexpr bool is_refusal(errc code) {
-    return (code >= errc::not_executed && code <= errc::no_such_method) || code == errc::malformed ||
-           code == errc::storage_full;
-}
-
-/// Only who was given a forward can refuse it, each command once: a refusal is the proof that an attempt had no effect.
-inline void engine::on(node_id from, paxos::forward_refused const& m) {
-    auto const it = forwards_.find(m.number);
-    auto const code = static_cast<errc>(m.reason);
-    if (it == forwards_.end() || it->second.to != from || !is_refusal(code)) return;
-    instant const now = env_.now();
-    // Nobody leads there: look again in a heartbeat.
-    instant const sent_at = code == errc::not_executed ? now - options_.retry + options_.protocol.heartbeat : now;
-    std::vector<sequence> refused;
-    for (std::uint32_t i : m.which)
-        if (i < it->second.numbers.size()) refused.push_back(std::exchange(it->second.numbers[i], sequence{}));
-    if (m.which.empty()) refused = std::move(it->second.numbers);
-    std::erase(refused, sequence{}); // Refused before.
-    calls_.refused(refused, failed(code, m.text), sent_at);
-    if (m.which.empty()) forwards_.erase(it);
-}
-
-// ---- the core's output
-
-inline void engine::take_core_output(apply_batch& work) {
-    paxos::output out = replica_->take_output(env_.now());
-    if (!out.append.empty()) {
-        written_ = written_.plus(out.append.size());
-        store_.append(out.append, written_);
-    }
-    for (paxos::outgoing& m : out.messages) {
-        if (m.after == lsn{})
-            env_.send(m.to, m.what);
-        else
-            held_.push_back({std::move(m.to), std::move(m.what), core_base_.plus(m.after.value)});
-    }
-    for (paxos::entry const& e : out.chosen) bytes_since_snapshot_ += e.what.weight();
-    work.entries.insert(work.entries.end(), std::make_move_iterator(out.chosen.begin()),
-                        std::make_move_iterator(out.chosen.end()));
-    place_reads(out.reads);
-    for (node_id peer : out.snapshot_from)
-        if (!installing_) send_requests(peer, snapshots_.begin(env_.now(), options_.retry));
-    if (!snapshotting_ && !work.entries.empty() && is_snapshot_due()) {
-        snapshotting_ = work.take_snapshot = true;
-        bytes_since_snapshot_ = 0;
-    }
-}
-
-inline bool engine::is_snapshot_due() const {
-    slot const last = std::max(snapshot_tried_, snapshots_.newest() ? snapshots_.newest()->at : slot{});
-    slot const chosen = replica_->entries().chosen();
-    return chosen > last && (chosen.since(last) >= options_.snapshot_every || bytes_since_snapshot_ >= options_.snapshot_bytes);
-}
-
-inline void engine::release_held() {
-    while (!held_.empty() && held_.front().after <= durable_) {
-        env_.send(held_.front().to, held_.front().what);
-        held_.pop_front();
-    }
-}
-
-inline void engine::keep_snapshot(checked_snapshot s, bool fetched) {
-    if (keeping_ && !keeping_->fetched) snapshotting_ = false; // Its report, if it comes, is for nobody.
-    keeping_ = kept_snapshot{std::move(s), fetched};
-    store_.keep(keeping_->of.what);
-}
-
-/// A snapshot counts once it is on disk: the log is trimmed behind this node's own, and what stands on a fetched one is
-/// acknowledged.
-inline void engine::on_kept(slot at, bool whole) {
-    if (!keeping_ || keeping_->of.what.at != at) return;
-    instant const now = env_.now();
-    auto const [checked, fetched] = *std::exchange(keeping_, std::nullopt);
-    paxos::snapshot const& s = checked.what;
-    (fetched ? installing_ : snapshotting_) = false;
-    if ((!whole && !OPENREPLICA_MUTANT(unkept_snapshot_counts)) || !replica_) return; // The storage says why; the next interval tries again.
-    snapshots_.keep(checked, now);
-    if (fetched) bytes_since_snapshot_ = 0;
-    if (replica_->install(s, now))
-        calls_.resend(now); // It may hold outcomes whose entries never came by; a retry brings them.
-    if (!fetched) trim_log(s.at, now);
-}
-
-/// Forgets what the snapshot at `at` holds, except what the slowest live peer needs, what those that fetch an older
-/// snapshot will need when they have it, and a rest for those that come back soon: a few snapshots' worth at most.
-inline void engine::trim_log(slot at, instant now) {
-    constexpr std::uint64_t most = 4; // snapshots
-    auto const behind = [at](std::uint64_t entries) { return slot{at.value - std::min(at.value, entries)}; };
-    slot upto = behind(options_.keep_entries);
-    for (auto const& needed : {snapshots_.oldest_fetched(now), replica_->slowest_peer(now, options_.session_timeout)})
-        if (needed) upto = std::min(upto, *needed);
-    slot const by_bytes = std::min(at, replica_->entries().reach_of(most * options_.snapshot_bytes));
-    replica_->trim(std::max({upto, behind(options_.keep_entries + most * options_.snapshot_every), by_bytes}));
-}
-
-inline void engine::on_durable(lsn upto) { durable_ = std::max(durable_, upto); }
-
-inline void engine::tell_durable() {
-    told_ = durable_;
-    if (founding_ && durable_ >= written_) founding_->persisted();
-    if (replica_ && durable_ > core_base_) replica_->persisted(lsn{durable_.since(core_base_)}, env_.now());
-}
-
-// ---- reads
-
-inline void engine::add_reads(std::vector<pending_read>&& reads) {
-    if (stopped_ || !replica_) {
-        if (stopped_)
-            for (pending_read& r : reads)
-                finished_.push_back({std::move(r.done), failed(errc::stopped, "the node was stopped")});
-        else
-            asked_.push_back({0, std::move(reads)}); // Gets its number when there is a group to ask.
-        return;
-    }
-    std::uint64_t const number = replica_->read();
-    if (!asked_.empty() && asked_.back().number == number)
-        std::move(reads.begin(), reads.end(), std::back_inserter(asked_.back().reads));
-    else
-        asked_.push_back({number, std::move(reads)});
-}
-
-inline void engine::place_reads(std::vector<paxos::read_point> const& points) {
-    for (read_group& g : asked_)
-        if (g.number == 0) g.number = replica_->read();
-    for (paxos::read_point const& p : points)
-        while (!asked_.empty() && asked_.front().number <= p.number) {
-            placed_.push_back({p.index, std::move(asked_.front().reads)});
-            asked_.pop_front();
+        if (!to_run_.empty()) run_all(std::exchange(to_run_, {}));
+        if (to_ask_.empty()) return;
+        std::vector<pending_read> points;
+        for (auto& r : std::exchange(to_ask_, {})) {
+            r->asked_at = around_.now();
+            points.push_back({[this, r](call_outcome&& o) { on_point(r, std::move(o)); }, call_ticket{}, r->deadline});
         }
-}
-
-inline void engine::serve_reads(apply_batch& work) {
-    // Everything chosen so far is in this batch or an earlier one, so the read runs after it.
-    while (!placed_.empty() && placed_.front().index <= replica_->entries().chosen() && !installing_) {
-        for (pending_read& r : placed_.front().reads) {
-            call_outcome outcome;
-            if (!report_.problem.empty()) outcome = failed(errc::needs_upgrade, report_.problem);
-            outcome.at = placed_.front().index;
-            work.finished.push_back({std::move(r.done), std::move(outcome)});
-        }
-        placed_.pop_front();
+        around_.ask(std::move(points));
     }
-}
 
-inline void engine::expire_reads(instant now) {
-    auto sweep = [&](std::vector<pending_read>& reads) {
-        std::erase_if(reads, [&](pending_read& r) {
-            if (r.deadline > now) return false;
-            finished_.push_back({std::move(r.done), failed(errc::not_executed, "no read point could be confirmed before "
-                                                                               "the deadline: no leader was reachable")});
-            return true;
+    /// Answers since the last call.
+    [[nodiscard]] std::vector<answer> take_answers() {
+        std::lock_guard const lock(mutex_);
+        return std::exchange(answers_, {});
+    }
+
+    /// Begins to run the reads whose point was reached: called where entries are applied, after a batch.
+    void run_ready() {
+        reads ready;
+        {
+            std::lock_guard const lock(mutex_);
+            ready.swap(ready_);
+        }
+        if (!ready.empty()) run_all(std::move(ready));
+    }
+
+    /// Waits for the read that is being made; the others are dropped.
+    void stop() { thread_.stop(); }
+
+private:
+    struct read {
+        net::guest_id from;
+        net::client_query what;
+        instant deadline;
+        instant asked_at; ///< for its read point
+    };
+    using reads = std::vector<std::shared_ptr<read>>;
+    static constexpr std::uint64_t longest_us = 365ull * 24 * 3600 * 1'000'000;
+    static constexpr std::uint64_t unknown_us = std::numeric_limits<std::uint64_t>::max();
+
+    /// On the strand when there is no read point, where entries are applied when the state holds it.
+    void on_point(std::shared_ptr<read> const& r, call_outcome&& o) {
+        std::lock_guard const lock(mutex_);
+        if (!o.ok()) return answers_.push_back({r->from, {r->what.number, std::move(o), unknown_us}});
+        auto const asked = r->asked_at.time_since_epoch().count();
+        if (asked > fresh_.load(std::memory_order_relaxed)) fresh_.store(asked, std::memory_order_relaxed);
+        r->what.local = false; // It has its point.
+        ready_.push_back(r);
+    }
+
+    void run_all(reads&& all) {
+        thread_.post([this, all = std::move(all)] {
+            for (auto const& r : all) run(r);
+            around_.wake();
         });
-    };
-    for (read_group& g : asked_) sweep(g.reads);
-    for (placed_reads& p : placed_) sweep(p.reads);
-}
+    }
 
-inline bool engine::cancel_read(call_ticket ticket) {
-    auto drop = [&](std::vector<pending_read>& reads) {
-        auto const it = std::find_if(reads.begin(), reads.end(), [&](auto const& r) { return r.ticket == ticket; });
-        if (it == reads.end()) return false;
-        finished_.push_back({std::move(it->done), failed(errc::cancelled, "the read was cancelled")});
-        reads.erase(it);
-        return true;
-    };
-    return std::any_of(asked_.begin(), asked_.end(), [&](read_group& g) { return drop(g.reads); }) ||
-           std::any_of(placed_.begin(), placed_.end(), [&](placed_reads& p) { return drop(p.reads); });
-}
-
-// ---- what was applied
-
-inline void engine::on_applied(apply_report&& report) {
-    instant const now = env_.now();
-    for (auto const& [opener, session] : report.opened)
-        if (opener == opener_ && calls_.session() == session_id{}) {
-            calls_.session_opened(session, now);
-            session_used_ = now;
-            ready_ = true;
+    void run(std::shared_ptr<read> const& r) {
+        net::client_query const& q = r->what;
+        instant const now = around_.now();
+        if (r->deadline <= now)
+            return finish(*r, failed(errc::not_executed, "the read's deadline passed before it was made"), unknown_us);
+        std::uint64_t const age = staleness(now);
+        bool const too_old = q.local && q.max_staleness_us > 0 && age > q.max_staleness_us;
+        call_outcome o;
+        if (!too_old)
+            o = machine_.query({q.kind == net::query_kind::exists, q.name, q.type, q.body.view()});
+        if (too_old || (q.local && o.at < q.floor)) {
+            std::lock_guard const lock(mutex_);
+            return not_fresh_.push_back(r);
         }
-    if (report.session_used) session_used_ = now;
-    if (report.session_gone && calls_.session() != session_id{}) {
-        calls_.session_lost();
-        forwards_.clear(); // Their numbers are another session's now.
-        opener_ = env_.random() | 1;
-        opened_at_ = {};
-        env_.log(log_level::warning, "this node's session expired: it was cut off for longer than session_timeout; "
-                                     "calls that were under way end with outcome_unknown");
+        finish(*r, std::move(o), age);
     }
-    if (report.snapshot_tried) {
-        snapshotting_ = report.snapshot.has_value(); // Until it is written, and the storage has it.
-        snapshot_tried_ = report.applied;
-        freeze_pause_ = std::max(freeze_pause_, report.freeze_pause);
-        if (report.snapshot) env_.write(std::move(*report.snapshot));
+
+    void finish(read const& r, call_outcome&& o, std::uint64_t age) {
+        std::lock_guard const lock(mutex_);
+        answers_.push_back({r.from, {r.what.number, std::move(o), age}});
     }
-    if (report.install_ended) { // Reports of earlier batches may come while it is on its way.
-        bool const recovered = std::exchange(install_is_recovered_, false);
-        if (report.installed && replica_ && !recovered)
-            keep_snapshot(std::move(*report.installed), true); // Takes the place of an older one that is being kept.
-        else
-            installing_ = false;
+
+    [[nodiscard]] std::uint64_t staleness(instant now) const {
+        auto const fresh = fresh_.load(std::memory_order_relaxed);
+        auto const passed = now.time_since_epoch().count() - fresh;
+        return fresh == never ? unknown_us : static_cast<std::uint64_t>(std::max<instant::rep>(passed, 0));
     }
-    if (!report.problem.empty() && report_.problem.empty()) env_.log(log_level::error, report.problem);
-    report.snapshot.reset();
-    report_ = std::move(report);
-}
 
-inline void engine::on_written(written_snapshot&& s) {
-    snapshotting_ = s.what && replica_ && !keeping_ && !stopped_;
-    if (!s.obstacle.empty() && s.obstacle != log_kept_by_)
-        env_.log(log_level::warning, "there is no snapshot, and the log is kept: \"" + s.obstacle +
-                                         "\" cannot be written as JSON");
-    log_kept_by_ = std::move(s.obstacle);
-    if (!snapshotting_) return;
-    slot const next = s.what->what.at.next();
-    // Otherwise a newer one was installed meanwhile, or this node began anew under another id.
-    snapshotting_ = next > replica_->entries().trimmed() && next <= replica_->entries().chosen().next();
-    if (!snapshotting_) return;
-    s.what->what.governing = OPENREPLICA_MUTANT(configuration_not_in_snapshot) ? first_ : replica_->entries().governing(next);
-    keep_snapshot(std::move(*s.what), false);
-}
+    static constexpr instant::rep never = std::numeric_limits<instant::rep>::min();
 
-// ---- snapshots of others
-
-inline void engine::on(node_id from, paxos::snapshot_request const& m) {
-    if (auto chunk = snapshots_.serve(m, env_.now())) env_.send(std::span(&from, 1), paxos::message(std::move(*chunk)));
-}
-
-inline void engine::on(node_id from, paxos::snapshot_chunk const& m) {
-    if (installing_ || install_) return;
-    send_requests(from, snapshots_.take(m, env_.now()));
-    auto s = snapshots_.complete();
-    if (s && (s->head.at > replica_->entries().chosen() || OPENREPLICA_MUTANT(older_snapshot_restored))) install_ = std::move(s);
-}
-
-inline void engine::send_requests(node_id to, std::vector<paxos::snapshot_request> const& requests) {
-    for (paxos::snapshot_request const& m : requests) env_.send(std::span(&to, 1), paxos::message(m));
-}
+    state_machine const& machine_;
+    surroundings around_;
+    reads to_run_;
+    reads to_ask_;
+    std::atomic<instant::rep> fresh_{never}; ///< when the state was the group's
+    std::mutex mutex_;
+    reads ready_;     ///< their point is reached
+    reads not_fresh_; ///< the state was not recent enough for them
+    std::vector<answer> answers_;
+    background thread_;
+};
 
 } // namespace openreplica::inline v0::runtime
 
-// <openreplica/runtime/seed_watch.hpp>
-// Where a node looks for its group: its seeds, and what DNS last told of them.
-
-// <openreplica/runtime/line_limiter.hpp>
-// Which of many like log lines a person should see.
-
 namespace openreplica::inline v0::runtime {
 
-/// Lets through the first line, every line with another reason than the one before, and otherwise one a minute.
+/// Takes what clients ask of this node, and tells them what came of it.
+///
+/// A client takes no part in the protocol. Its commands go to the log like a peer's; when one is applied here, its outcome
+/// goes to the connection that the session's commands came over. An outcome that is lost on the way is in the session
+/// table: the client sends the command again and gets it.
+///
+/// Nothing queues without limit: a client has at most `max_requests` questions and reads without an answer here, and one
+/// that does not take its answers is cut off by the listener. A client that has been silent for `patience` is cut off too.
 ///
 /// @par Thread safety
-/// Distinct objects: safe. Shared objects: unsafe.
-class line_limiter {
+/// One strand, except where said.
+class guests final : public apply_observer {
 public:
-    static constexpr duration interval = std::chrono::minutes(1);
+    using completion = unique_function<void(call_outcome&&)>;
+    struct surroundings {
+        std::function<void(net::guest_id, net::client_reply const&)> send;
+        std::function<void(net::guest_id)> close;
+        std::function<void(net::guest_id, net::client_commands&&)> propose;
+        std::function<void(std::vector<pending_read>&&)> ask; ///< for read points
+        std::function<net::view()> look;                      ///< at the group, as this node sees it
+        std::function<void()> wake;                           ///< called on any thread: there is something to deliver
+        std::function<instant()> now;                         ///< called on any thread
+        /// Answers a person's question, on any thread, with JSON text.
+        std::function<void(std::string what, std::string argument, completion)> question;
+        /// Carries out an operator's order, and says on any thread what came of it.
+        std::function<void(std::string order, completion)> order;
+    };
+    static constexpr duration patience = std::chrono::seconds(30);
+    static constexpr std::size_t largest_answer = 3u << 20; ///< to a question or an order: a frame must hold it
 
-    [[nodiscard]] bool lets_through(std::string_view reason, instant now) {
-        if (told_at_ && reason == reason_ && now - *told_at_ < interval) return false;
-        reason_ = reason;
-        told_at_ = now;
-        return true;
+    guests(state_machine const& machine, surroundings around, std::size_t max_requests)
+        : around_(std::move(around)), max_requests_(max_requests),
+          reads_(machine, {around_.ask, around_.wake, around_.now}) {}
+
+    void on_up(net::guest_id who) {
+        if (guests_.empty()) seen_ = around_.look();
+        guests_[who].heard_at = around_.now();
+    }
+    void on_down(net::guest_id who) {
+        guests_.erase(who);
+        std::lock_guard const lock(mutex_);
+        std::erase_if(sessions_, [&](auto const& s) { return s.second == who; });
+        std::erase_if(openers_, [&](auto const& o) { return o.second == who; });
+        count_listeners();
+    }
+    void on_message(net::guest_id from, net::client_request&& m) {
+        auto const it = guests_.find(from);
+        if (it == guests_.end()) return;
+        it->second.heard_at = around_.now();
+        std::visit([&](auto& body) { on(from, it->second, body); }, m);
+    }
+
+    /// Commands of a client were not proposed because of this attempt.
+    void refuse(net::guest_id client, std::uint64_t number, std::vector<std::uint32_t> const& which,
+                call_outcome const& why) {
+        around_.send(client, net::client_refused{number, which, why.code, why.text});
+    }
+
+    /// Sends what has come to be known since the last call, and has reads made.
+    void flush() {
+        std::vector<letter> outcomes;
+        std::vector<guest_reads::answer> answers = reads_.take_answers();
+        {
+            std::lock_guard const lock(mutex_);
+            outcomes.swap(outbox_);
+            place_of_.clear();
+            std::move(answers_.begin(), answers_.end(), std::back_inserter(answers));
+            answers_.clear();
+        }
+        for (letter& l : outcomes) around_.send(l.to, l.what);
+        for (auto& a : answers) answer(a.to, std::move(a.what));
+        reads_.flush();
+    }
+
+    void tick() {
+        if (guests_.empty()) return;
+        net::view now = around_.look();
+        bool const news = now.cluster != seen_.cluster || now.current != seen_.current || now.members != seen_.members ||
+                          now.leader != seen_.leader || now.serving != seen_.serving;
+        seen_ = std::move(now);
+        std::vector<net::guest_id> silent;
+        for (auto const& [who, g] : guests_)
+            if (g.heard_at + patience < around_.now()) silent.push_back(who);
+        for (net::guest_id who : silent) around_.close(who);
+        if (!news) return;
+        std::vector<net::guest_id> all; // Who does not take the news is closed, and is in the map no more.
+        for (auto const& [who, g] : guests_) all.push_back(who);
+        for (net::guest_id who : all) around_.send(who, net::client_pong{0, seen_});
+    }
+
+    [[nodiscard]] std::size_t count() const { return guests_.size(); }
+
+    /// Waits for a read that is being made. From then on nothing runs here.
+    void stop() { reads_.stop(); }
+
+    // apply_observer: where entries are applied
+
+    void on_command(slot at, log_time stamp, applied_command const& did) override {
+        if (!anyone_listens_.load(std::memory_order_relaxed)) return;
+        std::lock_guard const lock(mutex_);
+        if (did.opener != 0) {
+            auto const opener = openers_.find(did.opener);
+            if (opener == openers_.end()) return;
+            net::guest_id const to = opener->second;
+            openers_.erase(opener);
+            if (did.outcome.ok()) sessions_[did.session] = to;
+            outbox_.push_back({to, net::client_opened{did.opener, did.session, stamp, did.outcome.code, did.outcome.text}, 0});
+        } else if (auto const session = sessions_.find(did.session); session != sessions_.end()) {
+            post(session->second, at, stamp, did);
+        }
+    }
+    [[nodiscard]] bool on_batch_end() override {
+        reads_.run_ready();
+        if (!anyone_listens_.load(std::memory_order_relaxed)) return false;
+        std::lock_guard const lock(mutex_);
+        return !outbox_.empty();
     }
 
 private:
-    std::string reason_;
-    std::optional<instant> told_at_;
+    struct guest {
+        instant heard_at{};
+        std::size_t waiting = 0; ///< questions and reads without an answer
+    };
+    struct letter {
+        net::guest_id to;
+        net::client_reply what;
+        std::size_t bytes;
+    };
+    /// A message with outcomes is closed at this size.
+    static constexpr std::size_t outcomes_bytes = 1u << 20;
+
+    void on(net::guest_id from, guest&, net::client_ping const& m) {
+        around_.send(from, net::client_pong{m.number, around_.look()});
+    }
+
+    /// From now on the outcomes of the commands' session go to this connection, and to no other.
+    void on(net::guest_id from, guest&, net::client_commands& m) {
+        {
+            std::lock_guard const lock(mutex_);
+            for (shared_bytes const& c : m.commands) {
+                auto const e = decode_envelope(c.view());
+                bool const keeps_session = e && (e->kind == command_kind::open_session || e->kind == command_kind::keep_alive ||
+                                                 e->kind == command_kind::close_session);
+                if (!e || !is_for_clients(e->kind) || (m.number == 0 && !keeps_session)) return; // No client of ours sends it.
+                if (e->kind == command_kind::open_session)
+                    openers_[e->object.value] = from;
+                else
+                    sessions_[e->session] = from;
+            }
+            count_listeners();
+        }
+        around_.propose(from, std::move(m));
+    }
+    void on(net::guest_id from, guest&, net::client_leave const& m) {
+        std::lock_guard const lock(mutex_);
+        if (auto const it = sessions_.find(m.session); it != sessions_.end() && it->second == from) sessions_.erase(it);
+        count_listeners();
+    }
+
+    void on(net::guest_id from, guest& g, net::client_query& m) {
+        if (!admit(from, g, m.number)) return;
+        reads_.add(from, std::move(m), !seen_.cluster.empty());
+    }
+    void on(net::guest_id from, guest& g, net::client_question& m) {
+        if (admit(from, g, m.number)) around_.question(std::move(m.what), std::move(m.argument), answers_to(from, m.number));
+    }
+    void on(net::guest_id from, guest& g, net::client_order& m) {
+        if (admit(from, g, m.number)) around_.order(std::move(m.text), answers_to(from, m.number));
+    }
+
+    [[nodiscard]] bool admit(net::guest_id from, guest& g, std::uint64_t number) {
+        if (g.waiting < max_requests_) return ++g.waiting, true;
+        around_.send(from, net::client_answer{number,
+                                              failed(errc::overloaded, "too many reads of this client wait at the replica "
+                                                                       "(limits.max_client_requests); nothing was done"),
+                                              0});
+        return false;
+    }
+
+    [[nodiscard]] completion answers_to(net::guest_id to, std::uint64_t number) {
+        return [this, to, number](call_outcome&& o) {
+            if (o.result.size() > largest_answer)
+                o = failed(errc::too_large, "the answer has " + std::to_string(o.result.size()) + " bytes, more than " +
+                                                std::to_string(largest_answer) + "; ask for less");
+            {
+                std::lock_guard const lock(mutex_);
+                answers_.push_back({to, {number, std::move(o), 0}});
+            }
+            around_.wake();
+        };
+    }
+
+    void answer(net::guest_id to, net::client_answer&& what) {
+        auto const it = guests_.find(to);
+        if (it == guests_.end()) return;
+        --it->second.waiting;
+        around_.send(to, std::move(what));
+    }
+
+    /// Adds an outcome to the message that its session gets next.
+    void post(net::guest_id to, slot at, log_time stamp, applied_command const& did) {
+        std::size_t const bytes = did.outcome.text.size() + did.outcome.result.size() + 32;
+        auto const known = place_of_.find(did.session);
+        bool const fits = known != place_of_.end() && outbox_[known->second].to == to &&
+                          outbox_[known->second].bytes + bytes <= outcomes_bytes;
+        if (!fits) {
+            place_of_[did.session] = outbox_.size();
+            outbox_.push_back({to, net::client_outcomes{did.session, {}, {}, {}}, 0});
+        }
+        letter& l = outbox_[place_of_[did.session]];
+        l.bytes += bytes;
+        auto& message = std::get<net::client_outcomes>(l.what);
+        message.applied = at;
+        message.clock = stamp;
+        message.list.push_back({did.seq, did.stored, did.outcome});
+    }
+
+    void count_listeners() { anyone_listens_ = !sessions_.empty() || !openers_.empty(); }
+
+    surroundings around_;
+    std::size_t max_requests_;
+    std::map<net::guest_id, guest> guests_;
+    net::view seen_; ///< as clients were told
+    guest_reads reads_;
+
+    std::atomic<bool> anyone_listens_{false};
+    std::mutex mutex_; // For the rest.
+    std::unordered_map<session_id, net::guest_id> sessions_; ///< who is told the outcomes
+    std::unordered_map<std::uint64_t, net::guest_id> openers_;
+    std::vector<letter> outbox_;
+    std::unordered_map<session_id, std::size_t> place_of_; ///< of a session's last message in it
+    std::vector<guest_reads::answer> answers_;
 };
 
 } // namespace openreplica::inline v0::runtime
 
+// <openreplica/runtime/service.hpp>
+// A node at work: the engine on its strand, the sockets, the apply thread, and the gateway that handles call.
+
+// <openreplica/runtime/apply_thread.hpp>
+// The thread that runs user code: methods of objects and completions.
+
 namespace openreplica::inline v0::runtime {
 
-/// How long a node waits between two lookups of a seed.
-struct lookup_pauses {
-    using milliseconds = std::chrono::milliseconds;
-    milliseconds founding{1000}; ///< while there is no group
-    milliseconds least{30000};   ///< afterwards the answer's own time to live, but not less than this
-    milliseconds most{300000};   ///< nor more than this
-    milliseconds spread{250};    ///< up to this much longer, at random, so that nodes do not ask in step
-
-    [[nodiscard]] milliseconds next(bool settled, std::chrono::seconds ttl, std::uint64_t random) const {
-        milliseconds const wait = settled ? std::min(std::max<milliseconds>(ttl, least), most) : founding;
-        return wait + milliseconds(random % (static_cast<std::uint64_t>(spread.count()) + 1));
-    }
-};
-
-/// Read whenever a node is opened. Tests shorten it; it is no option, because haste only loads DNS servers.
-inline lookup_pauses seed_lookup_pauses{};
-
-/// Looks up `srv:` seeds again and again, and tells which endpoints the seeds name.
+/// Works through batches in order, away from the strand: a slow method delays other methods, never a heartbeat.
 ///
-/// A failed or empty answer takes no endpoint away. An endpoint is omitted when a later successful answer of the seed
-/// that named it lacks it, and no other seed names it.
+/// A caller that blocks lends its thread: it is woken in the worker's place, works, and finds its own outcome without a
+/// second wake-up. Who is inside a method cannot leave it at its deadline, so a caller lends its thread only while its
+/// deadline is far: a second away, and a hundred times as far as the slowest recent batch took. One thread works at any
+/// time.
+///
+/// What came of the batches is merged into one report that the strand takes when it likes; it is woken only for news
+/// that cannot wait for its next tick.
 ///
 /// @par Thread safety
-/// One strand, the one given at construction. Events are called on it, until `stop`.
-class seed_watch : public std::enable_shared_from_this<seed_watch> {
+/// Safe from any thread; `stop` by one at a time.
+class apply_thread {
 public:
-    struct events {
-        std::function<void(endpoint const&)> named;   ///< by a seed; again with every answer that names it
-        std::function<void(endpoint const&)> omitted; ///< no seed names it any more
-        std::function<bool()> settled;                ///< the node belongs to a group that serves it
-        std::function<std::uint64_t()> random;
-        std::function<instant()> now;
-        std::function<void(log_level, std::string const&)> log;
-    };
+    /// @param clock the node's steady clock
+    /// @param wake posts to the strand; called on the apply thread
+    /// @param observer may be null
+    apply_thread(state_machine& machine, calls& pending, std::function<instant()> clock, std::function<void()> wake,
+                 apply_observer* observer = nullptr)
+        : applier_(machine, pending, observer), clock_(std::move(clock)), wake_(std::move(wake)), thread_([this] { run(); }) {}
 
-    seed_watch(asio::any_io_executor strand, std::vector<std::string> const& seeds, dns::discovery_options options,
-               lookup_pauses pauses, events e)
-        : strand_(strand), pauses_(pauses), events_(std::move(e)), discovery_(strand, std::move(options)) {
-        for (std::string const& text : seeds) seeds_.emplace_back(strand_, text);
+    apply_thread(apply_thread const&) = delete;
+    apply_thread& operator=(apply_thread const&) = delete;
+    ~apply_thread() { stop(); }
+
+    void post(apply_batch&& work) {
+        std::lock_guard const lock(mutex_);
+        bool const idle = queue_.empty() && !is_busy();
+        queue_.push_back(std::move(work));
+        if (idle) call_somebody();
     }
 
-    void start() {
-        for (seed& s : seeds_) {
-            if (s.text.starts_with("srv:")) {
-                look_up(s);
-            } else {
-                s.named.push_back(*parse_endpoint(s.text));
-                s.answered = true;
-                events_.named(s.named.front());
+    /// Blocks until `w` is finished or `deadline` has come; says whether `w` is finished. One of those who wait at a time
+    /// works in this thread's place.
+    [[nodiscard]] bool wait(waiter& w, instant deadline) {
+        {
+            std::lock_guard const lock(mutex_);
+            if (helper_ == nullptr && !stopping_ && has_time(deadline)) {
+                helper_ = &w;
+                helper_deadline_ = deadline;
             }
         }
-    }
-    void stop() {
-        stopped_ = true;
-        for (seed& s : seeds_) s.timer.cancel();
-        discovery_.cancel();
+        auto woken = waiter::cause::asked;
+        while ((woken = w.sleep(deadline - clock_())) == waiter::cause::asked) {
+            std::unique_lock lock(mutex_);
+            while (!is_busy() && !queue_.empty() && !w.is_finished() && has_time(deadline)) run_one(lock);
+            if (!has_time(deadline)) retire(w);
+            if (stopping_) ready_.notify_one(); // The thread waits for the last work to end.
+        }
+        std::lock_guard const lock(mutex_);
+        retire(w);
+        return woken == waiter::cause::finished;
     }
 
-    /// Seeds whose latest lookup failed, or has not ended yet.
-    [[nodiscard]] std::vector<std::string> unanswered() const {
-        std::vector<std::string> all;
-        for (seed const& s : seeds_)
-            if (!s.answered) all.push_back(s.text);
-        return all;
+    /// What was applied since the last call, if anything was.
+    [[nodiscard]] std::optional<apply_report> take_report() {
+        std::lock_guard const lock(mutex_);
+        return std::exchange(report_, std::nullopt);
+    }
+
+    /// True while this thread runs methods or completions.
+    [[nodiscard]] bool is_this_thread() const { return std::this_thread::get_id() == worker_.load(std::memory_order_relaxed); }
+
+    /// Finishes what is queued and ends the thread; may be called again. Called by a method, it lets the thread end behind
+    /// it, and a later call waits for that.
+    void stop() {
+        {
+            std::unique_lock lock(mutex_);
+            stopping_ = true;
+            // Callers that wait have been told the end of their calls by what is queued; they no longer help.
+            helper_ = nullptr;
+        }
+        ready_.notify_one();
+        if (thread_.joinable() && !is_this_thread()) thread_.join();
     }
 
 private:
-    struct seed {
-        seed(asio::any_io_executor const& strand, std::string t) : text(std::move(t)), timer(strand) {}
-
-        std::string text;
-        asio::steady_timer timer;
-        std::vector<endpoint> named; ///< by the latest successful answer
-        bool answered = false;
-        line_limiter warnings;
-    };
-
-    [[nodiscard]] bool names(endpoint const& e) const {
-        return std::any_of(seeds_.begin(), seeds_.end(), [&](seed const& s) {
-            return std::find(s.named.begin(), s.named.end(), e) != s.named.end();
-        });
+    void run() {
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            ready_.wait(lock, [this] { return !is_busy() && (stopping_ || !queue_.empty()); });
+            if (queue_.empty()) return;
+            run_one(lock);
+        }
     }
 
-    void look_up(seed& s) {
-        // The seeds stay where they are, and as long as this object.
-        discovery_.async_lookup_seeds(s.text, [weak = weak_from_this(), &s](dns::lookup_result found) {
-            if (auto const self = weak.lock(); self && !self->stopped_) self->on_answer(s, found);
-        });
+    [[nodiscard]] bool is_busy() const { return worker_.load(std::memory_order_relaxed) != std::thread::id(); }
+
+    /// Whether who must leave at `deadline` may run methods of unknown length.
+    [[nodiscard]] bool has_time(instant deadline) const {
+        duration const left = deadline - clock_();
+        return left >= std::chrono::seconds(1) && left / 100 >= slowest_;
     }
 
-    void on_answer(seed& s, dns::lookup_result const& found) {
-        s.answered = !found.failure;
-        if (found.failure)
-            complain(s, found);
+    /// Whoever was asked to help, and did not, leaves the work to the next one.
+    void retire(waiter const& w) {
+        if (helper_ != &w) return;
+        helper_ = nullptr;
+        if (!is_busy() && (!queue_.empty() || stopping_)) call_somebody();
+    }
+
+    void call_somebody() {
+        if (helper_ != nullptr && has_time(helper_deadline_))
+            helper_->ask();
         else
-            take(s, found);
-        s.timer.expires_after(pauses_.next(events_.settled(), found.ttl, events_.random()));
-        s.timer.async_wait([weak = weak_from_this(), &s](asio::error_code failure) {
-            auto const self = weak.lock();
-            if (!failure && self && !self->stopped_) self->look_up(s);
-        });
+            ready_.notify_one();
     }
 
-    void take(seed& s, dns::lookup_result const& found) {
-        std::vector<endpoint> now;
-        for (auto const& e : found.endpoints) now.push_back(e.address);
-        std::vector<endpoint> const before = std::exchange(s.named, now);
-        for (endpoint const& e : now) events_.named(e);
-        for (endpoint const& e : before)
-            if (!names(e)) events_.omitted(e);
-    }
-
-    void complain(seed& s, dns::lookup_result const& found) {
-        if (!s.warnings.lets_through(dns::to_string(*found.failure), events_.now())) return;
-        events_.log(events_.settled() ? log_level::info : log_level::warning, s.text + ": " + found.text);
-    }
-
-    asio::any_io_executor strand_;
-    lookup_pauses pauses_;
-    events events_;
-    dns::discovery discovery_;
-    std::deque<seed> seeds_;
-    bool stopped_ = false;
-};
-
-} // namespace openreplica::inline v0::runtime
-
-// <openreplica/runtime/serial_executor.hpp>
-// A strand that another thread may step into.
-
-#include <asio/prefer.hpp>
-#include <asio/query.hpp>
-#include <asio/require.hpp>
-
-namespace openreplica::inline v0::runtime {
-
-/// Runs what is given to it one after the other, on the threads of another executor.
-///
-/// Unlike an `asio::strand` it can be entered by a thread that is none of that executor's, when nobody is inside: a
-/// caller that is going to wait anyway then does the work itself instead of waking a thread that does it.
-///
-/// @par Order
-/// Work that is posted from one thread runs in that order where the other executor keeps it (an `io_context` run by one
-/// thread does); otherwise only one at a time is promised.
-///
-/// @par Thread safety
-/// Distinct and shared objects: safe.
-class serial_executor {
-    struct place {
-        std::mutex mutex;
-        std::atomic<std::thread::id> inside;
-
-        template <class F>
-        void run(F& f) {
-            inside.store(std::this_thread::get_id(), std::memory_order_relaxed);
-            f();
-            inside.store(std::thread::id(), std::memory_order_relaxed);
+    /// Works through the first batch, without the lock.
+    void run_one(std::unique_lock<std::mutex>& lock) {
+        apply_batch work = std::move(queue_.front());
+        queue_.pop_front();
+        worker_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+        lock.unlock();
+        instant const begun = clock_();
+        apply_report report = applier_.run(std::move(work), begun);
+        duration const took = clock_() - begun;
+        lock.lock();
+        slowest_ = std::max(took, slowest_ - slowest_ / 16);
+        worker_.store(std::thread::id(), std::memory_order_relaxed);
+        if (merge(std::move(report))) {
+            lock.unlock();
+            wake_();
+            lock.lock();
         }
-        [[nodiscard]] bool is_mine() const {
-            return inside.load(std::memory_order_relaxed) == std::this_thread::get_id();
+    }
+
+    /// True when the strand should look at once.
+    bool merge(apply_report&& r) {
+        bool const news = !r.opened.empty() || r.session_gone || r.calls_can_go || r.snapshot_tried || r.install_ended ||
+                          !r.problem.empty();
+        if (report_) {
+            r.opened.insert(r.opened.begin(), report_->opened.begin(), report_->opened.end());
+            r.session_used = r.session_used || report_->session_used;
+            r.session_gone = r.session_gone || report_->session_gone;
+            r.snapshot_tried = r.snapshot_tried || report_->snapshot_tried;
+            r.install_ended = r.install_ended || report_->install_ended;
+            if (!r.snapshot) r.snapshot = std::move(report_->snapshot);
+            r.freeze_pause = std::max(r.freeze_pause, report_->freeze_pause);
+            if (!r.installed) r.installed = std::move(report_->installed);
         }
-    };
-
-    asio::any_io_executor inner_;
-    std::shared_ptr<place> place_;
-
-    serial_executor(asio::any_io_executor inner, std::shared_ptr<place> p)
-        : inner_(std::move(inner)), place_(std::move(p)) {}
-
-public:
-    /// A new one. (No converting constructor: the conversion to `any_io_executor` would ask for it, and so for itself.)
-    [[nodiscard]] static serial_executor over(asio::any_io_executor inner) {
-        return {std::move(inner), std::make_shared<place>()};
+        report_ = std::move(r);
+        return news;
     }
 
-    /// True on the thread that is inside.
-    [[nodiscard]] bool is_mine() const { return place_->is_mine(); }
-
-    /// Runs `f` here and now if nobody is inside; says whether it did.
-    template <class F>
-    [[nodiscard]] bool try_run(F f) const {
-        if (place_->is_mine()) return false;
-        std::unique_lock const lock(place_->mutex, std::try_to_lock);
-        if (!lock) return false;
-        place_->run(f);
-        return true;
-    }
-
-    // What Asio asks of an executor.
-
-    bool operator==(serial_executor const& other) const noexcept {
-        return place_ == other.place_ && inner_ == other.inner_;
-    }
-    template <class F>
-    void execute(F&& f) const {
-        inner_.execute([p = place_, f = std::decay_t<F>(std::forward<F>(f))]() mutable {
-            if (p->is_mine()) return f(); // Dispatched from inside: it need not wait for itself.
-            std::lock_guard const lock(p->mutex);
-            p->run(f);
-        });
-    }
-    template <class Property>
-        requires asio::can_query_v<asio::any_io_executor const&, Property>
-    [[nodiscard]] decltype(auto) query(Property const& p) const {
-        return asio::query(inner_, p);
-    }
-    template <class Property>
-        requires asio::can_require_v<asio::any_io_executor const&, Property>
-    [[nodiscard]] serial_executor require(Property const& p) const {
-        return {asio::require(inner_, p), place_};
-    }
-    template <class Property>
-        requires asio::can_prefer_v<asio::any_io_executor const&, Property>
-    [[nodiscard]] serial_executor prefer(Property const& p) const {
-        return {asio::prefer(inner_, p), place_};
-    }
+    applier applier_;
+    std::function<instant()> clock_;
+    std::function<void()> wake_;
+    std::mutex mutex_;
+    std::condition_variable ready_;
+    std::deque<apply_batch> queue_;
+    std::optional<apply_report> report_;
+    bool stopping_ = false;
+    waiter* helper_ = nullptr;            ///< the blocked caller that works first
+    instant helper_deadline_{};
+    duration slowest_{};                  ///< what the slowest batch took; it fades as quicker ones follow
+    std::atomic<std::thread::id> worker_; ///< who runs methods just now; nobody: no id
+    std::thread thread_; // Last: it uses everything above.
 };
 
 } // namespace openreplica::inline v0::runtime
@@ -15387,221 +18284,6 @@ public:
 
 // <openreplica/net/decode.hpp>
 // Bytes as messages. The bytes may come from anyone.
-
-// <openreplica/net/handshake.hpp>
-// Who are you, and do we belong together?
-
-// <openreplica/net/frame.hpp>
-// The fixed header in front of every message on a connection.
-
-namespace openreplica::inline v0::net {
-
-/// Version of the frame layout and of the messages in it.
-inline constexpr std::uint8_t frame_version = 1;
-inline constexpr std::uint32_t frame_magic = 0x3152'524Fu; // "ORR1" in the byte order of the wire
-inline constexpr std::size_t frame_header_size = 20;
-/// Before the handshake a stranger may send this much, and no more.
-inline constexpr std::size_t max_handshake_frame = 64 * 1024;
-
-/// magic u32, version u8, type u8, flags u16 (zero), body length u32, body CRC32C u32, header CRC32C u32.
-struct frame_header {
-    std::uint8_t type = 0;
-    std::uint32_t length = 0;
-    std::uint32_t body_checksum = 0;
-};
-
-/// Room for a header in front of a body that is about to be written behind it.
-inline std::string begin_frame(std::size_t body_size) {
-    std::string out;
-    out.reserve(frame_header_size + body_size);
-    out.resize(frame_header_size);
-    return out;
-}
-
-/// Fills in the header of a frame whose body is complete.
-inline void finish_frame(std::string& frame, std::uint8_t type) {
-    std::string_view const body = std::string_view(frame).substr(frame_header_size);
-    std::string header;
-    wire_writer w(header);
-    w.put(frame_magic);
-    w.put(frame_version);
-    w.put(type);
-    w.put(std::uint16_t{0});
-    w.put(static_cast<std::uint32_t>(body.size()));
-    w.put(crc32c(body));
-    w.put(crc32c(header));
-    frame.replace(0, frame_header_size, header);
-}
-
-/// Reads a header, or says why these bytes are none. Nothing is allocated for a body before this has accepted it.
-[[nodiscard]] inline std::variant<frame_header, std::string> read_header(std::string_view bytes, std::size_t max_frame) {
-    wire_reader r(bytes.substr(0, frame_header_size));
-    auto const magic = r.get<std::uint32_t>();
-    auto const version = r.get<std::uint8_t>();
-    frame_header h;
-    h.type = r.get<std::uint8_t>();
-    auto const flags = r.get<std::uint16_t>();
-    h.length = r.get<std::uint32_t>();
-    h.body_checksum = r.get<std::uint32_t>();
-    auto const checksum = r.get<std::uint32_t>();
-    if (!r.complete()) return std::string("a header is cut short");
-    if (magic != frame_magic) return std::string("the bytes are not OpenReplica's: something else speaks to this port");
-    if (checksum != crc32c(bytes.substr(0, frame_header_size - 4))) return std::string("a header's checksum is wrong");
-    if (version != frame_version) return "frame version " + std::to_string(version) + " is not spoken here";
-    if (flags != 0) return std::string("a header has unknown flags");
-    if (h.length > max_frame)
-        return "a message of " + std::to_string(h.length) + " bytes exceeds the limit of " + std::to_string(max_frame);
-    return h;
-}
-
-} // namespace openreplica::inline v0::net
-
-namespace openreplica::inline v0::net {
-
-inline constexpr std::uint8_t hello_type = 128;
-inline constexpr std::uint8_t hello_reply_type = 129;
-/// The protocol versions that this library speaks.
-inline constexpr std::uint16_t protocol_min = 1;
-inline constexpr std::uint16_t protocol_max = 1;
-
-/// The first message on a connection.
-struct hello {
-    /// A type that the sender's program knows.
-    struct type_print {
-        std::string name;
-        std::uint64_t fingerprint = 0;
-        bool operator==(type_print const&) const = default;
-    };
-    std::uint16_t oldest = protocol_min;
-    std::uint16_t newest = protocol_max;
-    std::string group{};
-    cluster_id cluster{}; ///< empty: belongs to no group yet
-    paxos::member self{};
-    std::vector<type_print> catalogue{};
-    std::vector<std::string> failure_groups{}; ///< what the sender shares the fate of
-    bool operator==(hello const&) const = default;
-};
-
-/// Why a connection is refused.
-enum class refusal : std::uint8_t { none, wrong_group, protocol, wrong_cluster, catalogue, self };
-
-/// The answer; a refused connection is closed after it.
-struct hello_reply {
-    refusal reason = refusal::none;
-    std::string text{}; ///< for a refusal: what does not fit and what to do
-    paxos::member self{};
-    cluster_id cluster{};
-    bool operator==(hello_reply const&) const = default;
-};
-
-/// Decides whether two nodes may talk (rule 16). The epoch is information and no reason to refuse.
-[[nodiscard]] inline hello_reply judge(hello const& mine, hello const& theirs) {
-    auto refuse = [&](refusal why, std::string text) {
-        return hello_reply{why, std::move(text), mine.self, mine.cluster};
-    };
-    if (theirs.group != mine.group)
-        return refuse(refusal::wrong_group, "this node belongs to group \"" + mine.group + "\", not \"" + theirs.group +
-                                                "\"; check the seeds");
-    if (theirs.oldest > mine.newest || theirs.newest < mine.oldest)
-        return refuse(refusal::protocol, "no common protocol version: this node speaks " + std::to_string(mine.oldest) +
-                                             " to " + std::to_string(mine.newest) + "; upgrade the older program");
-    if (theirs.self.id == mine.self.id) return refuse(refusal::self, "this node met itself");
-    if (!theirs.cluster.empty() && !mine.cluster.empty() && theirs.cluster != mine.cluster)
-        return refuse(refusal::wrong_cluster, "this node belongs to cluster " + to_string(mine.cluster) + ", not " +
-                                                  to_string(theirs.cluster) + ": two groups have the same name");
-    for (auto const& t : theirs.catalogue) {
-        auto const known = std::find_if(mine.catalogue.begin(), mine.catalogue.end(),
-                                        [&](auto const& m) { return m.name == t.name; });
-        if (known != mine.catalogue.end() && known->fingerprint != t.fingerprint)
-            return refuse(refusal::catalogue, "type \"" + t.name + "\" has other methods here than there; run programs "
-                                                                   "that agree on it");
-    }
-    return hello_reply{refusal::none, {}, mine.self, mine.cluster};
-}
-
-namespace detail {
-
-inline void put_member(wire_writer& w, paxos::member const& m) {
-    w.put(m.id);
-    w.put_string(m.address.host);
-    w.put(m.address.port);
-}
-[[nodiscard]] inline paxos::member get_member(wire_reader& r) {
-    paxos::member m;
-    m.id = r.get<node_id>();
-    auto const host = r.get_string();
-    if (host.size() > 255) r.fail();
-    m.address.host = std::string(host.substr(0, 255));
-    m.address.port = r.get<std::uint16_t>();
-    return m;
-}
-
-} // namespace detail
-
-[[nodiscard]] inline std::string encode(hello const& h) {
-    std::string out = begin_frame(128 + 64 * h.catalogue.size());
-    wire_writer w(out);
-    w.put(h.oldest);
-    w.put(h.newest);
-    w.put_string(h.group);
-    w.put(h.cluster);
-    detail::put_member(w, h.self);
-    w.put(static_cast<std::uint32_t>(h.catalogue.size()));
-    for (auto const& t : h.catalogue) {
-        w.put_string(t.name);
-        w.put(t.fingerprint);
-    }
-    w.put(static_cast<std::uint32_t>(h.failure_groups.size()));
-    for (auto const& g : h.failure_groups) w.put_string(g);
-    finish_frame(out, hello_type);
-    return out;
-}
-
-[[nodiscard]] inline std::optional<hello> decode_hello(std::string_view body) {
-    wire_reader r(body);
-    hello h;
-    h.oldest = r.get<std::uint16_t>();
-    h.newest = r.get<std::uint16_t>();
-    h.group = std::string(r.get_string());
-    h.cluster = r.get<cluster_id>();
-    h.self = detail::get_member(r);
-    auto const count = r.get<std::uint32_t>();
-    for (std::uint32_t i = 0; i < count && r.ok(); ++i) {
-        hello::type_print t;
-        t.name = std::string(r.get_string());
-        t.fingerprint = r.get<std::uint64_t>();
-        h.catalogue.push_back(std::move(t));
-    }
-    auto const groups = r.get<std::uint32_t>();
-    for (std::uint32_t i = 0; i < groups && r.ok(); ++i) h.failure_groups.emplace_back(r.get_string());
-    if (!r.complete() || h.self.id.empty() || h.self.address.empty()) return std::nullopt;
-    return h;
-}
-
-[[nodiscard]] inline std::string encode(hello_reply const& m) {
-    std::string out = begin_frame(128 + m.text.size());
-    wire_writer w(out);
-    w.put(static_cast<std::uint8_t>(m.reason));
-    w.put_string(m.text);
-    detail::put_member(w, m.self);
-    w.put(m.cluster);
-    finish_frame(out, hello_reply_type);
-    return out;
-}
-
-[[nodiscard]] inline std::optional<hello_reply> decode_hello_reply(std::string_view body) {
-    wire_reader r(body);
-    hello_reply m;
-    auto const reason = r.get<std::uint8_t>();
-    m.text = std::string(r.get_string());
-    m.self = detail::get_member(r);
-    m.cluster = r.get<cluster_id>();
-    if (!r.complete() || reason > static_cast<std::uint8_t>(refusal::self) || m.self.id.empty()) return std::nullopt;
-    m.reason = static_cast<refusal>(reason);
-    return m;
-}
-
-} // namespace openreplica::inline v0::net
 
 namespace openreplica::inline v0::net {
 
@@ -15971,233 +18653,6 @@ using any_message = std::variant<paxos::message, paxos::founding_message>;
 
 } // namespace openreplica::inline v0::net
 
-// <openreplica/net/link.hpp>
-// The outgoing connection to one address.
-
-#include <asio/buffer.hpp>
-
-namespace openreplica::inline v0::net {
-
-/// What may be lost first when a connection cannot keep up.
-enum class priority : std::uint8_t { normal, droppable };
-
-struct link_options {
-    std::size_t queue_bytes = 64u << 20; ///< what may wait; beyond it frames are lost and counted
-    std::chrono::milliseconds connect_timeout{2000};
-    std::chrono::milliseconds handshake_timeout{2000};
-    std::chrono::milliseconds first_retry{20};
-    std::chrono::milliseconds last_retry{1000};
-    std::chrono::milliseconds refused_retry{2000};
-};
-
-/// A connection that only sends. It is made again, with growing pauses, until it is stopped.
-///
-/// While one write is under way further frames gather, and leave together in the next one. Nothing queues without
-/// limit: what does not fit is lost, which the protocol repairs.
-///
-/// @par Thread safety
-/// One strand, the executor given at construction. Events are called on it, never from inside a member, and never after
-/// `stop`.
-class link : public std::enable_shared_from_this<link> {
-public:
-    struct events {
-        std::function<void(hello_reply const&)> up;
-        std::function<void(std::error_code, bool was_up)> down;
-        std::function<void(hello_reply const&)> refused;
-    };
-
-    [[nodiscard]] static std::shared_ptr<link> make(asio::any_io_executor strand, endpoint where, hello mine,
-                                                    link_options options, events e) {
-        return std::shared_ptr<link>(
-            new link(std::move(strand), std::move(where), std::move(mine), options, std::move(e)));
-    }
-
-    void start() { connect(); }
-    void stop() {
-        stopped_ = true;
-        timer_.cancel();
-        resolver_.cancel();
-        close();
-    }
-
-    [[nodiscard]] bool is_up() const { return up_; }
-    /// Frames that found no room.
-    [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
-
-    /// Queues a frame; it leaves at once when nothing is under way.
-    void send(std::shared_ptr<std::string const> frame, priority p) {
-        std::size_t const limit = p == priority::droppable ? options_.queue_bytes / 2 : options_.queue_bytes;
-        if (!up_ || queued_bytes_ + frame->size() > limit) {
-            ++dropped_;
-            return;
-        }
-        queued_bytes_ += frame->size();
-        queue_.push_back(std::move(frame));
-        if (writing_.empty()) write();
-    }
-
-private:
-    using tcp = asio::ip::tcp;
-
-    link(asio::any_io_executor strand, endpoint where, hello mine, link_options options, events e)
-        : where_(std::move(where)), mine_(std::move(mine)), options_(options), events_(std::move(e)), resolver_(strand),
-          socket_(strand), timer_(strand), pause_(options.first_retry) {}
-
-    /// Wraps a handler: it runs only while this attempt is the current one.
-    template <class F>
-    auto guarded(F f) {
-        return [self = shared_from_this(), attempt = attempt_,
-                f = std::move(f)](asio::error_code failure, auto&&... rest)
-                   requires std::is_invocable_v<F const&, link&, asio::error_code, decltype(rest)...>
-        {
-            if (!self->stopped_ && attempt == self->attempt_) f(*self, failure, std::forward<decltype(rest)>(rest)...);
-        };
-    }
-
-    void connect() {
-        ++attempt_;
-        deadline(options_.connect_timeout);
-        asio::error_code no_literal;
-        auto const address = asio::ip::make_address(where_.host, no_literal);
-        if (!no_literal) {
-            socket_.async_connect({address, where_.port},
-                                  guarded([](link& l, asio::error_code failure) { l.on_connected(failure); }));
-            return;
-        }
-        resolver_.async_resolve(where_.host, std::to_string(where_.port),
-                                guarded([](link& l, asio::error_code failure, tcp::resolver::results_type found) {
-                                    if (failure) return l.fail(failure);
-                                    asio::async_connect(
-                                        l.socket_, found,
-                                        l.guarded([](link& m, asio::error_code f, tcp::endpoint const&) { m.on_connected(f); }));
-                                }));
-    }
-
-    void deadline(std::chrono::milliseconds after) {
-        timer_.expires_after(after);
-        timer_.async_wait(guarded([](link& l, asio::error_code failure) {
-            if (!failure) l.fail(std::make_error_code(std::errc::timed_out));
-        }));
-    }
-
-    void on_connected(asio::error_code failure) {
-        if (failure) return fail(failure);
-        asio::error_code ignored;
-        socket_.set_option(tcp::no_delay(true), ignored);
-        deadline(options_.handshake_timeout);
-        greeting_ = encode(mine_);
-        asio::async_write(socket_, asio::buffer(greeting_), guarded([](link& l, asio::error_code f, std::size_t) {
-                              if (f) return l.fail(f);
-                              l.read_reply_header();
-                          }));
-    }
-
-    void read_reply_header() {
-        answer_.resize(frame_header_size);
-        asio::async_read(socket_, asio::buffer(answer_), guarded([](link& l, asio::error_code f, std::size_t) {
-                             if (f) return l.fail(f);
-                             auto const header = read_header(l.answer_, max_handshake_frame);
-                             auto const* h = std::get_if<frame_header>(&header);
-                             if (h == nullptr || h->type != hello_reply_type)
-                                 return l.fail(std::make_error_code(std::errc::protocol_error));
-                             l.read_reply(*h);
-                         }));
-    }
-
-    void read_reply(frame_header h) {
-        answer_.resize(h.length);
-        asio::async_read(socket_, asio::buffer(answer_), guarded([h](link& l, asio::error_code f, std::size_t) {
-                             if (f) return l.fail(f);
-                             auto const reply = decode_hello_reply(l.answer_);
-                             if (!reply || crc32c(l.answer_) != h.body_checksum)
-                                 return l.fail(std::make_error_code(std::errc::protocol_error));
-                             l.on_reply(*reply);
-                         }));
-    }
-
-    void on_reply(hello_reply const& reply) {
-        if (reply.reason != refusal::none) {
-            close();
-            retry(options_.refused_retry);
-            return events_.refused(reply);
-        }
-        timer_.cancel();
-        pause_ = options_.first_retry;
-        up_ = true;
-        watch();
-        events_.up(reply);
-    }
-
-    /// The peer says nothing more on this connection: whatever the read ends with means that it is over.
-    void watch() {
-        socket_.async_read_some(asio::buffer(rest_), guarded([](link& l, asio::error_code f, std::size_t) {
-                                    l.fail(f ? std::error_code(f) : std::make_error_code(std::errc::protocol_error));
-                                }));
-    }
-
-    void write() {
-        writing_.swap(queue_);
-        buffers_.clear();
-        for (auto const& frame : writing_) buffers_.emplace_back(asio::buffer(*frame));
-        asio::async_write(socket_, buffers_, guarded([](link& l, asio::error_code f, std::size_t n) {
-                              if (f) return l.fail(f);
-                              l.queued_bytes_ -= n;
-                              l.writing_.clear();
-                              if (!l.queue_.empty()) l.write();
-                          }));
-    }
-
-    void fail(std::error_code why) {
-        bool const was_up = up_;
-        close();
-        // Half of the pause is random, so that many nodes do not come back in step.
-        retry(pause_ / 2 + std::chrono::milliseconds(static_cast<std::int64_t>(
-                               std::hash<void const*>{}(this) / 64 + attempt_ * 7919) %
-                           std::max<std::int64_t>(pause_.count() / 2, 1)));
-        pause_ = std::min(pause_ * 2, options_.last_retry);
-        events_.down(why, was_up);
-    }
-
-    void retry(std::chrono::milliseconds after) {
-        timer_.expires_after(after);
-        timer_.async_wait(guarded([](link& l, asio::error_code failure) {
-            if (!failure) l.connect();
-        }));
-    }
-
-    void close() {
-        ++attempt_;
-        up_ = false;
-        asio::error_code ignored;
-        socket_.close(ignored);
-        writing_.clear();
-        queue_.clear();
-        queued_bytes_ = 0;
-    }
-
-    endpoint where_;
-    hello mine_;
-    link_options options_;
-    events events_;
-    tcp::resolver resolver_;
-    tcp::socket socket_;
-    asio::steady_timer timer_;
-    std::chrono::milliseconds pause_;
-    std::uint64_t attempt_ = 0; ///< handlers of an earlier attempt find another number here and do nothing
-    bool stopped_ = false;
-    bool up_ = false;
-    std::string greeting_;
-    std::string answer_;
-    std::array<char, 1> rest_{};
-    std::vector<std::shared_ptr<std::string const>> queue_;
-    std::vector<std::shared_ptr<std::string const>> writing_;
-    std::vector<asio::const_buffer> buffers_;
-    std::size_t queued_bytes_ = 0;
-    std::uint64_t dropped_ = 0;
-};
-
-} // namespace openreplica::inline v0::net
-
 // <openreplica/net/listener.hpp>
 // The connections that others make to this node.
 
@@ -16205,13 +18660,17 @@ namespace openreplica::inline v0::net {
 
 struct listener_options {
     std::size_t max_frame = 4u << 20;
-    std::size_t max_connections = 256;
+    std::size_t max_connections = 256; ///< of peers
+    std::size_t max_guests = 0;        ///< connections of clients
+    std::size_t guest_queue_bytes = 16u << 20; ///< what may wait for a client; one that does not take it is cut off
     std::size_t max_strangers = 64; ///< connections that have not said hello
     std::chrono::milliseconds hello_timeout{2000};
     std::chrono::milliseconds frame_timeout{10000}; ///< from the first byte of a message to its last
 };
 
 /// Accepts connections, says who may talk, and takes messages apart.
+///
+/// A peer only speaks here. A client is answered too: its connection is a guest with a name of its own.
 ///
 /// Nothing that a stranger sends reaches an assertion, and none can make this node hold more than `max_handshake_frame`
 /// bytes for it. Malformed bytes close the connection they came over, with a reason, and no other.
@@ -16226,6 +18685,9 @@ public:
         std::function<void(paxos::member const&, any_message&&)> message;
         std::function<void()> batch_end; ///< every complete message of one read has been delivered
         std::function<void(std::string const&)> malformed;
+        std::function<void(guest_id, hello const&)> guest_up{};
+        std::function<void(guest_id, client_request&&)> guest_message{};
+        std::function<void(guest_id)> guest_down{};
     };
 
     /// Binds and listens.
@@ -16240,6 +18702,12 @@ public:
 
     void start() { shared_->accept(); }
     void stop() { shared_->stop(); }
+
+    /// Tells a client something. Nothing happens when it has gone; one that takes too little is cut off, and finds what it
+    /// missed when it comes back.
+    void send(guest_id to, std::shared_ptr<std::string const> frame);
+    void close(guest_id guest);
+    void close_guests();
 
     [[nodiscard]] endpoint local_endpoint() const { return shared_->local; }
     [[nodiscard]] std::size_t connections() const { return shared_->open.size(); }
@@ -16262,6 +18730,7 @@ private:
             on.malformed(reason);
         }
         [[nodiscard]] std::size_t strangers() const;
+        [[nodiscard]] bool has_place(role who) const;
 
         asio::any_io_executor strand;
         listener_options options;
@@ -16270,6 +18739,8 @@ private:
         asio::steady_timer breath; ///< a pause after accept itself failed: no descriptors left
         endpoint local;
         std::set<std::shared_ptr<connection>> open;
+        std::map<guest_id, std::shared_ptr<connection>> guests; ///< the ones among them that are clients
+        guest_id last_guest;
         std::uint64_t malformed = 0;
         bool stopped = false;
     };
@@ -16282,9 +18753,13 @@ class listener::connection : public std::enable_shared_from_this<connection> {
     tcp::socket socket_;
     asio::steady_timer timer_;
     std::optional<hello> peer_;
-    std::string answer_;
-    std::shared_ptr<std::string> buffer_ = std::make_shared<std::string>();
-    std::size_t filled_ = 0;
+    guest_id guest_; ///< 0: no client
+    frame_stream incoming_;
+    std::vector<std::shared_ptr<std::string const>> queue_;
+    std::vector<std::shared_ptr<std::string const>> writing_;
+    std::vector<asio::const_buffer> buffers_;
+    std::size_t queued_bytes_ = 0;
+    bool last_words_ = false; ///< closed once everything is written
     std::uint64_t deadline_ = 0; ///< number of the one that holds
     bool timing_ = false; ///< a message has begun and must end in time
 
@@ -16304,13 +18779,40 @@ public:
     }
 
     void close() {
+        auto const self = shared_from_this();
         asio::error_code ignored;
         socket_.close(ignored);
         timer_.cancel();
-        owner_->open.erase(shared_from_this());
+        owner_->open.erase(self);
+        if (owner_->guests.erase(guest_) > 0 && !owner_->stopped) owner_->on.guest_down(guest_);
+    }
+
+    [[nodiscard]] role who() const { return guest_ == guest_id{} ? role::peer : role::client; }
+
+    void send(std::shared_ptr<std::string const> frame) {
+        if (queued_bytes_ > 0 && queued_bytes_ + frame->size() > owner_->options.guest_queue_bytes) {
+            owner_->report("a client did not take what it was told (limits.client_queue_bytes); the connection was closed");
+            return close();
+        }
+        queued_bytes_ += frame->size();
+        queue_.push_back(std::move(frame));
+        if (writing_.empty()) write();
     }
 
 private:
+    void write() {
+        writing_.swap(queue_);
+        buffers_.clear();
+        for (auto const& frame : writing_) buffers_.emplace_back(asio::buffer(*frame));
+        asio::async_write(socket_, buffers_, [self = shared_from_this()](asio::error_code failure, std::size_t n) {
+            if (!self->socket_.is_open()) return;
+            self->writing_.clear();
+            self->queued_bytes_ -= std::min(n, self->queued_bytes_);
+            if (failure || (self->last_words_ && self->queue_.empty())) return self->close();
+            if (!self->queue_.empty()) self->write();
+        });
+    }
+
     void deadline(std::chrono::milliseconds after) {
         timer_.expires_after(after);
         timer_.async_wait([self = shared_from_this(), number = ++deadline_](asio::error_code failure) {
@@ -16328,86 +18830,90 @@ private:
     }
 
     void read() {
-        std::size_t const room = is_stranger() ? 4096 : read_size;
-        if (buffer_->size() < filled_ + room) buffer_->resize(filled_ + room);
-        socket_.async_read_some(asio::buffer(buffer_->data() + filled_, buffer_->size() - filled_),
+        auto const [where, size] = incoming_.room(is_stranger() ? 4096 : read_size);
+        socket_.async_read_some(asio::buffer(where, size),
                                 [self = shared_from_this()](asio::error_code failure, std::size_t n) {
                                     if (self->owner_->stopped || !self->socket_.is_open()) return;
                                     if (failure) return self->close();
-                                    self->filled_ += n;
+                                    self->incoming_.add(n);
                                     if (self->take_frames()) self->read();
                                 });
     }
 
     /// Delivers every complete frame. False when the connection is over.
     bool take_frames() {
-        // The values of the messages are slices of this buffer; what is left over moves to a new one.
-        std::shared_ptr<std::string const> const bytes = buffer_;
-        std::size_t at = 0;
         bool delivered = false;
-        while (filled_ - at >= frame_header_size) {
-            std::string_view const rest = std::string_view(*bytes).substr(at, filled_ - at);
-            auto const header = read_header(rest, is_stranger() ? max_handshake_frame : owner_->options.max_frame);
-            if (auto const* reason = std::get_if<std::string>(&header)) return refuse(*reason);
-            auto const& h = std::get<frame_header>(header);
-            if (rest.size() < frame_header_size + h.length) break;
-            std::size_t const body = at + frame_header_size;
-            if (crc32c(std::string_view(*bytes).substr(body, h.length)) != h.body_checksum)
-                return refuse("a message's checksum is wrong");
-            if (!take(h, bytes, body)) return false;
+        for (;;) {
+            auto next = incoming_.next(is_stranger() ? max_handshake_frame : owner_->options.max_frame);
+            if (auto const* reason = std::get_if<std::string>(&next)) return refuse(*reason);
+            auto const* f = std::get_if<frame_stream::frame>(&next);
+            if (f == nullptr) break;
+            if (!take(*f)) return false;
             delivered = !is_stranger();
-            at = body + h.length;
         }
-        keep_rest(at);
+        keep_rest();
         if (delivered) owner_->on.batch_end();
         return socket_.is_open();
     }
 
-    bool take(frame_header const& h, std::shared_ptr<std::string const> const& bytes, std::size_t body) {
-        if (is_stranger()) return greet(h, std::string_view(*bytes).substr(body, h.length));
-        auto m = decode(h.type, bytes, body, h.length);
-        if (!m) return refuse("a message of type " + std::to_string(h.type) + " is malformed");
-        owner_->on.message(peer_->self, std::move(*m));
-        return !owner_->stopped;
+    bool take(frame_stream::frame const& f) {
+        if (is_stranger()) return greet(f);
+        bool const fits = who() == role::client ? take_request(f) : take_message(f);
+        if (!fits) return refuse("a message of type " + std::to_string(f.header.type) + " is malformed");
+        return !owner_->stopped && socket_.is_open();
     }
 
-    bool greet(frame_header const& h, std::string_view body) {
-        auto theirs = h.type == hello_type ? decode_hello(body) : std::nullopt;
+    bool take_message(frame_stream::frame const& f) {
+        auto m = decode(f.header.type, f.bytes, f.body, f.header.length);
+        if (m) owner_->on.message(peer_->self, std::move(*m));
+        return m.has_value();
+    }
+
+    bool take_request(frame_stream::frame const& f) {
+        auto m = decode_client_request(f.header.type, f.bytes, f.body, f.header.length);
+        if (m) owner_->on.guest_message(guest_, std::move(*m));
+        return m.has_value();
+    }
+
+    bool greet(frame_stream::frame const& f) {
+        auto theirs = f.header.type == hello_type ? decode_hello(f.text()) : std::nullopt;
         if (!theirs) return refuse("the first message is no hello");
-        hello_reply const reply = owner_->on.judge(*theirs);
+        hello_reply reply = owner_->on.judge(*theirs);
         if (owner_->stopped) return false;
-        answer_ = encode(reply);
-        bool const welcome = reply.reason == refusal::none;
-        asio::async_write(socket_, asio::buffer(answer_),
-                          [self = shared_from_this(), welcome](asio::error_code failure, std::size_t) {
-                              if ((failure || !welcome) && self->socket_.is_open()) self->close();
-                          });
+        if (reply.reason == refusal::none && !owner_->has_place(theirs->who)) {
+            reply.reason = refusal::full;
+            reply.text = theirs->who == role::client ? "this node has as many clients as it may (limits.max_clients)"
+                                                     : "this node has as many peers as it may (limits.max_connections)";
+        }
         // The deadline stays for a refused peer: it could leave the answer unread and keep its place for ever.
-        if (!welcome) return false;
+        last_words_ = reply.reason != refusal::none;
+        send(std::make_shared<std::string const>(encode(reply)));
+        if (last_words_) return false;
         no_deadline();
         peer_ = std::move(*theirs);
-        owner_->on.accepted(*peer_);
-        return !owner_->stopped;
+        if (peer_->who == role::client) {
+            guest_ = owner_->last_guest = owner_->last_guest.next();
+            owner_->guests.emplace(guest_, shared_from_this());
+            owner_->on.guest_up(guest_, *peer_);
+        } else {
+            owner_->on.accepted(*peer_);
+        }
+        return !owner_->stopped && socket_.is_open();
     }
 
     bool refuse(std::string const& reason) {
-        owner_->report(reason + (peer_ ? ", from node " + short_name(peer_->self.id) : std::string()) +
+        owner_->report(reason +
+                       (peer_ ? (who() == role::client ? ", from client " : ", from node ") + short_name(peer_->self.id)
+                              : std::string()) +
                        "; the connection was closed");
         close();
         return false;
     }
 
-    void keep_rest(std::size_t at) {
-        std::size_t const rest = filled_ - at;
-        if (at > 0) {
-            auto next = std::make_shared<std::string>();
-            next->reserve(std::max(rest, read_size));
-            next->append(buffer_->data() + at, rest);
-            buffer_ = std::move(next);
-            filled_ = rest;
-        }
+    void keep_rest() {
+        auto const [rest, fresh] = incoming_.keep_rest(read_size);
         if (is_stranger()) return;
-        if (rest > 0 && (at > 0 || !timing_)) deadline(owner_->options.frame_timeout);
+        if (rest > 0 && (fresh || !timing_)) deadline(owner_->options.frame_timeout);
         if (rest == 0 && timing_) no_deadline();
         timing_ = rest > 0;
     }
@@ -16440,7 +18946,8 @@ inline void listener::state::accept() {
             });
             return;
         }
-        if (self->open.size() >= self->options.max_connections || self->strangers() >= self->options.max_strangers) {
+        std::size_t const most = self->options.max_connections + self->options.max_guests;
+        if (self->open.size() >= most || self->strangers() >= self->options.max_strangers) {
             self->report("a connection was closed: there are too many (limits.max_connections)");
         } else {
             auto const c = std::make_shared<connection>(self, std::move(socket));
@@ -16454,6 +18961,29 @@ inline void listener::state::accept() {
 inline std::size_t listener::state::strangers() const {
     return static_cast<std::size_t>(
         std::count_if(open.begin(), open.end(), [](auto const& c) { return c->is_stranger(); }));
+}
+
+/// Whether one more of this kind may stay: neither peers nor clients take the others' places.
+inline bool listener::state::has_place(role who) const {
+    if (who == role::client) return guests.size() < options.max_guests;
+    auto const peers = std::count_if(open.begin(), open.end(), [](auto const& c) {
+        return !c->is_stranger() && c->who() == role::peer;
+    });
+    return static_cast<std::size_t>(peers) < options.max_connections;
+}
+
+inline void listener::send(guest_id to, std::shared_ptr<std::string const> frame) {
+    if (auto const it = shared_->guests.find(to); it != shared_->guests.end())
+        std::shared_ptr(it->second)->send(std::move(frame));
+}
+
+inline void listener::close(guest_id guest) {
+    if (auto const it = shared_->guests.find(guest); it != shared_->guests.end()) std::shared_ptr(it->second)->close();
+}
+
+inline void listener::close_guests() {
+    auto const all = shared_->guests;
+    for (auto const& [guest, c] : all) c->close();
 }
 
 inline void listener::state::stop() {
@@ -16488,6 +19018,9 @@ public:
         std::function<void()> met_self;         ///< an address that this node was given leads back to it
         std::function<void(node_id)> forgotten; ///< unreachable for long, or another node answers at its address
         std::function<void(log_level, std::string const&)> log;
+        std::function<void(net::guest_id)> guest_up{}; ///< a client has connected; it is nobody's peer
+        std::function<void(net::guest_id, net::client_request&&)> guest_message{};
+        std::function<void(net::guest_id)> guest_down{};
     };
 
     /// Binds the listener; throws when the address is taken or wrong.
@@ -16527,6 +19060,12 @@ public:
     void send(std::span<node_id const> to, paxos::message const& what);
     /// To one node, or without `to` to everyone whom this node has a connection to.
     void send(std::optional<node_id> to, paxos::founding_message const& what);
+
+    /// To a client, over the connection that it made.
+    void send(net::guest_id to, net::client_reply const& what) {
+        listener_.send(to, std::make_shared<std::string const>(net::encode(what)));
+    }
+    void close(net::guest_id guest) { listener_.close(guest); }
 
     [[nodiscard]] std::vector<node_id> connected() const;
     /// The node's latest handshake here did not name the type. False for a node that has not been met.
@@ -16621,6 +19160,7 @@ inline net::hello transport::make_hello() const {
 
 inline void transport::set_identity(node_id self, cluster_id cluster, openreplica::endpoint const& advertised) {
     bool const changed = self != self_.id || cluster != cluster_;
+    if (!cluster_.empty() && cluster != cluster_) listener_.close_guests(); // They came to the other cluster.
     self_ = {self, advertised};
     cluster_ = cluster;
     own_.insert(advertised);
@@ -16640,6 +19180,8 @@ inline net::listener_options transport::make_listener_options() const {
     net::listener_options o;
     o.max_frame = options_.limits.max_frame_bytes;
     o.max_connections = options_.limits.max_connections;
+    if (events_.guest_up) o.max_guests = options_.limits.max_clients;
+    o.guest_queue_bytes = options_.limits.client_queue_bytes;
     return o;
 }
 
@@ -16655,7 +19197,11 @@ inline net::listener::events transport::listener_events() {
                 },
             .message = [this](paxos::member const& from, net::any_message&& m) { deliver(from, std::move(m)); },
             .batch_end = [this] { events_.batch_end(); },
-            .malformed = [this](std::string const& reason) { complain(reason); }};
+            .malformed = [this](std::string const& reason) { complain(reason); },
+            .guest_up = [this](net::guest_id guest, net::hello const&) { events_.guest_up(guest); },
+            .guest_message = [this](net::guest_id from,
+                                    net::client_request&& m) { events_.guest_message(from, std::move(m)); },
+            .guest_down = [this](net::guest_id guest) { events_.guest_down(guest); }};
 }
 
 inline void transport::deliver(paxos::member const& from, net::any_message&& m) {
@@ -16885,8 +19431,6 @@ public:
 
 } // namespace openreplica::inline v0::storage
 
-#include <asio/dispatch.hpp>
-
 namespace openreplica::inline v0::runtime {
 
 /// Runs one engine on one strand of a given executor.
@@ -16896,14 +19440,7 @@ namespace openreplica::inline v0::runtime {
 /// decide. Handles call from any thread; a blocked one may do the work of either.
 class service final : public gateway, private environment, public std::enable_shared_from_this<service> {
 public:
-    /// What lies outside: where handlers run and which threads must not block.
-    struct surroundings {
-        asio::any_io_executor protocol; ///< runs the strand
-        asio::any_io_executor handlers; ///< runs handlers that have no executor of their own
-        asio::any_io_executor afterwards; ///< the same once the node has stopped, when nobody may run `handlers` any more
-        std::function<bool()> needed;   ///< true on a thread that the executors need to make progress
-        std::shared_ptr<void> contexts; ///< what the executors belong to, if nobody else keeps it: handles outlive nodes
-    };
+    using surroundings = runtime::surroundings;
 
     /// Binds the listener: a bad address or a port in use throws here. Nothing moves before `start`.
     service(surroundings around, node_options options, std::shared_ptr<state_machine> machine);
@@ -16913,11 +19450,15 @@ public:
     /// Ends every pending call with an outcome and closes all sockets; may be called again. It needs nobody to run the
     /// executor, except when somebody is inside the strand: then the rest, and `done`, wait for that thread.
     void stop(std::function<void()> done = {});
+    /// Wishes other voters, or another leader. `done` gets a zero code when it is so; on the strand, and not inside this call
+    /// unless the node has stopped.
+    call_ticket wish(engine::change_wish what, std::chrono::nanoseconds timeout, completion done);
     /// If this node leads, and somebody else can, waits until somebody does: nobody notices the stop that follows.
     void hand_over();
     /// Waits for the apply thread to finish what it has, and lets go of the data directory. Call after `stop`.
     void join() {
         apply_.stop();
+        guests_.stop();
         writer_.stop();
         if (disk_) disk_->close();
     }
@@ -16931,15 +19472,23 @@ public:
     [[nodiscard]] std::size_t pending_calls() const { return calls_.pending_count(); }
     bool wait_ready(std::chrono::nanoseconds timeout);
 
+    /// Who answers what clients ask about this node, and who carries out an operator's orders. Before `start`. Both are
+    /// called on the strand and complete on any thread.
+    void set_inspector(std::function<void(std::string what, std::string argument, guests::completion)> i) {
+        inspector_ = std::move(i);
+    }
+    void set_operator(std::function<void(std::string order, guests::completion)> o) { operator_ = std::move(o); }
+    /// For the inspector, on the strand: the last chosen entries that are still in memory, at most `count`.
+    [[nodiscard]] std::vector<paxos::entry> log_tail(std::size_t count) const;
+    /// For the inspector: runs `work` where entries are applied, after what was chosen so far.
+    void run_where_applied(unique_function<void()> work);
+    /// For the inspector: runs `work` where snapshots are written.
+    void run_aside(unique_function<void()> work) { writer_.post(std::move(work)); }
+    [[nodiscard]] std::vector<calls::picture> list_calls() const { return calls_.list(); }
+
     // gateway
     call_ticket submit(command_request request, completion done) override;
     call_ticket read(read_request request, completion done) override;
-    call_ticket change(paxos::voter_change what, std::chrono::nanoseconds timeout, completion done) override {
-        return wish(std::move(what), timeout, std::move(done));
-    }
-    call_ticket transfer(std::string to, std::chrono::nanoseconds timeout, completion done) override {
-        return wish(std::move(to), timeout, std::move(done));
-    }
     void wait(waiter& w, std::chrono::nanoseconds timeout) override;
     void cancel(call_ticket ticket) override;
     [[nodiscard]] std::shared_lock<std::shared_mutex> hold_open() const override { return std::shared_lock(open_); }
@@ -16976,10 +19525,16 @@ private:
         if (options_.on_replacement_needed)
             asio::post(around_.handlers, [f = options_.on_replacement_needed, silent, failure_groups] { f(silent, failure_groups); });
     }
+    void refuse(net::guest_id client, std::uint64_t number, std::vector<std::uint32_t> const& which,
+                call_outcome const& why) override {
+        guests_.refuse(client, number, which, why);
+    }
     void log(log_level level, std::string const& line) override;
     [[nodiscard]] std::vector<std::string> silent_seeds() const override;
 
     [[nodiscard]] transport::events transport_events();
+    [[nodiscard]] guests::surroundings guest_surroundings();
+    [[nodiscard]] net::view look() const;
     [[nodiscard]] std::unique_ptr<storage::data_directory> open_disk();
     [[nodiscard]] paxos::member myself();
     [[nodiscard]] seed_watch::events seed_events();
@@ -16989,7 +19544,6 @@ private:
         return now() + std::chrono::ceil<duration>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365)));
     }
     [[nodiscard]] call_outcome check_size(std::string const& body, char const* what) const;
-    call_ticket wish(engine::change_wish what, std::chrono::nanoseconds timeout, completion done);
     void run_finished();
     void called(bool caller_waits);
     void take_disk_reports();
@@ -17037,6 +19591,9 @@ private:
     bool ready_ = false;
 
     background writer_; ///< of snapshots
+    std::function<void(std::string, std::string, guests::completion)> inspector_;
+    std::function<void(std::string, guests::completion)> operator_;
+    guests guests_;
     apply_thread apply_; // Last: it uses everything above.
 };
 
@@ -17052,7 +19609,8 @@ inline service::service(surroundings around, node_options options, std::shared_p
           strand_, options_.seeds,
           dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}, seed_lookup_pauses,
           seed_events())),
-      ticker_(strand_), apply_(*machine_, calls_, [this] { return now(); }, [this] { wake(); }) {
+      ticker_(strand_), guests_(*machine_, guest_surroundings(), options_.limits.max_client_requests),
+      apply_(*machine_, calls_, [this] { return now(); }, [this] { wake(); }, &guests_) {
     transport_->set_catalogue([this] { return machine_->catalogue(); });
 }
 
@@ -17131,19 +19689,6 @@ inline void service::stop(std::function<void()> done) {
     if (!strand_.try_run(end)) asio::post(strand_, std::move(end));
 }
 
-inline void service::hand_over() {
-    if (stopped_ || would_deadlock() || !status().leading) return;
-    std::promise<bool> asked;
-    asio::post(strand_, [&] {
-        bool const somebody = !shut_down_ && engine_.step_aside();
-        if (somebody) engine_.flush();
-        asked.set_value(somebody);
-    });
-    if (!asked.get_future().get()) return;
-    std::unique_lock lock(status_mutex_);
-    ready_changed_.wait_for(lock, options_.election_timeout, [this] { return !status_.leading && status_.leader; });
-}
-
 /// Nothing of the executor's context is held any more: handles may outlive it.
 inline void service::shut_down() {
     if (std::exchange(shut_down_, true)) return;
@@ -17192,21 +19737,6 @@ inline call_ticket service::read(read_request request, completion done) {
     else
         calls_.read(ticket, std::move(request.birth), std::move(done), now(), deadline_for(request.timeout));
     called(request.caller_waits);
-    return ticket;
-}
-
-inline call_ticket service::wish(engine::change_wish what, std::chrono::nanoseconds timeout, completion done) {
-    call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
-    auto begin = [self = shared_from_this(), ticket, what = std::move(what), deadline = deadline_for(timeout),
-                  done = std::move(done)]() mutable {
-        if (self->shut_down_) return done(failed(errc::stopped, "the node was stopped"));
-        self->engine_.wish(ticket, std::move(what), deadline, std::move(done));
-        self->engine_.flush();
-    };
-    if (stopped_)
-        begin();
-    else
-        asio::post(strand_, std::move(begin));
     return ticket;
 }
 
@@ -17261,6 +19791,7 @@ inline void service::on_wake() {
     if (shut_down_) return;
     take_news();
     engine_.flush();
+    guests_.flush();
     run_finished();
 }
 
@@ -17336,6 +19867,8 @@ inline void service::on_tick() {
     take_news();
     engine_.tick();
     engine_.flush();
+    guests_.tick();
+    guests_.flush();
     publish();
     arm_tick();
 }
@@ -17401,12 +19934,20 @@ inline transport::events service::transport_events() {
     return {.message = [this](node_id from, paxos::message&& m) { engine_.on_message(from, std::move(m)); },
             .founding = [this](paxos::member const& from,
                                paxos::founding_message const& m) { engine_.on_message(from, m); },
-            .batch_end = [this] { engine_.flush(); },
+            .batch_end =
+                [this] {
+                    engine_.flush();
+                    guests_.flush();
+                },
             .up = [this](node_id peer) { engine_.on_peer_up(peer); },
             .down = [this](node_id peer) { engine_.on_peer_down(peer); },
             .met_self = [this] { engine_.on_met_self(); },
             .forgotten = [this](node_id peer) { engine_.on_peer_forgotten(peer); },
-            .log = [this](log_level level, std::string const& line) { log(level, line); }};
+            .log = [this](log_level level, std::string const& line) { log(level, line); },
+            .guest_up = [this](net::guest_id guest) { guests_.on_up(guest); },
+            .guest_message = [this](net::guest_id from,
+                                    net::client_request&& m) { guests_.on_message(from, std::move(m)); },
+            .guest_down = [this](net::guest_id guest) { guests_.on_down(guest); }};
 }
 
 // ---- discovery
@@ -17428,153 +19969,643 @@ inline std::vector<std::string> service::silent_seeds() const {
 
 } // namespace openreplica::inline v0::runtime
 
-// <openreplica/status.hpp>
-// What a node tells about itself.
+// <openreplica/runtime/service_guests.hpp>
+// The service's members that deal with clients. Included by service.hpp.
 
-namespace openreplica::inline v0 {
+namespace openreplica::inline v0::runtime {
 
-/// A voter as this node sees it.
-struct voter_status {
-    std::string id;       ///< 32 hexadecimal digits
-    std::string endpoint; ///< `host:port`
-    bool connected = false;
-};
-
-/// How a node's data directory is.
-struct disk_status {
-    std::string directory;          ///< empty: diskless
-    std::string state;              ///< "ok", "slow", "full" or "failed"
-    std::uint64_t log_bytes = 0;    ///< what the write-ahead log's files take at most
-    std::uint64_t snapshot = 0;     ///< slot of the newest snapshot on disk
-    std::int64_t last_sync_us = 0;  ///< how long the latest group took to write and sync
-    std::int64_t slowest_sync_us = 0; ///< of all groups since the node was opened
-};
-
-/// A picture of one node at one moment. `to_json` writes it for tools and logs, as a member and for nlohmann/json.
-struct node_status {
-    std::string id;             ///< 32 hexadecimal digits
-    std::string cluster;        ///< 32 hexadecimal digits; empty: belongs to no group yet
-    std::string group;          ///< the group's name
-    std::string endpoint;       ///< where this node is reached
-    std::string role;           ///< "leader", "voter", "standby", or "founding" before there is a group
-    std::string leader;         ///< endpoint of the leader, if known
-    std::uint32_t epoch = 0;    ///< number of the configuration
-    std::vector<voter_status> voters;
-    std::string last_change;    ///< the last thing that this node, leading, decided about the voters by itself, and why
-    bool ready = false;         ///< has a session: calls can be executed
-    bool healthy = false;       ///< sees a healthy leader
-    std::uint64_t chosen = 0;   ///< highest slot known to be chosen
-    std::uint64_t applied = 0;  ///< highest slot applied to this replica's objects
-    std::uint64_t log_start = 0; ///< lowest slot still in the log
-    std::uint64_t log_memory_bytes = 0; ///< what the log weighs in memory: it is kept for members that lag or join
-    std::uint64_t digest = 0;   ///< hash chain over what was applied
-    std::uint64_t pending_calls = 0; ///< calls and reads of this process without an outcome
-    disk_status disk;
-    std::string problem;        ///< why the node does not serve, and what to do; empty when it does
-    /// The longest that nothing was applied because a snapshot was taken, microseconds: how long copying the state takes.
-    std::int64_t snapshot_pause_us = 0;
-    /// The object that could not be written as JSON at the last attempt: there is no new snapshot, so the log is kept.
-    /// Empty when nothing stands in the way.
-    std::string log_kept_by;
-
-    /// The same as a JSON object with these names.
-    [[nodiscard]] nlohmann::json to_json() const;
-};
-
-inline void to_json(nlohmann::json& j, voter_status const& v) {
-    j = {{"id", v.id}, {"endpoint", v.endpoint}, {"connected", v.connected}};
+inline guests::surroundings service::guest_surroundings() {
+    return {.send = [this](net::guest_id to, net::client_reply const& what) { if (transport_) transport_->send(to, what); },
+            .close = [this](net::guest_id guest) { if (transport_) transport_->close(guest); },
+            .propose = [this](net::guest_id from,
+                              net::client_commands&& m) { engine_.on_commands(from, std::move(m)); },
+            .ask = [this](std::vector<pending_read>&& reads) {
+                engine_.add_reads(std::move(reads));
+                engine_.flush();
+            },
+            .look = [this] { return look(); },
+            .wake = [this] { wake(); },
+            .now = [this] { return now(); },
+            .question =
+                [this](std::string what, std::string argument, guests::completion done) {
+                    if (inspector_) return inspector_(std::move(what), std::move(argument), std::move(done));
+                    done(failed(errc::not_supported, "this node answers no questions"));
+                },
+            .order =
+                [this](std::string order, guests::completion done) {
+                    if (operator_) return operator_(std::move(order), std::move(done));
+                    done(failed(errc::not_supported, "this node takes no orders"));
+                }};
 }
 
-inline void to_json(nlohmann::json& j, disk_status const& d) {
-    j = {{"directory", d.directory}, {"state", d.state}, {"log_bytes", d.log_bytes}, {"snapshot", d.snapshot},
-         {"last_sync_us", d.last_sync_us}, {"slowest_sync_us", d.slowest_sync_us}};
+inline net::view service::look() const {
+    engine_status const s = engine_.status();
+    net::view v;
+    v.cluster = s.cluster;
+    v.current = s.governing.number;
+    v.members = s.governing.voters;
+    v.leader = s.leader.value_or(node_id{});
+    v.promised = s.promised;
+    v.serving = !s.cluster.empty() && s.healthy && s.problem.empty();
+    v.applied = s.applied;
+    v.clock = calls_.clock_at(now());
+    return v;
 }
 
-inline void to_json(nlohmann::json& j, node_status const& s) {
-    j = {{"id", s.id},           {"cluster", s.cluster},     {"group", s.group},   {"endpoint", s.endpoint},
-         {"role", s.role},       {"leader", s.leader},       {"epoch", s.epoch},   {"voters", s.voters},
-         {"last_change", s.last_change},
-         {"ready", s.ready},     {"healthy", s.healthy},     {"chosen", s.chosen}, {"applied", s.applied},
-         {"log_start", s.log_start}, {"log_memory_bytes", s.log_memory_bytes},
-         {"digest", s.digest},   {"pending_calls", s.pending_calls},
-         {"disk", s.disk},
-         {"problem", s.problem}, {"log_kept_by", s.log_kept_by},
-         {"snapshot_pause_us", s.snapshot_pause_us}};
+inline std::vector<paxos::entry> service::log_tail(std::size_t count) const {
+    std::vector<paxos::entry> tail;
+    auto const* core = engine_.core();
+    if (core == nullptr) return tail;
+    auto const& entries = core->entries();
+    std::uint64_t const held = entries.chosen().since(entries.trimmed());
+    for (slot s = entries.trimmed().plus(held - std::min<std::uint64_t>(held, count)).next(); s <= entries.chosen();
+         s = s.next())
+        tail.push_back(entries.entry_at(s));
+    return tail;
 }
 
-inline nlohmann::json node_status::to_json() const { return *this; }
+inline void service::run_where_applied(unique_function<void()> work) {
+    apply_batch batch;
+    batch.finished.push_back({[work = std::move(work)](call_outcome&&) mutable { work(); }, {}});
+    apply_.post(std::move(batch));
+}
 
-} // namespace openreplica::inline v0
+} // namespace openreplica::inline v0::runtime
 
-#include <asio/execution_context.hpp>
-#include <asio/io_context.hpp>
-#include <asio/strand.hpp>
-#include <asio/system_executor.hpp>
-#include <asio/thread_pool.hpp>
+// <openreplica/runtime/service_voters.hpp>
+// The service's members that change the group's voters and its leader. Included by service.hpp.
+
+namespace openreplica::inline v0::runtime {
+
+inline call_ticket service::wish(engine::change_wish what, std::chrono::nanoseconds timeout, completion done) {
+    call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
+    auto begin = [self = shared_from_this(), ticket, what = std::move(what), deadline = deadline_for(timeout),
+                  done = std::move(done)]() mutable {
+        if (self->shut_down_) return done(failed(errc::stopped, "the node was stopped"));
+        self->engine_.wish(ticket, std::move(what), deadline, std::move(done));
+        self->engine_.flush();
+    };
+    if (stopped_)
+        begin();
+    else
+        asio::post(strand_, std::move(begin));
+    return ticket;
+}
+
+inline void service::hand_over() {
+    if (stopped_ || would_deadlock() || !status().leading) return;
+    std::promise<bool> asked;
+    asio::post(strand_, [&] {
+        bool const somebody = !shut_down_ && engine_.step_aside();
+        if (somebody) engine_.flush();
+        asked.set_value(somebody);
+    });
+    if (!asked.get_future().get()) return;
+    std::unique_lock lock(status_mutex_);
+    ready_changed_.wait_for(lock, options_.election_timeout, [this] { return !status_.leading && status_.leader; });
+}
+
+} // namespace openreplica::inline v0::runtime
+
+namespace openreplica::inline v0::detail {
+
+/// Answers the questions of clients about one node.
+///
+/// Everything is read where it may be: the status and the log on the strand, sessions where entries are applied, an
+/// object's state aside, under its lock for as long as copying it takes.
+///
+/// @par Lifetime
+/// It belongs to the service, and is called by it.
+class inspector {
+    runtime::service& service_;
+    std::shared_ptr<object::object_space> objects_;
+    std::function<node_status()> status_;
+
+public:
+    using completion = runtime::guests::completion;
+
+    inspector(runtime::service& service, std::shared_ptr<object::object_space> objects, std::function<node_status()> status)
+        : service_(service), objects_(std::move(objects)), status_(std::move(status)) {}
+
+    /// On the strand; `done` on any thread.
+    void operator()(std::string const& what, std::string const& argument, completion done) const {
+        if (what == "status") return done(good(status_().to_json()));
+        if (what == "members") return done(good(members()));
+        if (what == "objects") return done(good(objects()));
+        if (what == "types") return done(good(types()));
+        if (what == "log") return done(log(argument));
+        if (what == "show") return show(argument, std::move(done));
+        if (what == "sessions")
+            return service_.run_where_applied([o = objects_, done = std::move(done)]() mutable { done(good(sessions(*o))); });
+        if (what == "pending") return done(good(pending()));
+        done(failed(errc::bad_arguments, "nobody knows what \"" + printable(what, 64) +
+                                             "\" means; ask for status, members, objects, types, show, sessions, pending or "
+                                             "log"));
+    }
+
+private:
+    using json = nlohmann::json;
+
+    static call_outcome good(json const& j) {
+        call_outcome o;
+        o.result = j.dump(-1, ' ', false, json::error_handler_t::replace);
+        return o;
+    }
+    static std::string hex(std::uint64_t n) {
+        char text[17];
+        std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(n));
+        return text;
+    }
+    /// JSON where it is some, text where it is not.
+    static json readable(std::string_view text) {
+        json parsed = json::parse(text, nullptr, false);
+        return parsed.is_discarded() ? json(std::string(text)) : parsed;
+    }
+
+    [[nodiscard]] json members() const {
+        node_status const s = status_();
+        json list = json::array();
+        for (voter_status const& v : s.voters)
+            list.push_back({{"id", v.id},
+                            {"endpoint", v.endpoint},
+                            {"role", v.endpoint == s.leader ? "leader" : "voter"},
+                            {"connected", v.connected}});
+        return {{"cluster", s.cluster}, {"epoch", s.epoch}, {"asked", s.endpoint}, {"members", list}};
+    }
+
+    [[nodiscard]] json objects() const {
+        json list = json::array();
+        for (auto const& o : objects_->list()) list.push_back({{"name", o->name()}, {"type", o->type().name}});
+        return list;
+    }
+
+    [[nodiscard]] json types() const {
+        json list = json::array();
+        for (auto const& t : objects_->catalogue())
+            list.push_back({{"name", t.name}, {"fingerprint", hex(t.fingerprint)}});
+        return list;
+    }
+
+    void show(std::string const& name, completion done) const {
+        auto const object = objects_->find(object::object_id_of(name));
+        if (!object || object->name() != name)
+            return done(failed(errc::no_such_object, "this replica has no object \"" + printable(name, 64) + "\""));
+        if (object->type().freeze == nullptr)
+            return done(failed(errc::bad_result, "\"" + printable(name, 64) + "\" is a " + object->type().name +
+                                                     ", which has no JSON form"));
+        service_.run_aside([object, done = std::move(done)]() mutable { done(state_of(*object)); });
+    }
+    static call_outcome state_of(object::instance_base const& object) {
+        try {
+            object::frozen_object state;
+            {
+                std::shared_lock const lock(object.mutex());
+                state = object.type().freeze(object);
+            }
+            call_outcome o;
+            o.result = "{\"name\":";
+            write_json_string(o.result, object.name());
+            o.result += ",\"type\":";
+            write_json_string(o.result, object.type().name);
+            o.result += ",\"state\":";
+            state(o.result);
+            o.result += '}';
+            return o;
+        } catch (std::exception const& e) { // A copy and a `to_json` are user code.
+            return failed(errc::bad_result,
+                          "\"" + printable(object.name(), 64) + "\" cannot be written as JSON: " + printable(e.what()));
+        } catch (...) {
+            return failed(errc::bad_result, "\"" + printable(object.name(), 64) + "\" cannot be written as JSON");
+        }
+    }
+
+    static json sessions(object::object_space const& objects) {
+        json list = json::array();
+        auto const now = static_cast<std::uint64_t>(objects.read_context().now().time_since_epoch().count());
+        for (session_id const id : objects.sessions().ids()) {
+            object::session const& s = *objects.sessions().find(id);
+            std::size_t results = 0;
+            s.for_each([&](sequence, call_outcome const&) { ++results; });
+            list.push_back({{"id", id.value},
+                            {"timeout_ms", s.timeout.value / 1000},
+                            {"idle_ms", log_time{now}.since(s.last_activity) / 1000},
+                            {"acknowledged_below", s.acked_below().value},
+                            {"results", results},
+                            {"result_bytes", s.bytes()}});
+        }
+        return list;
+    }
+
+    [[nodiscard]] std::map<object_id, std::string> names() const {
+        std::map<object_id, std::string> names;
+        for (auto const& o : objects_->list()) names.emplace(object::object_id_of(o->name()), o->name());
+        return names;
+    }
+    static std::string name_of(object_id id, std::map<object_id, std::string> const& names) {
+        auto const known = names.find(id);
+        return known != names.end() ? known->second : hex(id.value);
+    }
+    static char const* name_of(command_kind kind) {
+        constexpr char const* kinds[] = {"call",         "create",     "destroy",       "reset",
+                                         "open_session", "keep_alive", "close_session", "tick"};
+        return kinds[static_cast<std::size_t>(kind) - 1];
+    }
+
+    /// This process's own calls. No method of this version waits in the replicated state.
+    [[nodiscard]] json pending() const {
+        auto const known = names();
+        json list = json::array();
+        for (auto const& c : service_.list_calls())
+            list.push_back({{"session", c.session.value},
+                            {"sequence", c.number.value},
+                            {"kind", name_of(c.kind)},
+                            {"object", name_of(c.object, known)},
+                            {"command", readable(c.body)},
+                            {"attempts", c.attempts}});
+        return {{"parked", json::array()}, {"calls", list}};
+    }
+
+    /// At most so many entries are told at once.
+    static constexpr std::uint32_t most_entries = 10'000;
+
+    [[nodiscard]] call_outcome log(std::string const& argument) const {
+        std::uint32_t count = 20;
+        auto const [end, failure] = std::from_chars(argument.data(), argument.data() + argument.size(), count);
+        if (!argument.empty() && (failure != std::errc{} || end != argument.data() + argument.size()))
+            return failed(errc::bad_arguments, "\"" + printable(argument, 64) + "\" is no number of entries");
+        auto const known = names();
+        json list = json::array();
+        for (paxos::entry const& e : service_.log_tail(std::min(count, most_entries))) list.push_back(entry(e, known));
+        return good(list);
+    }
+    static json entry(paxos::entry const& e, std::map<object_id, std::string> const& names) {
+        json out = {{"slot", e.at.value},
+                    {"ballot", std::to_string(e.accepted.round) + "." + std::to_string(e.accepted.priority) + "." +
+                                   short_name(e.accepted.owner)},
+                    {"clock_us", e.what.stamp.value}};
+        if (e.what.kind != paxos::value_kind::command) {
+            out["kind"] = e.what.kind == paxos::value_kind::no_op ? "no_op" : "configuration";
+            return out;
+        }
+        auto const command = decode_envelope(e.what.body.view());
+        if (!command) {
+            out["kind"] = "unknown";
+            return out;
+        }
+        out["kind"] = name_of(command->kind);
+        out["session"] = command->session.value;
+        out["sequence"] = command->seq.value;
+        out["command"] = readable(command->body);
+        if (command->kind <= command_kind::reset) out["object"] = name_of(command->object, names);
+        return out;
+    }
+};
+
+} // namespace openreplica::inline v0::detail
+
+// <openreplica/object/invocation.hpp>
+// Calls of a handle's methods: blocking, asynchronous and local.
+
+#include <asio/associated_cancellation_slot.hpp>
+#include <asio/associated_executor.hpp>
+#include <asio/async_result.hpp>
+#include <asio/cancellation_type.hpp>
+
+namespace openreplica::inline v0::object {
+
+/// One replicated object as a handle sees it. Cheap to copy.
+struct target {
+    host where{};
+    std::shared_ptr<runtime::object_birth> birth{};
+    std::shared_ptr<std::string const> name{};
+    call_options options{};
+
+    /// The objects are elsewhere: this process is a client, and reads travel too.
+    [[nodiscard]] bool is_remote() const { return where.objects == nullptr; }
+    [[nodiscard]] runtime::gateway& gateway() const {
+        if (!where.gateway) throw error(errc::stopped, "this handle was moved from; use the one that it was moved to");
+        return *where.gateway;
+    }
+};
+
+/// What is sent: a command, or a wish for a read point.
+struct call_plan {
+    command_kind kind = command_kind::call;
+    bool read = false;
+    bool creates = true; ///< the object is made first if it is not there
+    std::string body{};
+    bool caller_waits = false;
+    std::shared_ptr<runtime::remote_read const> remote{}; ///< what a client reads
+};
+
+inline runtime::call_ticket start(target const& t, call_plan plan, runtime::gateway::completion done) {
+    auto const birth = plan.creates ? t.birth : nullptr;
+    if (plan.read)
+        return t.gateway().read({birth, t.options.timeout, plan.caller_waits, std::move(plan.remote)}, std::move(done));
+    return t.gateway().submit({plan.kind, t.birth, std::move(plan.body), t.options.timeout, plan.caller_waits},
+                              std::move(done));
+}
+
+[[nodiscard]] inline std::exception_ptr failure_of(call_outcome const& o) {
+    return o.ok() ? nullptr : std::make_exception_ptr(error(o.code, o.text));
+}
+
+/// Waits for one outcome on the caller's stack.
+[[nodiscard]] inline call_outcome wait_for(target const& t, call_plan plan, std::string_view what) {
+    if (t.gateway().would_deadlock())
+        throw error(errc::would_deadlock, "the blocking call \"" + std::string(what) + "\" was made on a thread that the node "
+                                          "needs to complete it; use .async(token) here");
+    runtime::waiter waiter;
+    call_outcome outcome;
+    plan.caller_waits = true;
+    start(t, std::move(plan), [&](call_outcome&& o) {
+        outcome = std::move(o);
+        waiter.finish();
+    });
+    t.gateway().wait(waiter, t.options.timeout);
+    if (!outcome.ok()) throw error(outcome.code, outcome.text);
+    return outcome;
+}
+
+template <class R>
+struct completion_signature {
+    using type = void(std::exception_ptr, R);
+};
+template <>
+struct completion_signature<void> {
+    using type = void(std::exception_ptr);
+};
+template <class R>
+using completion_signature_t = typename completion_signature<R>::type;
+
+/// Connects a call with the cancellation slot of its handler.
+struct cancellation {
+    std::atomic<std::uint64_t> ticket = 0;
+    std::atomic<bool> wanted = false;
+};
+
+/// Starts an asynchronous operation. `Finish` turns the outcome into the result, on the handler's executor.
+template <class R, class Finish>
+struct initiation {
+    std::shared_ptr<runtime::gateway> gateway;
+    Finish finish;
+
+    using executor_type = asio::any_io_executor;
+    [[nodiscard]] executor_type get_executor() const { return gateway->get_executor(); }
+
+    /// @param begin takes the completion and gives the ticket
+    template <class Handler, class Begin>
+    void operator()(Handler&& handler, Begin begin) {
+        auto const open = gateway->hold_open();
+        auto const own = asio::get_associated_executor(handler, get_executor());
+        auto slot = asio::get_associated_cancellation_slot(handler);
+        std::shared_ptr<cancellation> cancel;
+        if (slot.is_connected()) {
+            cancel = std::make_shared<cancellation>();
+            slot.assign([cancel, gateway = gateway](asio::cancellation_type) {
+                cancel->wanted = true;
+                if (auto const ticket = cancel->ticket.load()) gateway->cancel(runtime::call_ticket{ticket});
+            });
+        }
+        // Both executors have work until the handler runs; then who waits for it may end their contexts.
+        auto done = [handler = std::decay_t<Handler>(std::forward<Handler>(handler)), finish = std::move(finish), slot,
+                     io = asio::make_work_guard(get_executor()),
+                     work = asio::make_work_guard(own)](call_outcome&& outcome) mutable {
+            auto const to = work.get_executor();
+            asio::post(to, [handler = std::move(handler), finish = std::move(finish), slot, io = std::move(io),
+                            work = std::move(work), outcome = std::move(outcome)]() mutable {
+                if (slot.is_connected()) slot.clear();
+                io.reset();
+                work.reset();
+                complete(std::move(handler), finish, outcome);
+            });
+        };
+        auto const ticket = begin(runtime::gateway::completion(std::move(done)));
+        if (!cancel) return;
+        cancel->ticket = ticket.value;
+        if (cancel->wanted) gateway->cancel(ticket); // It was cancelled before it had a ticket.
+    }
+
+private:
+    template <class Handler>
+    static void complete(Handler handler, Finish& finish, call_outcome& outcome) {
+        std::exception_ptr failure = failure_of(outcome);
+        if constexpr (std::is_void_v<R>) {
+            try {
+                if (!failure) finish(outcome);
+            } catch (...) {
+                failure = std::current_exception();
+            }
+            std::move(handler)(failure);
+        } else {
+            R result{};
+            try {
+                if (!failure) result = finish(outcome);
+            } catch (...) {
+                failure = std::current_exception();
+            }
+            std::move(handler)(failure, std::move(result));
+        }
+    }
+};
+
+template <class R, class Token, class Finish>
+auto initiate(target aim, call_plan plan, Finish finish, Token&& token) {
+    static_assert(std::is_void_v<R> || std::is_default_constructible_v<R>,
+                  "openreplica: the result of an asynchronous call must be default-constructible");
+    (void)aim.gateway(); // Says so if the handle was moved from.
+    auto gateway = aim.where.gateway;
+    auto begin = [aim = std::move(aim), plan = std::move(plan)](runtime::gateway::completion done) mutable {
+        return start(aim, std::move(plan), std::move(done));
+    };
+    return asio::async_initiate<Token, completion_signature_t<R>>(
+        initiation<R, Finish>{std::move(gateway), std::move(finish)}, token, std::move(begin));
+}
+
+/// Runs a const method on this replica's object; what it throws becomes `method_threw`.
+template <class T, class Method, class... A>
+typename Method::result run_read(target const& t, A&&... args) {
+    auto const held = t.where.objects->template find<T>(*t.name);
+    context const ctx = t.where.objects->read_context();
+    return held->read([&](T const& object) -> typename Method::result {
+        try {
+            return run_method<Method>(object, ctx, std::forward<A>(args)...);
+        } catch (std::exception const& e) {
+            throw error(errc::method_threw, std::string(Method::name) + ": " + e.what());
+        } catch (...) {
+            throw error(errc::method_threw, std::string(Method::name) + ": an exception that is no std::exception");
+        }
+    });
+}
+
+/// A read of a client, with its arguments; null on a node, which has the object.
+template <class T, class Method, class... A>
+[[nodiscard]] std::shared_ptr<runtime::remote_read const> remote_call(target const& t, bool local, A const&... args) {
+    if (!t.is_remote()) return nullptr;
+    return std::make_shared<runtime::remote_read const>(runtime::remote_read{
+        false, local, t.options.max_staleness, *t.name, type_name<T>(), encode_call<Method>(args...)});
+}
+
+/// The arguments of a read, converted to the declared types and owned.
+template <class Method, class... A>
+[[nodiscard]] auto own_arguments(A&&... args) {
+    return []<class... P, class... B>(type_list<P...>, B&&... b) {
+        return std::tuple<owned_argument_t<P>...>(convert_argument<owned_argument_t<P>>(std::forward<B>(b))...);
+    }(typename Method::params{}, std::forward<A>(args)...);
+}
+
+template <class Method, class... A>
+consteval bool check_call() {
+    static_assert(accepts<Method, A...>, "openreplica: these arguments do not fit the method; check their number and types");
+    return accepts<Method, A...>;
+}
+
+// ---- the three ways to call; each is what a `->` proxy forwards to
+
+/// Waits for the result and throws what went wrong.
+template <class T>
+struct blocking_caller {
+    target aim;
+
+    template <auto M, class... A>
+    auto invoke(A&&... args) {
+        return call<typename entry_for_pointer<T, M>::type>(std::forward<A>(args)...);
+    }
+    template <class Method, class... A>
+    typename Method::result call(A&&... args) {
+        if constexpr (check_call<Method, A...>()) {
+            if constexpr (Method::is_read) {
+                auto owned = own_arguments<Method>(std::forward<A>(args)...);
+                auto const remote = std::apply([&](auto&... a) { return remote_call<T, Method>(aim, false, a...); }, owned);
+                auto const outcome = wait_for(aim, {.read = true, .remote = remote}, Method::name);
+                if (remote) return decode_result<typename Method::result>(outcome.result);
+                return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
+            } else {
+                auto body = encode_call<Method>(std::forward<A>(args)...);
+                auto outcome = wait_for(aim, {.body = std::move(body)}, Method::name);
+                return decode_result<typename Method::result>(outcome.result);
+            }
+        }
+    }
+};
+
+/// Completes a token.
+template <class T, class Token>
+struct async_caller {
+    target aim;
+    Token token;
+
+    template <auto M, class... A>
+    auto invoke(A&&... args) {
+        return call<typename entry_for_pointer<T, M>::type>(std::forward<A>(args)...);
+    }
+    template <class Method, class... A>
+    auto call(A&&... args) {
+        using result = typename Method::result;
+        if constexpr (!check_call<Method, A...>()) {
+            return;
+        } else if constexpr (Method::is_read) {
+            auto owned = own_arguments<Method>(std::forward<A>(args)...);
+            auto remote = std::apply([&](auto&... a) { return remote_call<T, Method>(aim, false, a...); }, owned);
+            auto finish = [aim = aim, owned = std::move(owned)](call_outcome const& o) mutable -> result {
+                if (aim.is_remote()) return decode_result<result>(o.result);
+                return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
+            };
+            return initiate<result>(aim, {.read = true, .remote = std::move(remote)}, std::move(finish), std::move(token));
+        } else {
+            auto body = encode_call<Method>(std::forward<A>(args)...);
+            auto finish = [](call_outcome const& o) -> result { return decode_result<result>(o.result); };
+            return initiate<result>(aim, {.body = std::move(body)}, finish, std::move(token));
+        }
+    }
+};
+
+/// Asks one replica: this one, or on a client one that is near. A bound on the age of what it shows is kept on a node by
+/// waiting for a read point, which is as fresh as can be.
+template <class T>
+struct local_caller {
+    target aim;
+
+    template <auto M, class... A>
+    auto invoke(A&&... args) {
+        return call<typename entry_for_pointer<T, M>::type>(std::forward<A>(args)...);
+    }
+    template <class Method, class... A>
+    typename Method::result call(A&&... args) {
+        static_assert(Method::is_read, "openreplica: local() offers const methods only: a change must go through the log; "
+                                       "call it with ->");
+        if constexpr (Method::is_read && check_call<Method, A...>()) {
+            if (aim.gateway().is_stopped())
+                throw error(errc::stopped, "the node was stopped; its replica is no longer kept up to date");
+            auto owned = own_arguments<Method>(std::forward<A>(args)...);
+            auto const remote = std::apply([&](auto&... a) { return remote_call<T, Method>(aim, true, a...); }, owned);
+            if (remote || aim.options.max_staleness.count() > 0) {
+                call_plan plan{.read = true, .creates = false, .remote = remote};
+                auto const outcome = wait_for(aim, std::move(plan), Method::name);
+                if (remote) return decode_result<typename Method::result>(outcome.result);
+            }
+            return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
+        }
+    }
+};
+
+/// Lets `handle->method(…)` reach a proxy that lives as long as the expression.
+template <class Proxy>
+struct arrow {
+    Proxy proxy;
+    Proxy* operator->() { return &proxy; }
+};
+
+} // namespace openreplica::inline v0::object
+
+// <openreplica/operator_orders.hpp>
+// What an operator may order from a shell: other voters, another leader.
+
+namespace openreplica::inline v0::detail {
+
+/// An order as JSON text: `{"add":["host:port"],"remove":["id"]}`, `{"set":[…]}` for exactly these voters, or
+/// `{"transfer":"host:port"}`. Nothing when it is none of these.
+[[nodiscard]] inline std::optional<runtime::engine::change_wish> read_order(std::string const& text) {
+    auto const j = nlohmann::json::parse(text, nullptr, false);
+    if (!j.is_object() || j.empty()) return std::nullopt;
+    auto const names = [&](char const* key, std::vector<std::string>& out) {
+        auto const it = j.find(key);
+        if (it == j.end()) return true;
+        if (!it->is_array()) return false;
+        for (auto const& name : *it) {
+            if (!name.is_string()) return false;
+            out.push_back(name);
+        }
+        return true;
+    };
+    if (j.contains("transfer")) {
+        bool const fits = j.size() == 1 && j["transfer"].is_string();
+        return fits ? std::optional<runtime::engine::change_wish>(j["transfer"].get<std::string>()) : std::nullopt;
+    }
+    paxos::voter_change change;
+    change.exactly = j.contains("set");
+    if (!names(change.exactly ? "set" : "add", change.add) || !names("remove", change.remove)) return std::nullopt;
+    std::size_t const known = j.count("set") + j.count("add") + j.count("remove");
+    if (known != j.size() || (change.exactly && known != 1)) return std::nullopt;
+    return change;
+}
+
+/// Carries out what clients order.
+inline void carry_out_order(runtime::service& service, std::string const& text, runtime::guests::completion done) {
+    if (auto wish = read_order(text)) {
+        (void)service.wish(*std::move(wish), {}, std::move(done));
+        return;
+    }
+    done(failed(errc::bad_arguments, "this is no order: give {\"add\":[…],\"remove\":[…]}, {\"set\":[…]} or {\"transfer\":\"…\"}"));
+}
+
+} // namespace openreplica::inline v0::detail
 
 namespace openreplica::inline v0 {
 
 /// What shall become of the voters: `{.add = {…}, .remove = {…}}`, or with `exactly` those in `add` and no others. Nodes
 /// are named by their id (32 hexadecimal digits) or `host:port`.
 using paxos::voter_change;
-
-namespace detail {
-
-/// True when this thread is running handlers of the context behind `e`: to block on it could wait for ever.
-[[nodiscard]] inline bool runs_in_this_thread(asio::any_io_executor const& e) {
-    if (auto const* io = e.target<asio::io_context::executor_type>()) return io->running_in_this_thread();
-    if (auto const* pool = e.target<asio::thread_pool::executor_type>()) return pool->running_in_this_thread();
-    if (auto const* s = e.target<asio::strand<asio::io_context::executor_type>>())
-        return s->get_inner_executor().running_in_this_thread();
-    if (auto const* s = e.target<asio::strand<asio::any_io_executor>>()) return runs_in_this_thread(s->get_inner_executor());
-    return false;
-}
-
-/// The two threads of a node that was given no executor: one for the protocol, one for handlers, so that no handler
-/// ever delays a heartbeat.
-class own_threads {
-    struct lane {
-        asio::io_context context{1};
-        asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(context);
-        std::thread thread{};
-
-        /// The thread owns its lane too: when a handler ends its own node, the context outlives that handler.
-        static std::shared_ptr<lane> start() {
-            auto const l = std::make_shared<lane>();
-            l->thread = std::thread([l] { l->context.run(); });
-            return l;
-        }
-        void join() {
-            guard.reset();
-            if (thread.get_id() == std::this_thread::get_id())
-                thread.detach(); // A handler ends its own node; the thread ends when the handler returns.
-            else if (thread.joinable())
-                thread.join();
-        }
-    };
-    std::shared_ptr<lane> protocol_ = lane::start();
-    std::shared_ptr<lane> handlers_ = lane::start();
-
-public:
-    [[nodiscard]] runtime::service::surroundings surroundings() const {
-        return {protocol_->context.get_executor(), handlers_->context.get_executor(), asio::system_executor(),
-                [p = std::weak_ptr(protocol_), h = std::weak_ptr(handlers_)] {
-                    auto const here = [](std::shared_ptr<lane> const& l) {
-                        return l && l->context.get_executor().running_in_this_thread();
-                    };
-                    return here(p.lock()) || here(h.lock());
-                },
-                std::make_shared<own_threads>(*this)};
-    }
-    /// Runs what is queued for handlers, then ends both threads.
-    void finish() {
-        asio::post(handlers_->context, [h = handlers_] { h->context.stop(); });
-        handlers_->join();
-        protocol_->join();
-    }
-};
-
-} // namespace detail
 
 /// A process's seat in its group: a replica of every object, and the way for calls to reach them.
 ///
@@ -17665,7 +20696,7 @@ public:
     [[nodiscard]] openreplica::endpoint endpoint() const { return service().endpoint(); }
 
     /// A recent picture of this node, at most a fifth of a heartbeat old.
-    [[nodiscard]] node_status status() const;
+    [[nodiscard]] node_status status() const { return status_of(service(), group_); }
 
     // ---- the group's voters and its leader
 
@@ -17738,19 +20769,20 @@ private:
         auto objects = std::make_shared<object::object_space>(
             object::type_registry::global(), object::proposal_limits{options.limits.max_command_bytes});
         service_ = std::make_shared<runtime::service>(std::move(around), std::move(options), objects);
+        service_->set_inspector(
+            detail::inspector(*service_, objects, [&s = *service_, group = group_] { return status_of(s, group); }));
+        service_->set_operator([&s = *service_](std::string const& order, runtime::guests::completion done) {
+            detail::carry_out_order(s, order, std::move(done));
+        });
         host_ = {service_, std::move(objects)};
         service_->start();
     }
     using change_wish = runtime::engine::change_wish;
-    static runtime::call_ticket begin(runtime::gateway& g, change_wish what, runtime::gateway::completion done) {
-        if (auto* voters = std::get_if<voter_change>(&what)) return g.change(std::move(*voters), {}, std::move(done));
-        return g.transfer(std::get<std::string>(std::move(what)), {}, std::move(done));
-    }
     template <class Token>
     auto begin_change(change_wish what, Token&& token) {
         (void)service();
-        auto start = [g = host_.gateway, what = std::move(what)](runtime::gateway::completion done) mutable {
-            return begin(*g, std::move(what), std::move(done));
+        auto start = [s = service_, what = std::move(what)](runtime::gateway::completion done) mutable {
+            return s->wish(std::move(what), {}, std::move(done));
         };
         auto finish = [](call_outcome const&) {};
         return asio::async_initiate<Token, void(std::exception_ptr)>(
@@ -17761,9 +20793,10 @@ private:
             throw error(errc::would_deadlock, "the group's voters cannot be changed by a blocking call on a thread that the node "
                                               "needs; give a completion token");
         std::promise<call_outcome> outcome;
-        begin(service(), std::move(what), [&](call_outcome&& o) { outcome.set_value(std::move(o)); });
+        service().wish(std::move(what), {}, [&](call_outcome&& o) { outcome.set_value(std::move(o)); });
         if (call_outcome const o = outcome.get_future().get(); !o.ok()) throw error(o.code, o.text);
     }
+    [[nodiscard]] static node_status status_of(runtime::service const& service, std::string const& group);
     [[nodiscard]] runtime::service& service() const {
         if (!service_) throw error(errc::stopped, "this node was moved from; use the node that it was moved to");
         return *service_;
@@ -17776,13 +20809,13 @@ private:
     std::atomic<bool> stopped_ = false;
 };
 
-inline node_status node::status() const {
-    runtime::engine_status const s = service().status();
-    auto const connected = service().connected();
+inline node_status node::status_of(runtime::service const& service, std::string const& group) {
+    runtime::engine_status const s = service.status();
+    auto const connected = service.connected();
     node_status out;
     out.id = to_string(s.self);
-    out.group = group_;
-    out.endpoint = to_string(endpoint());
+    out.group = group;
+    out.endpoint = to_string(service.endpoint());
     if (!s.cluster.empty()) out.cluster = to_string(s.cluster);
     out.role = s.cluster.empty() ? "founding" : s.leading ? "leader" : s.voter ? "voter" : "standby";
     out.epoch = s.governing.number.value;
@@ -17798,9 +20831,9 @@ inline node_status node::status() const {
     out.log_start = s.log_start.value;
     out.log_memory_bytes = s.log_weight;
     out.digest = s.digest;
-    out.pending_calls = service().pending_calls();
+    out.pending_calls = service.pending_calls();
     constexpr char const* states[] = {"ok", "slow", "full", "failed"};
-    auto const disk = service().storage_status();
+    auto const disk = service.storage_status();
     out.disk = {disk.directory, states[static_cast<std::size_t>(disk.state)], disk.log_bytes, disk.snapshot.value,
                 disk.last_sync.count(), disk.slowest_sync.count()};
     out.problem = s.problem.empty() ? disk.problem : s.problem;
@@ -17896,8 +20929,10 @@ namespace openreplica::inline v0 {
 ///
 /// @par Calls
 /// `h->m(args…)` blocks; `h.async(token)->m(args…)` completes a token; `h.local()->m(args…)` asks this process's replica,
-/// which is consistent but may lag. `h.call<&T::m>(args…)` and `h.call<"m">(args…)` do the same as `->`, for tables
-/// without a proxy. A const method is a linearizable read; any other is an update through the log, executed exactly once.
+/// which is consistent but may lag. On a client it asks a replica that is near: what the client has seen once it never
+/// sees undone, and `with({.max_staleness = …})` bounds how old an answer may be.
+/// `h.call<&T::m>(args…)` and `h.call<"m">(args…)` do the same as `->`, for tables without a proxy. A const method is a
+/// linearizable read; any other is an update through the log, executed exactly once.
 ///
 /// @par Completion signature
 /// `void(std::exception_ptr, R)`, or `void(std::exception_ptr)` for a void method; `code_of(e)` gives the error code.
@@ -17929,7 +20964,7 @@ class replicated {
     }
 
 public:
-    /// A handle on `where`, a node. The constructor arguments count only if the object does not exist yet.
+    /// A handle on `where`, a node or a client. The constructor arguments count only if the object does not exist yet.
     ///
     /// @throws error `bad_arguments` for a name that is empty, longer than 256 bytes or no UTF-8; `type_mismatch` when
     /// two types of this program have one name.
@@ -17963,7 +20998,8 @@ public:
         return proxy(object::async_caller<T, std::decay_t<Token>>{aim_, std::forward<Token>(token)});
     }
 
-    /// `h.local()->m(args…)`: a const method on this process's replica, without asking anybody.
+    /// `h.local()->m(args…)`: a const method on this process's replica, without asking anybody; on a client, at a replica
+    /// that is near. It does not create the object.
     [[nodiscard]] auto local() const { return proxy(object::local_caller<T>{aim_}); }
 
     template <auto M, class... A>
@@ -17995,12 +21031,11 @@ public:
 
     /// Whether the object exists: a linearizable read that does not create it.
     [[nodiscard]] bool exists() const {
-        (void)object::wait_for(aim_, exists_plan(), "exists");
-        return is_here(aim_);
+        return is_here(aim_, object::wait_for(aim_, exists_plan(), "exists"));
     }
     template <class Token>
     auto async_exists(Token&& token) const {
-        auto finish = [aim = aim_](call_outcome const&) { return is_here(aim); };
+        auto finish = [aim = aim_](call_outcome const& o) { return is_here(aim, o); };
         return object::initiate<bool>(aim_, exists_plan(), std::move(finish), std::forward<Token>(token));
     }
 
@@ -18030,12 +21065,19 @@ public:
     }
 
 private:
-    static bool is_here(object::target const& aim) {
+    static bool is_here(object::target const& aim, call_outcome const& o) {
+        if (aim.is_remote()) return flag(o);
         auto const found = aim.where.objects->find(aim.birth->id);
         return found && found->name() == *aim.name;
     }
     static bool flag(call_outcome const& o) { return o.result == "true"; }
-    static object::call_plan exists_plan() { return {.read = true, .creates = false}; }
+    object::call_plan exists_plan() const {
+        object::call_plan plan{.read = true, .creates = false};
+        if (aim_.is_remote())
+            plan.remote = std::make_shared<runtime::remote_read const>(
+                runtime::remote_read{true, false, {}, *aim_.name, {}, {}});
+        return plan;
+    }
     static object::call_plan destroy_plan() { return {.kind = command_kind::destroy, .body = "[]"}; }
     template <class... A>
     object::call_plan reset_plan(A&&... args) const {

@@ -6,12 +6,16 @@
 //
 // clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -Iinclude tests/fuzz/frame.cpp -o frame
 // ./frame -max_total_time=60 -max_len=4096 -timeout=1 -rss_limit_mb=256 tests/fuzz/corpus/frame
+#include <openreplica/net/client_codec.hpp>
 #include <openreplica/net/codec.hpp>
+#include <openreplica/net/frame_stream.hpp>
 #include <openreplica/types/envelope.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -37,8 +41,14 @@ void check_frame(std::string const& frame, std::uint8_t type, std::string_view b
 
 void read_message(std::uint8_t type, std::string_view body) {
     // A buffer of exactly this size, so that the address sanitizer sees a read past its end.
-    auto const m = net::decode(type, std::make_shared<std::string const>(body), 0, body.size());
+    auto const buffer = std::make_shared<std::string const>(body);
+    auto const m = net::decode(type, buffer, 0, body.size());
     if (m) check_frame(std::visit([](auto const& kind) { return net::encode(kind); }, *m), type, body);
+    auto const said = net::decode_client_request(type, buffer, 0, body.size());
+    if (said) check_frame(net::encode(*said), type, body);
+    auto const told = net::decode_client_reply(type, buffer, 0, body.size());
+    if (told) check_frame(net::encode(*told), type, body);
+    require(int{m.has_value()} + int{said.has_value()} + int{told.has_value()} <= 1); // A type is one's only.
 }
 
 void read_handshake(std::string_view body) {
@@ -64,15 +74,25 @@ void read_values(std::string_view body) {
     require(again == body.substr(0, r.offset()));
 }
 
-/// As a listener does: a header, and then the body that it promises.
+/// As a connection does: a header, and then the body that it promises, however the bytes are cut.
 void read_stream(std::string_view bytes) {
-    while (bytes.size() >= net::frame_header_size) {
-        auto const header = net::read_header(bytes, net::max_handshake_frame);
-        auto const* h = std::get_if<net::frame_header>(&header);
-        if (h == nullptr || bytes.size() - net::frame_header_size < h->length) return;
-        auto const body = bytes.substr(net::frame_header_size, h->length);
-        if (openreplica::crc32c(body) == h->body_checksum) read_message(h->type, body);
-        bytes.remove_prefix(net::frame_header_size + h->length);
+    net::frame_stream stream;
+    std::size_t const piece = bytes.size() % 61 + 1;
+    while (!bytes.empty()) {
+        std::size_t const n = std::min(piece, bytes.size());
+        auto const [where, size] = stream.room(n);
+        require(size >= n);
+        std::memcpy(where, bytes.data(), n);
+        stream.add(n);
+        bytes.remove_prefix(n);
+        for (;;) {
+            auto const next = stream.next(net::max_handshake_frame);
+            if (std::holds_alternative<std::string>(next)) return;
+            auto const* f = std::get_if<net::frame_stream::frame>(&next);
+            if (f == nullptr) break;
+            read_message(f->header.type, f->text());
+        }
+        require(stream.keep_rest(64).size < net::max_handshake_frame + net::frame_header_size);
     }
 }
 

@@ -155,6 +155,7 @@ TEST_CASE("two of three are gone for good: the third goes on alone with everythi
     REQUIRE(survivor.wait_ready(30s));
     CHECK(survivor.status().cluster == did.new_cluster);
     CHECK(survivor.status().id == did.new_node);
+    CHECK(survivor.status().epoch == did.epoch);
     CHECK(survivor.status().role == "leader");
     REQUIRE(survivor.status().voters.size() == 1);
     CHECK(survivor.status().voters[0].endpoint == group.addresses[2]);

@@ -85,6 +85,7 @@ public:
     call_outcome check(openreplica::envelope const& command) const override { return space_.check(command); }
     std::string needed_type(openreplica::envelope const& command) const override { return space_.needed_type(command); }
     std::vector<type_print> catalogue() const override { return space_.catalogue(); }
+    call_outcome query(runtime::state_query const& q) const override { return space_.query(q); }
     call_outcome const& stop_reason() const override { return space_.stop_reason(); }
 
     /// The last command that was applied here.

@@ -80,6 +80,7 @@ void judge_old_failures(int jobs, verdict& v) {
     std::vector<std::uint64_t> const once_failed{
         73,   // a fetched snapshot that could not be kept was never kept again
         1147, // a node that knows of no group yet is damaged: a person must decide
+        22328, // L2: a lost acknowledgement of the last entry, a stop-sign, was asked for by nobody
         7017, // L1: an old complaint about a gap made the leader send a voter nothing any more
     };
     totals const t = run_seeds(once_failed, jobs);

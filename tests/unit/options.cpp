@@ -216,4 +216,75 @@ TEST_CASE("what this version does not implement is refused, not ignored") {
            errc::not_supported);
 }
 
+// ---- clients
+
+client_options minimal_client() {
+    client_options o;
+    o.group = "g";
+    o.seeds = {"127.0.0.1:7000"};
+    return o;
+}
+
+struct client_change {
+    std::string words; ///< of the sentence; empty: the options are taken
+    std::function<void(client_options&)> apply;
+};
+
+void check_client(std::vector<client_change> const& table) {
+    for (client_change const& c : table) {
+        CAPTURE(c.words);
+        client_options o = minimal_client();
+        c.apply(o);
+        std::string sentence;
+        try {
+            o.validate();
+        } catch (error const& e) {
+            sentence = e.what();
+        }
+        CAPTURE(sentence);
+        CHECK(sentence.empty() == c.words.empty());
+        CHECK(sentence.find(c.words) != std::string::npos);
+        if (!c.words.empty()) CHECK(sentence.find("client_options: ") == 0);
+    }
+}
+
+TEST_CASE("a client needs a seed, and everything else has a default") {
+    check_client({{"", [](auto&) {}},
+                  {"", [](auto& o) { o.seeds = {"srv:bank.example.com"}; }},
+                  {"", [](auto& o) { o.group = ""; }}, // Whichever group is there.
+                  {"group", [](auto& o) { o.group = std::string(256, 'g'); }},
+                  {"seeds must name", [](auto& o) { o.seeds.clear(); }},
+                  {"seed \"x\"", [](auto& o) { o.seeds = {"x"}; }},
+                  {"allow_plaintext", [](auto& o) { o.seeds = {"bank.example.com:7000"}; }},
+                  {"", [](auto& o) { o.seeds = {"bank.example.com:7000"}, o.allow_plaintext = true; }},
+                  {"tls is not supported", [](auto& o) { o.tls = "x"; }}});
+}
+
+TEST_CASE("a client's times and bounds are checked at their limits") {
+    check_client({{"heartbeat", [](auto& o) { o.heartbeat = 0ms; }},
+                  {"session_timeout", [](auto& o) { o.session_timeout = 99ms; }},
+                  {"", [](auto& o) { o.session_timeout = 100ms, o.heartbeat = 50ms; }},
+                  {"twice heartbeat", [](auto& o) { o.session_timeout = 100ms, o.heartbeat = 51ms; }},
+                  {"session_timeout", [](auto& o) { o.session_timeout = 24h + 1ms; }},
+                  {"call_timeout", [](auto& o) { o.call_timeout = 0ms; }},
+                  {"max_staleness", [](auto& o) { o.max_staleness = -1ms; }},
+                  {"", [](auto& o) { o.max_staleness = 24h * 365; }},
+                  {"max_staleness", [](auto& o) { o.max_staleness = 24h * 365 + 1ms; }},
+                  {"limits.max_command_bytes", [](auto& o) { o.limits.max_command_bytes = 0; }},
+                  {"limits.max_pending_calls", [](auto& o) { o.limits.max_pending_calls = 0; }},
+                  {"", [](auto& o) { o.limits.max_pending_calls = 1u << 20; }},
+                  {"limits.max_pending_calls", [](auto& o) { o.limits.max_pending_calls = (1u << 20) + 1; }},
+                  {"limits.max_frame_bytes", [](auto& o) { o.limits.max_command_bytes = 4u << 20; }},
+                  {"limits.link_queue_bytes", [](auto& o) { o.limits.link_queue_bytes = (8u << 20) - 1; }},
+                  {"", [](auto& o) { o.limits.link_queue_bytes = 8u << 20; }}});
+}
+
+TEST_CASE("the bounds of a node's clients are checked too") {
+    expect({{"limits.max_client_requests", [](auto& o) { o.limits.max_client_requests = 0; }},
+            {"limits.client_queue_bytes", [](auto& o) { o.limits.client_queue_bytes = o.limits.max_frame_bytes - 1; }}},
+           errc::bad_option);
+    accept({{"none", [](auto& o) { o.limits.max_clients = 0; }},
+            {"small", [](auto& o) { o.limits.client_queue_bytes = o.limits.max_frame_bytes; }}});
+}
+
 } // namespace options_test

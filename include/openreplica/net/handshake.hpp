@@ -22,6 +22,10 @@ inline constexpr std::uint8_t hello_reply_type = 129;
 inline constexpr std::uint16_t protocol_min = 1;
 inline constexpr std::uint16_t protocol_max = 1;
 
+/// What the sender of a hello is. A client takes no part in the protocol: it has no address, and is answered over the
+/// connection that it made.
+enum class role : std::uint8_t { peer, client };
+
 /// The first message on a connection.
 struct hello {
     /// A type that the sender's program knows.
@@ -37,11 +41,12 @@ struct hello {
     paxos::member self{};
     std::vector<type_print> catalogue{};
     std::vector<std::string> failure_groups{}; ///< what the sender shares the fate of
+    role who = role::peer;
     bool operator==(hello const&) const = default;
 };
 
 /// Why a connection is refused.
-enum class refusal : std::uint8_t { none, wrong_group, protocol, wrong_cluster, catalogue, self };
+enum class refusal : std::uint8_t { none, wrong_group, protocol, wrong_cluster, catalogue, self, full };
 
 /// The answer; a refused connection is closed after it.
 struct hello_reply {
@@ -52,12 +57,13 @@ struct hello_reply {
     bool operator==(hello_reply const&) const = default;
 };
 
-/// Decides whether two nodes may talk (rule 16). The epoch is information and no reason to refuse.
+/// Decides whether two nodes, or a client and a node, may talk (rule 16). The epoch is information and no reason to refuse.
 [[nodiscard]] inline hello_reply judge(hello const& mine, hello const& theirs) {
     auto refuse = [&](refusal why, std::string text) {
         return hello_reply{why, std::move(text), mine.self, mine.cluster};
     };
-    if (theirs.group != mine.group)
+    bool const takes_any = theirs.who == role::client && theirs.group.empty();
+    if (theirs.group != mine.group && !takes_any)
         return refuse(refusal::wrong_group, "this node belongs to group \"" + mine.group + "\", not \"" + theirs.group +
                                                 "\"; check the seeds");
     if (theirs.oldest > mine.newest || theirs.newest < mine.oldest)
@@ -111,6 +117,7 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     }
     w.put(static_cast<std::uint32_t>(h.failure_groups.size()));
     for (auto const& g : h.failure_groups) w.put_string(g);
+    w.put(static_cast<std::uint8_t>(h.who));
     finish_frame(out, hello_type);
     return out;
 }
@@ -132,7 +139,10 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     }
     auto const groups = r.get<std::uint32_t>();
     for (std::uint32_t i = 0; i < groups && r.ok(); ++i) h.failure_groups.emplace_back(r.get_string());
-    if (!r.complete() || h.self.id.empty() || h.self.address.empty()) return std::nullopt;
+    auto const who = r.get<std::uint8_t>();
+    if (!r.complete() || h.self.id.empty() || who > static_cast<std::uint8_t>(role::client)) return std::nullopt;
+    h.who = static_cast<role>(who);
+    if (h.self.address.empty() != (h.who == role::client)) return std::nullopt;
     return h;
 }
 
@@ -154,7 +164,7 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     m.text = std::string(r.get_string());
     m.self = detail::get_member(r);
     m.cluster = r.get<cluster_id>();
-    if (!r.complete() || reason > static_cast<std::uint8_t>(refusal::self) || m.self.id.empty()) return std::nullopt;
+    if (!r.complete() || reason > static_cast<std::uint8_t>(refusal::full) || m.self.id.empty()) return std::nullopt;
     m.reason = static_cast<refusal>(reason);
     return m;
 }

@@ -3,6 +3,7 @@
 
 #include <openreplica/config.hpp>
 #include <openreplica/net/frame.hpp>
+#include <openreplica/net/frame_stream.hpp>
 #include <openreplica/net/handshake.hpp>
 #include <openreplica/types/endpoint.hpp>
 
@@ -26,6 +27,7 @@
 #include <string>
 #include <system_error>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace openreplica::inline v0::net {
@@ -40,9 +42,12 @@ struct link_options {
     std::chrono::milliseconds first_retry{20};
     std::chrono::milliseconds last_retry{1000};
     std::chrono::milliseconds refused_retry{2000};
+    std::size_t max_frame = 4u << 20; ///< of what is said here, if anything may be; a larger one ends the connection
 };
 
-/// A connection that only sends. It is made again, with growing pauses, until it is stopped.
+/// A connection that this side makes. It is made again, with growing pauses, until it is stopped.
+///
+/// A peer's only sends. With `events.frame` set, the other side answers over it: that is how clients are told.
 ///
 /// While one write is under way further frames gather, and leave together in the next one. Nothing queues without
 /// limit: what does not fit is lost, which the protocol repairs.
@@ -56,6 +61,9 @@ public:
         std::function<void(hello_reply const&)> up;
         std::function<void(std::error_code, bool was_up)> down;
         std::function<void(hello_reply const&)> refused;
+        /// A frame has arrived; false: it is malformed, and the connection ends. Unset: nothing may arrive.
+        std::function<bool(frame_stream::frame const&)> frame{};
+        std::function<void()> batch_end{}; ///< the frames that arrived together were delivered
     };
 
     [[nodiscard]] static std::shared_ptr<link> make(asio::any_io_executor strand, endpoint where, hello mine,
@@ -90,6 +98,7 @@ public:
 
 private:
     using tcp = asio::ip::tcp;
+    static constexpr std::size_t read_size = 64 * 1024;
 
     link(asio::any_io_executor strand, endpoint where, hello mine, link_options options, events e)
         : where_(std::move(where)), mine_(std::move(mine)), options_(options), events_(std::move(e)), resolver_(strand),
@@ -176,8 +185,36 @@ private:
         timer_.cancel();
         pause_ = options_.first_retry;
         up_ = true;
-        watch();
+        if (events_.frame) {
+            incoming_ = frame_stream();
+            read_frames();
+        } else {
+            watch();
+        }
         events_.up(reply);
+    }
+
+    void read_frames() {
+        auto const [where, size] = incoming_.room(read_size);
+        socket_.async_read_some(asio::buffer(where, size), guarded([](link& l, asio::error_code f, std::size_t n) {
+                                    if (f) return l.fail(f);
+                                    l.incoming_.add(n);
+                                    l.take_frames();
+                                }));
+    }
+
+    void take_frames() {
+        auto const attempt = attempt_;
+        for (;;) {
+            auto next = incoming_.next(options_.max_frame);
+            auto const* f = std::get_if<frame_stream::frame>(&next);
+            bool const fits = f != nullptr ? events_.frame(*f) : std::holds_alternative<std::monostate>(next);
+            if (stopped_ || attempt != attempt_) return; // Ended by what was done with the frame.
+            if (!fits) return fail(std::make_error_code(std::errc::protocol_error));
+            if (f == nullptr) break;
+        }
+        if (incoming_.keep_rest(read_size).fresh) events_.batch_end();
+        if (!stopped_ && attempt == attempt_) read_frames();
     }
 
     /// The peer says nothing more on this connection: whatever the read ends with means that it is over.
@@ -241,6 +278,7 @@ private:
     std::string greeting_;
     std::string answer_;
     std::array<char, 1> rest_{};
+    frame_stream incoming_;
     std::vector<std::shared_ptr<std::string const>> queue_;
     std::vector<std::shared_ptr<std::string const>> writing_;
     std::vector<asio::const_buffer> buffers_;

@@ -3,8 +3,10 @@
 
 #include <openreplica/config.hpp>
 #include <openreplica/error.hpp>
+#include <openreplica/net/client_codec.hpp>
 #include <openreplica/net/codec.hpp>
 #include <openreplica/net/frame.hpp>
+#include <openreplica/net/frame_stream.hpp>
 #include <openreplica/net/handshake.hpp>
 #include <openreplica/types/endpoint.hpp>
 
@@ -20,23 +22,30 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
+#include <variant>
+#include <vector>
 
 namespace openreplica::inline v0::net {
 
 struct listener_options {
     std::size_t max_frame = 4u << 20;
-    std::size_t max_connections = 256;
+    std::size_t max_connections = 256; ///< of peers
+    std::size_t max_guests = 0;        ///< connections of clients
+    std::size_t guest_queue_bytes = 16u << 20; ///< what may wait for a client; one that does not take it is cut off
     std::size_t max_strangers = 64; ///< connections that have not said hello
     std::chrono::milliseconds hello_timeout{2000};
     std::chrono::milliseconds frame_timeout{10000}; ///< from the first byte of a message to its last
 };
 
 /// Accepts connections, says who may talk, and takes messages apart.
+///
+/// A peer only speaks here. A client is answered too: its connection is a guest with a name of its own.
 ///
 /// Nothing that a stranger sends reaches an assertion, and none can make this node hold more than `max_handshake_frame`
 /// bytes for it. Malformed bytes close the connection they came over, with a reason, and no other.
@@ -51,6 +60,9 @@ public:
         std::function<void(paxos::member const&, any_message&&)> message;
         std::function<void()> batch_end; ///< every complete message of one read has been delivered
         std::function<void(std::string const&)> malformed;
+        std::function<void(guest_id, hello const&)> guest_up{};
+        std::function<void(guest_id, client_request&&)> guest_message{};
+        std::function<void(guest_id)> guest_down{};
     };
 
     /// Binds and listens.
@@ -65,6 +77,12 @@ public:
 
     void start() { shared_->accept(); }
     void stop() { shared_->stop(); }
+
+    /// Tells a client something. Nothing happens when it has gone; one that takes too little is cut off, and finds what it
+    /// missed when it comes back.
+    void send(guest_id to, std::shared_ptr<std::string const> frame);
+    void close(guest_id guest);
+    void close_guests();
 
     [[nodiscard]] endpoint local_endpoint() const { return shared_->local; }
     [[nodiscard]] std::size_t connections() const { return shared_->open.size(); }
@@ -87,6 +105,7 @@ private:
             on.malformed(reason);
         }
         [[nodiscard]] std::size_t strangers() const;
+        [[nodiscard]] bool has_place(role who) const;
 
         asio::any_io_executor strand;
         listener_options options;
@@ -95,6 +114,8 @@ private:
         asio::steady_timer breath; ///< a pause after accept itself failed: no descriptors left
         endpoint local;
         std::set<std::shared_ptr<connection>> open;
+        std::map<guest_id, std::shared_ptr<connection>> guests; ///< the ones among them that are clients
+        guest_id last_guest;
         std::uint64_t malformed = 0;
         bool stopped = false;
     };
@@ -107,9 +128,13 @@ class listener::connection : public std::enable_shared_from_this<connection> {
     tcp::socket socket_;
     asio::steady_timer timer_;
     std::optional<hello> peer_;
-    std::string answer_;
-    std::shared_ptr<std::string> buffer_ = std::make_shared<std::string>();
-    std::size_t filled_ = 0;
+    guest_id guest_; ///< 0: no client
+    frame_stream incoming_;
+    std::vector<std::shared_ptr<std::string const>> queue_;
+    std::vector<std::shared_ptr<std::string const>> writing_;
+    std::vector<asio::const_buffer> buffers_;
+    std::size_t queued_bytes_ = 0;
+    bool last_words_ = false; ///< closed once everything is written
     std::uint64_t deadline_ = 0; ///< number of the one that holds
     bool timing_ = false; ///< a message has begun and must end in time
 
@@ -129,13 +154,40 @@ public:
     }
 
     void close() {
+        auto const self = shared_from_this();
         asio::error_code ignored;
         socket_.close(ignored);
         timer_.cancel();
-        owner_->open.erase(shared_from_this());
+        owner_->open.erase(self);
+        if (owner_->guests.erase(guest_) > 0 && !owner_->stopped) owner_->on.guest_down(guest_);
+    }
+
+    [[nodiscard]] role who() const { return guest_ == guest_id{} ? role::peer : role::client; }
+
+    void send(std::shared_ptr<std::string const> frame) {
+        if (queued_bytes_ > 0 && queued_bytes_ + frame->size() > owner_->options.guest_queue_bytes) {
+            owner_->report("a client did not take what it was told (limits.client_queue_bytes); the connection was closed");
+            return close();
+        }
+        queued_bytes_ += frame->size();
+        queue_.push_back(std::move(frame));
+        if (writing_.empty()) write();
     }
 
 private:
+    void write() {
+        writing_.swap(queue_);
+        buffers_.clear();
+        for (auto const& frame : writing_) buffers_.emplace_back(asio::buffer(*frame));
+        asio::async_write(socket_, buffers_, [self = shared_from_this()](asio::error_code failure, std::size_t n) {
+            if (!self->socket_.is_open()) return;
+            self->writing_.clear();
+            self->queued_bytes_ -= std::min(n, self->queued_bytes_);
+            if (failure || (self->last_words_ && self->queue_.empty())) return self->close();
+            if (!self->queue_.empty()) self->write();
+        });
+    }
+
     void deadline(std::chrono::milliseconds after) {
         timer_.expires_after(after);
         timer_.async_wait([self = shared_from_this(), number = ++deadline_](asio::error_code failure) {
@@ -153,86 +205,90 @@ private:
     }
 
     void read() {
-        std::size_t const room = is_stranger() ? 4096 : read_size;
-        if (buffer_->size() < filled_ + room) buffer_->resize(filled_ + room);
-        socket_.async_read_some(asio::buffer(buffer_->data() + filled_, buffer_->size() - filled_),
+        auto const [where, size] = incoming_.room(is_stranger() ? 4096 : read_size);
+        socket_.async_read_some(asio::buffer(where, size),
                                 [self = shared_from_this()](asio::error_code failure, std::size_t n) {
                                     if (self->owner_->stopped || !self->socket_.is_open()) return;
                                     if (failure) return self->close();
-                                    self->filled_ += n;
+                                    self->incoming_.add(n);
                                     if (self->take_frames()) self->read();
                                 });
     }
 
     /// Delivers every complete frame. False when the connection is over.
     bool take_frames() {
-        // The values of the messages are slices of this buffer; what is left over moves to a new one.
-        std::shared_ptr<std::string const> const bytes = buffer_;
-        std::size_t at = 0;
         bool delivered = false;
-        while (filled_ - at >= frame_header_size) {
-            std::string_view const rest = std::string_view(*bytes).substr(at, filled_ - at);
-            auto const header = read_header(rest, is_stranger() ? max_handshake_frame : owner_->options.max_frame);
-            if (auto const* reason = std::get_if<std::string>(&header)) return refuse(*reason);
-            auto const& h = std::get<frame_header>(header);
-            if (rest.size() < frame_header_size + h.length) break;
-            std::size_t const body = at + frame_header_size;
-            if (crc32c(std::string_view(*bytes).substr(body, h.length)) != h.body_checksum)
-                return refuse("a message's checksum is wrong");
-            if (!take(h, bytes, body)) return false;
+        for (;;) {
+            auto next = incoming_.next(is_stranger() ? max_handshake_frame : owner_->options.max_frame);
+            if (auto const* reason = std::get_if<std::string>(&next)) return refuse(*reason);
+            auto const* f = std::get_if<frame_stream::frame>(&next);
+            if (f == nullptr) break;
+            if (!take(*f)) return false;
             delivered = !is_stranger();
-            at = body + h.length;
         }
-        keep_rest(at);
+        keep_rest();
         if (delivered) owner_->on.batch_end();
         return socket_.is_open();
     }
 
-    bool take(frame_header const& h, std::shared_ptr<std::string const> const& bytes, std::size_t body) {
-        if (is_stranger()) return greet(h, std::string_view(*bytes).substr(body, h.length));
-        auto m = decode(h.type, bytes, body, h.length);
-        if (!m) return refuse("a message of type " + std::to_string(h.type) + " is malformed");
-        owner_->on.message(peer_->self, std::move(*m));
-        return !owner_->stopped;
+    bool take(frame_stream::frame const& f) {
+        if (is_stranger()) return greet(f);
+        bool const fits = who() == role::client ? take_request(f) : take_message(f);
+        if (!fits) return refuse("a message of type " + std::to_string(f.header.type) + " is malformed");
+        return !owner_->stopped && socket_.is_open();
     }
 
-    bool greet(frame_header const& h, std::string_view body) {
-        auto theirs = h.type == hello_type ? decode_hello(body) : std::nullopt;
+    bool take_message(frame_stream::frame const& f) {
+        auto m = decode(f.header.type, f.bytes, f.body, f.header.length);
+        if (m) owner_->on.message(peer_->self, std::move(*m));
+        return m.has_value();
+    }
+
+    bool take_request(frame_stream::frame const& f) {
+        auto m = decode_client_request(f.header.type, f.bytes, f.body, f.header.length);
+        if (m) owner_->on.guest_message(guest_, std::move(*m));
+        return m.has_value();
+    }
+
+    bool greet(frame_stream::frame const& f) {
+        auto theirs = f.header.type == hello_type ? decode_hello(f.text()) : std::nullopt;
         if (!theirs) return refuse("the first message is no hello");
-        hello_reply const reply = owner_->on.judge(*theirs);
+        hello_reply reply = owner_->on.judge(*theirs);
         if (owner_->stopped) return false;
-        answer_ = encode(reply);
-        bool const welcome = reply.reason == refusal::none;
-        asio::async_write(socket_, asio::buffer(answer_),
-                          [self = shared_from_this(), welcome](asio::error_code failure, std::size_t) {
-                              if ((failure || !welcome) && self->socket_.is_open()) self->close();
-                          });
+        if (reply.reason == refusal::none && !owner_->has_place(theirs->who)) {
+            reply.reason = refusal::full;
+            reply.text = theirs->who == role::client ? "this node has as many clients as it may (limits.max_clients)"
+                                                     : "this node has as many peers as it may (limits.max_connections)";
+        }
         // The deadline stays for a refused peer: it could leave the answer unread and keep its place for ever.
-        if (!welcome) return false;
+        last_words_ = reply.reason != refusal::none;
+        send(std::make_shared<std::string const>(encode(reply)));
+        if (last_words_) return false;
         no_deadline();
         peer_ = std::move(*theirs);
-        owner_->on.accepted(*peer_);
-        return !owner_->stopped;
+        if (peer_->who == role::client) {
+            guest_ = owner_->last_guest = owner_->last_guest.next();
+            owner_->guests.emplace(guest_, shared_from_this());
+            owner_->on.guest_up(guest_, *peer_);
+        } else {
+            owner_->on.accepted(*peer_);
+        }
+        return !owner_->stopped && socket_.is_open();
     }
 
     bool refuse(std::string const& reason) {
-        owner_->report(reason + (peer_ ? ", from node " + short_name(peer_->self.id) : std::string()) +
+        owner_->report(reason +
+                       (peer_ ? (who() == role::client ? ", from client " : ", from node ") + short_name(peer_->self.id)
+                              : std::string()) +
                        "; the connection was closed");
         close();
         return false;
     }
 
-    void keep_rest(std::size_t at) {
-        std::size_t const rest = filled_ - at;
-        if (at > 0) {
-            auto next = std::make_shared<std::string>();
-            next->reserve(std::max(rest, read_size));
-            next->append(buffer_->data() + at, rest);
-            buffer_ = std::move(next);
-            filled_ = rest;
-        }
+    void keep_rest() {
+        auto const [rest, fresh] = incoming_.keep_rest(read_size);
         if (is_stranger()) return;
-        if (rest > 0 && (at > 0 || !timing_)) deadline(owner_->options.frame_timeout);
+        if (rest > 0 && (fresh || !timing_)) deadline(owner_->options.frame_timeout);
         if (rest == 0 && timing_) no_deadline();
         timing_ = rest > 0;
     }
@@ -265,7 +321,8 @@ inline void listener::state::accept() {
             });
             return;
         }
-        if (self->open.size() >= self->options.max_connections || self->strangers() >= self->options.max_strangers) {
+        std::size_t const most = self->options.max_connections + self->options.max_guests;
+        if (self->open.size() >= most || self->strangers() >= self->options.max_strangers) {
             self->report("a connection was closed: there are too many (limits.max_connections)");
         } else {
             auto const c = std::make_shared<connection>(self, std::move(socket));
@@ -279,6 +336,29 @@ inline void listener::state::accept() {
 inline std::size_t listener::state::strangers() const {
     return static_cast<std::size_t>(
         std::count_if(open.begin(), open.end(), [](auto const& c) { return c->is_stranger(); }));
+}
+
+/// Whether one more of this kind may stay: neither peers nor clients take the others' places.
+inline bool listener::state::has_place(role who) const {
+    if (who == role::client) return guests.size() < options.max_guests;
+    auto const peers = std::count_if(open.begin(), open.end(), [](auto const& c) {
+        return !c->is_stranger() && c->who() == role::peer;
+    });
+    return static_cast<std::size_t>(peers) < options.max_connections;
+}
+
+inline void listener::send(guest_id to, std::shared_ptr<std::string const> frame) {
+    if (auto const it = shared_->guests.find(to); it != shared_->guests.end())
+        std::shared_ptr(it->second)->send(std::move(frame));
+}
+
+inline void listener::close(guest_id guest) {
+    if (auto const it = shared_->guests.find(guest); it != shared_->guests.end()) std::shared_ptr(it->second)->close();
+}
+
+inline void listener::close_guests() {
+    auto const all = shared_->guests;
+    for (auto const& [guest, c] : all) c->close();
 }
 
 inline void listener::state::stop() {

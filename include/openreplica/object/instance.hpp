@@ -21,6 +21,7 @@ struct type_entry;
 class instance_base {
     type_entry const* type_;
     std::string name_;
+    slot changed_at_;
     mutable std::shared_mutex mutex_;
 
 public:
@@ -32,6 +33,9 @@ public:
     [[nodiscard]] type_entry const& type() const { return *type_; }
     [[nodiscard]] std::string const& name() const { return name_; }
     [[nodiscard]] std::shared_mutex& mutex() const { return mutex_; }
+    /// The last slot that may have changed the object; under the lock.
+    [[nodiscard]] slot changed_at() const { return changed_at_; }
+    void set_changed_at(slot at) { changed_at_ = at; }
     /// Called once, before the object can be found.
     void set_name(std::string name) { name_ = std::move(name); }
 };

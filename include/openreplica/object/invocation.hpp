@@ -30,6 +30,8 @@ struct target {
     std::shared_ptr<std::string const> name{};
     call_options options{};
 
+    /// The objects are elsewhere: this process is a client, and reads travel too.
+    [[nodiscard]] bool is_remote() const { return where.objects == nullptr; }
     [[nodiscard]] runtime::gateway& gateway() const {
         if (!where.gateway) throw error(errc::stopped, "this handle was moved from; use the one that it was moved to");
         return *where.gateway;
@@ -43,11 +45,13 @@ struct call_plan {
     bool creates = true; ///< the object is made first if it is not there
     std::string body{};
     bool caller_waits = false;
+    std::shared_ptr<runtime::remote_read const> remote{}; ///< what a client reads
 };
 
 inline runtime::call_ticket start(target const& t, call_plan plan, runtime::gateway::completion done) {
     auto const birth = plan.creates ? t.birth : nullptr;
-    if (plan.read) return t.gateway().read({birth, t.options.timeout, plan.caller_waits}, std::move(done));
+    if (plan.read)
+        return t.gateway().read({birth, t.options.timeout, plan.caller_waits, std::move(plan.remote)}, std::move(done));
     return t.gateway().submit({plan.kind, t.birth, std::move(plan.body), t.options.timeout, plan.caller_waits},
                               std::move(done));
 }
@@ -184,6 +188,14 @@ typename Method::result run_read(target const& t, A&&... args) {
     });
 }
 
+/// A read of a client, with its arguments; null on a node, which has the object.
+template <class T, class Method, class... A>
+[[nodiscard]] std::shared_ptr<runtime::remote_read const> remote_call(target const& t, bool local, A const&... args) {
+    if (!t.is_remote()) return nullptr;
+    return std::make_shared<runtime::remote_read const>(runtime::remote_read{
+        false, local, t.options.max_staleness, *t.name, type_name<T>(), encode_call<Method>(args...)});
+}
+
 /// The arguments of a read, converted to the declared types and owned.
 template <class Method, class... A>
 [[nodiscard]] auto own_arguments(A&&... args) {
@@ -214,7 +226,9 @@ struct blocking_caller {
         if constexpr (check_call<Method, A...>()) {
             if constexpr (Method::is_read) {
                 auto owned = own_arguments<Method>(std::forward<A>(args)...);
-                (void)wait_for(aim, {.read = true}, Method::name);
+                auto const remote = std::apply([&](auto&... a) { return remote_call<T, Method>(aim, false, a...); }, owned);
+                auto const outcome = wait_for(aim, {.read = true, .remote = remote}, Method::name);
+                if (remote) return decode_result<typename Method::result>(outcome.result);
                 return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
             } else {
                 auto body = encode_call<Method>(std::forward<A>(args)...);
@@ -242,10 +256,12 @@ struct async_caller {
             return;
         } else if constexpr (Method::is_read) {
             auto owned = own_arguments<Method>(std::forward<A>(args)...);
-            auto finish = [aim = aim, owned = std::move(owned)](call_outcome const&) mutable -> result {
+            auto remote = std::apply([&](auto&... a) { return remote_call<T, Method>(aim, false, a...); }, owned);
+            auto finish = [aim = aim, owned = std::move(owned)](call_outcome const& o) mutable -> result {
+                if (aim.is_remote()) return decode_result<result>(o.result);
                 return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
             };
-            return initiate<result>(aim, {.read = true}, std::move(finish), std::move(token));
+            return initiate<result>(aim, {.read = true, .remote = std::move(remote)}, std::move(finish), std::move(token));
         } else {
             auto body = encode_call<Method>(std::forward<A>(args)...);
             auto finish = [](call_outcome const& o) -> result { return decode_result<result>(o.result); };
@@ -254,7 +270,8 @@ struct async_caller {
     }
 };
 
-/// Asks this replica alone.
+/// Asks one replica: this one, or on a client one that is near. A bound on the age of what it shows is kept on a node by
+/// waiting for a read point, which is as fresh as can be.
 template <class T>
 struct local_caller {
     target aim;
@@ -271,6 +288,12 @@ struct local_caller {
             if (aim.gateway().is_stopped())
                 throw error(errc::stopped, "the node was stopped; its replica is no longer kept up to date");
             auto owned = own_arguments<Method>(std::forward<A>(args)...);
+            auto const remote = std::apply([&](auto&... a) { return remote_call<T, Method>(aim, true, a...); }, owned);
+            if (remote || aim.options.max_staleness.count() > 0) {
+                call_plan plan{.read = true, .creates = false, .remote = remote};
+                auto const outcome = wait_for(aim, std::move(plan), Method::name);
+                if (remote) return decode_result<typename Method::result>(outcome.result);
+            }
             return std::apply([&](auto&... a) { return run_read<T, Method>(aim, a...); }, owned);
         }
     }

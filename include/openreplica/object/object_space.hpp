@@ -36,7 +36,7 @@ struct proposal_limits {
 /// method throws is an outcome; the object keeps what the method had changed, on every replica alike.
 ///
 /// @par Thread safety
-/// As `runtime::state_machine` says. `find`, `check` and `read_context` are safe from any thread.
+/// As `runtime::state_machine` says. `find`, `list`, `check`, `query` and `read_context` are safe from any thread.
 ///
 /// @par Errors
 /// `apply` gives nothing for a type that this program does not know and when memory runs out in a method;
@@ -48,6 +48,7 @@ class object_space final : public runtime::state_machine {
     proposal_limits limits_;
     mutable std::shared_mutex directory_mutex_; // Taken by the applying thread only to change the directory.
     directory objects_;
+    slot directory_changed_at_; ///< the last slot that made or ended an object
     session_table sessions_;
     log_time clock_;
     slot applied_;
@@ -92,6 +93,7 @@ public:
     [[nodiscard]] call_outcome check(envelope const& command) const override;
     [[nodiscard]] std::string needed_type(envelope const& command) const override;
     [[nodiscard]] std::vector<type_print> catalogue() const override { return registry_.catalogue(); }
+    [[nodiscard]] call_outcome query(runtime::state_query const& q) const override;
 
     /// The object now in this replica's state, or null. It stays alive as long as the pointer, but a `destroy` or
     /// `reset` takes it out of the state: find it again for every read.
@@ -100,6 +102,8 @@ public:
         auto const at = objects_.find(id);
         return at == objects_.end() ? nullptr : at->second;
     }
+    /// Every object now in this replica's state, by name.
+    [[nodiscard]] std::vector<std::shared_ptr<instance_base const>> list() const;
     /// The same, as an object of type `T`.
     /// @throws error (`no_such_object`, `type_mismatch`)
     template <class T>
@@ -122,6 +126,8 @@ public:
     /// The last applied slot, for the applying thread.
     [[nodiscard]] slot applied() const { return applied_; }
     [[nodiscard]] std::size_t open_sessions() const { return sessions_.size(); }
+    /// For the applying thread.
+    [[nodiscard]] session_table const& sessions() const { return sessions_; }
     [[nodiscard]] call_outcome const& stop_reason() const override { return stop_reason_; }
 
 private:
@@ -129,21 +135,23 @@ private:
     bool run_once(slot at, envelope const& command, call_outcome& outcome);
     bool run_object_command(slot at, envelope const& command, call_outcome& outcome);
     bool call(slot at, envelope const& command, call_outcome& outcome);
-    bool create(envelope const& command, call_outcome& outcome);
-    bool construct(envelope const& command, std::string name, std::string_view constructor, argument_list args,
-                   call_outcome& outcome);
-    void destroy(envelope const& command, call_outcome& outcome);
+    bool create(slot at, envelope const& command, call_outcome& outcome);
+    bool construct(slot at, envelope const& command, std::string name, std::string_view constructor,
+                   argument_list args, call_outcome& outcome);
+    void destroy(slot at, envelope const& command, call_outcome& outcome);
     void open_session(slot at, envelope const& command, runtime::applied_command& done);
     [[nodiscard]] call_outcome check_body(envelope const& command) const;
     [[nodiscard]] call_outcome check_call(envelope const& command) const;
     [[nodiscard]] call_outcome check_birth(envelope const& command) const;
     void extend_digest(slot at, log_time stamp, envelope const& command, call_outcome const& outcome);
     bool needs_upgrade(std::string what);
-    void put(object_id id, std::shared_ptr<instance_base> object);
+    void put(slot at, object_id id, std::shared_ptr<instance_base> object);
+    [[nodiscard]] call_outcome query_method(instance_base const& object, std::string_view body) const;
 };
 
 } // namespace openreplica::inline v0::object
 
 #include <openreplica/object/object_space_apply.hpp>
 #include <openreplica/object/object_space_check.hpp>
+#include <openreplica/object/object_space_query.hpp>
 #include <openreplica/object/object_space_snapshot.hpp>

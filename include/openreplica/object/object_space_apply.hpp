@@ -77,9 +77,9 @@ inline bool object_space::run_object_command(slot at, envelope const& command, c
         return call(at, command, outcome);
     case command_kind::create:
     case command_kind::reset:
-        return create(command, outcome);
+        return create(at, command, outcome);
     default:
-        destroy(command, outcome);
+        destroy(at, command, outcome);
         return true;
     }
 }
@@ -106,12 +106,13 @@ inline bool object_space::call(slot at, envelope const& command, call_outcome& o
     }
     context ctx(at, clock_, command.session);
     std::unique_lock const lock(object.mutex());
+    object.set_changed_at(at);
     outcome = method->invoke(object, ctx, {reader, scope});
     return true;
 }
 
 /// `create` and `reset`: they differ in what happens to an object that is there.
-inline bool object_space::create(envelope const& command, call_outcome& outcome) {
+inline bool object_space::create(slot at, envelope const& command, call_outcome& outcome) {
     json_reader reader(command.body);
     std::string scratch;
     json_scope scope = reader.begin_array();
@@ -142,11 +143,11 @@ inline bool object_space::create(envelope const& command, call_outcome& outcome)
             return true;
         }
     }
-    return construct(command, std::move(name), constructor, {reader, scope}, outcome);
+    return construct(at, command, std::move(name), constructor, {reader, scope}, outcome);
 }
 
-inline bool object_space::construct(envelope const& command, std::string name, std::string_view constructor,
-                                    argument_list args, call_outcome& outcome) {
+inline bool object_space::construct(slot at, envelope const& command, std::string name,
+                                    std::string_view constructor, argument_list args, call_outcome& outcome) {
     constructor_entry const* const entry = registry_.find_constructor(constructor);
     if (entry == nullptr) return needs_upgrade("type \"" + printable(constructor, 128) + "\"");
     bool decoded = false;
@@ -158,23 +159,26 @@ inline bool object_space::construct(envelope const& command, std::string name, s
         return true;
     }
     object->set_name(std::move(name));
-    put(command.object, std::move(object));
+    put(at, command.object, std::move(object));
     outcome.result = "true";
     return true;
 }
 
-inline void object_space::put(object_id id, std::shared_ptr<instance_base> object) {
+inline void object_space::put(slot at, object_id id, std::shared_ptr<instance_base> object) {
+    object->set_changed_at(at);
     {
         std::unique_lock const lock(directory_mutex_);
+        directory_changed_at_ = at;
         objects_[id].swap(object);
     }
     // The object that was replaced ends here, outside the lock: its destructor is user code.
 }
 
-inline void object_space::destroy(envelope const& command, call_outcome& outcome) {
+inline void object_space::destroy(slot at, envelope const& command, call_outcome& outcome) {
     std::shared_ptr<instance_base> object;
     std::unique_lock const lock(directory_mutex_);
     if (auto const found = objects_.find(command.object); found != objects_.end()) {
+        directory_changed_at_ = at;
         object = std::move(found->second);
         objects_.erase(found);
         outcome.result = "true";

@@ -47,6 +47,8 @@ struct leader {
         std::uint64_t answered = 0;  ///< the highest heartbeat it answered while following this ballot
         std::uint64_t marked = 0;    ///< a heartbeat that left when `next` was `next_then`; 0: none is out
         slot next_then{};
+        slot acked_then{};           ///< what was acknowledged when `silent_beats` was 0
+        std::uint32_t silent_beats = 0; ///< heartbeats since an acknowledgement moved although the peer holds more
         instant rewound_at{};
     };
 

@@ -218,6 +218,7 @@ private:
     void send_chosen(leader& l);
     void settle(leader& l);
     void rewind(leader& l, leader::progress& p, slot held);
+    void ask_for_ack(leader::progress& p, slot there);
     void watch_progress(leader& l, instant now);
     /// The highest slot that this leader has proposed; what its log holds above is of earlier ballots.
     [[nodiscard]] slot proposed() const { return acceptor_.held(); }

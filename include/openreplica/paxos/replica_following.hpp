@@ -185,6 +185,17 @@ inline void replica::on(node_id from, heartbeat_reply const& m, instant now) {
     slot const there = m.promised == l->number ? std::max(m.held, p.acked) : p.acked;
     if (!p.lagging && there.next() < p.next_then) rewind(*l, p, there);
     p.marked = 0;
+    ask_for_ack(p, there);
+}
+
+/// What a peer holds and does not acknowledge waits for its disk, or the acknowledgement is lost: when nothing else is on its
+/// way, the last entry is sent again.
+inline void replica::ask_for_ack(leader::progress& p, slot there) {
+    bool const waits = !p.lagging && p.acked < there && p.acked == p.acked_then;
+    p.silent_beats = waits ? p.silent_beats + 1 : 0;
+    p.acked_then = p.acked;
+    constexpr std::uint32_t patience = 4;
+    if (p.silent_beats % patience == patience - 1 && p.next == there.next()) p.next = there;
 }
 
 inline void replica::on(node_id from, prepare const& m, instant now) {

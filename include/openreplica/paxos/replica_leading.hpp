@@ -283,7 +283,7 @@ inline void replica::watch_progress(leader& l, instant now) {
     settle(l);
     // Rule 7: its links are up, but its oldest accept does not get chosen: somebody else may do better.
     l.stalled = !l.open_since.empty() && now - l.open_since.front().second > 2 * limit;
-    if (l.stalled && governing().voters.size() > 1) {
+    if (l.stalled && (governing().voters.size() > 1 || l.stopped)) {
         quiet_until_ = now + 2 * limit;
         follow(now);
     }

@@ -59,7 +59,7 @@ struct apply_report {
     std::vector<std::pair<std::uint64_t, session_id>> opened; ///< opener's number, session
     bool session_used = false;          ///< a command of this process's session was applied
     bool session_gone = false;          ///< a command of this process's session was refused as expired
-    bool calls_can_go = false;          ///< this process's calls wait for the strand only
+    bool calls_can_go = false;          ///< calls of this process, or outcomes of its clients, wait for the strand only
     bool snapshot_tried = false;        ///< the batch asked for a snapshot and had its turn
     std::optional<frozen_snapshot> snapshot;
     duration freeze_pause{};            ///< how long nothing was applied because of it
@@ -68,10 +68,21 @@ struct apply_report {
     std::string problem;                ///< this replica has stopped applying: what happened and what to do
 };
 
+/// Who wants to know what every command gave. Called where entries are applied; it must be quick.
+class apply_observer {
+public:
+    virtual ~apply_observer() = default;
+    virtual void on_command(slot at, log_time stamp, applied_command const& did) = 0;
+    /// A batch has ended. True when the strand should look at once.
+    [[nodiscard]] virtual bool on_batch_end() = 0;
+};
+
 /// Drives the state machine, on one thread at a time.
 class applier {
 public:
-    applier(state_machine& machine, calls& pending) : machine_(machine), calls_(pending) {}
+    /// @param observer may be null
+    applier(state_machine& machine, calls& pending, apply_observer* observer = nullptr)
+        : machine_(machine), calls_(pending), observer_(observer) {}
 
     /// Works through a batch and completes this process's calls on the way.
     [[nodiscard]] apply_report run(apply_batch&& work, instant now) {
@@ -89,6 +100,7 @@ public:
         // What waited for an object that could not be made.
         for (finished_call& f : calls_.take_finished()) f.done(std::move(f.outcome));
         report.calls_can_go = calls_.has_work();
+        if (observer_ != nullptr && observer_->on_batch_end()) report.calls_can_go = true;
         report.applied = applied_;
         report.stamp = stamp_;
         report.digest = machine_.digest();
@@ -122,6 +134,7 @@ private:
                                  "does not know; it has stopped applying and must be replaced by a newer version";
             return false;
         }
+        if (observer_ != nullptr) observer_->on_command(e.at, std::max(stamp_, e.what.stamp), *did);
         if (did->opener != 0 && did->outcome.ok()) report.opened.emplace_back(did->opener, did->session);
         if (did->session == calls_.session())
             (did->outcome.code == errc::session_expired ? report.session_gone : report.session_used) = true;
@@ -168,6 +181,7 @@ private:
 
     state_machine& machine_;
     calls& calls_;
+    apply_observer* observer_;
     slot applied_;
     log_time stamp_;
     ballot behind_; ///< the highest ballot of an applied entry

@@ -33,8 +33,10 @@ class apply_thread {
 public:
     /// @param clock the node's steady clock
     /// @param wake posts to the strand; called on the apply thread
-    apply_thread(state_machine& machine, calls& pending, std::function<instant()> clock, std::function<void()> wake)
-        : applier_(machine, pending), clock_(std::move(clock)), wake_(std::move(wake)), thread_([this] { run(); }) {}
+    /// @param observer may be null
+    apply_thread(state_machine& machine, calls& pending, std::function<instant()> clock, std::function<void()> wake,
+                 apply_observer* observer = nullptr)
+        : applier_(machine, pending, observer), clock_(std::move(clock)), wake_(std::move(wake)), thread_([this] { run(); }) {}
 
     apply_thread(apply_thread const&) = delete;
     apply_thread& operator=(apply_thread const&) = delete;

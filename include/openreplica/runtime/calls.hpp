@@ -28,6 +28,12 @@ struct finished_call {
     call_outcome outcome;
 };
 
+/// The codes with which somebody may say that it proposed nothing.
+[[nodiscard]] constexpr bool is_refusal(errc code) {
+    return (code >= errc::not_executed && code <= errc::no_such_method) || code == errc::malformed ||
+           code == errc::storage_full;
+}
+
 /// The pending calls of one process under its one session.
 ///
 /// A call waits until there is a session and its object exists; then it gets a sequence number, and from then on it may
@@ -64,10 +70,11 @@ public:
     /// Takes a read. With a birth that is not known to have happened the object is made first, so that the read finds
     /// what its handle promises.
     void read(call_ticket ticket, std::shared_ptr<object_birth> birth, gateway::completion done, instant now,
-              instant deadline) {
+              instant deadline, std::shared_ptr<remote_read const> remote = {}) {
         std::lock_guard const lock(mutex_);
         pending c{{command_kind::create, std::move(birth), {}, {}}, std::move(done), ticket, deadline};
         c.reads = true;
+        c.remote = std::move(remote);
         take_in(std::move(c), now);
     }
 
@@ -75,6 +82,7 @@ public:
     struct read_to_ask {
         call_ticket ticket;
         instant deadline;
+        std::shared_ptr<remote_read const> remote; ///< as it was given
     };
     [[nodiscard]] std::vector<read_to_ask> take_reads() {
         std::lock_guard const lock(mutex_);
@@ -215,6 +223,12 @@ public:
         stamp_at_ = now;
     }
 
+    /// What the log's clock shows now, as far as anybody here can tell.
+    [[nodiscard]] log_time clock_at(instant now) const {
+        std::lock_guard const lock(mutex_);
+        return log_deadline(now, now);
+    }
+
     /// Ends the calls whose deadline has come.
     void expire(instant now) {
         std::lock_guard const lock(mutex_);
@@ -298,6 +312,33 @@ public:
         std::lock_guard const lock(mutex_);
         return waiting_.size() + open_count_ + reads_.size();
     }
+    /// A call without an outcome, for a person to look at.
+    struct picture {
+        session_id session;
+        sequence number; ///< 0: it has none yet
+        command_kind kind;
+        object_id object;
+        std::string body;
+        unsigned attempts;
+    };
+    [[nodiscard]] std::vector<picture> list() const {
+        std::lock_guard const lock(mutex_);
+        std::vector<picture> all;
+        auto const add = [&](pending const& c, sequence n) {
+            all.push_back({session_, n, c.request.kind, c.request.birth ? c.request.birth->id : object_id{}, c.request.body,
+                           c.attempts});
+        };
+        for (std::size_t i = 0; i < open_.size(); ++i)
+            if (open_[i]) add(*open_[i], first_.plus(i));
+        for (pending const& c : waiting_) add(c, sequence{});
+        return all;
+    }
+
+    /// Some call waits for a session, for its object, or for room in the session.
+    [[nodiscard]] bool has_waiting() const {
+        std::lock_guard const lock(mutex_);
+        return !waiting_.empty();
+    }
     /// Something can be sent or asked now.
     [[nodiscard]] bool has_work() const {
         std::lock_guard const lock(mutex_);
@@ -317,6 +358,7 @@ private:
         unsigned refusals = 0;   ///< how many attempts were refused for certain
         instant sent_at{};
         shared_bytes encoded{};
+        std::shared_ptr<remote_read const> remote{};
     };
 
     static call_outcome give_up(pending const& c, std::string const& why) {
@@ -466,7 +508,7 @@ private:
         if (!c.reads || !outcome.ok()) return finished_.push_back({std::move(c.done), std::move(outcome)});
         // Its object is there.
         reads_.emplace(c.ticket, waiting_read{std::move(c.done), c.deadline});
-        reads_to_ask_.push_back({c.ticket, c.deadline});
+        reads_to_ask_.push_back({c.ticket, c.deadline, std::move(c.remote)});
     }
 
     /// A `create` command was decided: what waited for the object goes on, or fails as the creation failed.

@@ -97,6 +97,9 @@ public:
     void on_written(written_snapshot&& s);
     void on_applied(apply_report&& report);
     void add_reads(std::vector<pending_read>&& reads);
+    /// Commands of a client of this node. What is not proposed is refused, here or by the leader; the rest shows when it
+    /// is applied.
+    void on_commands(net::guest_id client, net::client_commands&& m);
     /// True when the read was found; it ends with `cancelled`: a read has no effect.
     bool cancel_read(call_ticket ticket);
     /// Other voters; or a leader by its id or address, empty for whoever is fittest.
@@ -213,6 +216,7 @@ private:
     void on(node_id from, paxos::forward_refused const& m);
     void on(node_id from, paxos::snapshot_request const& m);
     void on(node_id from, paxos::snapshot_chunk const& m);
+    [[nodiscard]] bool pass_on_refusal(node_id from, paxos::forward_refused const& m);
     template <class Core>
     void on(node_id from, Core const& m) {
         replica_->step(from, m, env_.now());
@@ -253,7 +257,14 @@ private:
     };
     std::map<std::uint64_t, sent_forward> forwards_; ///< the latest ones, to know what a refusal refuses
     std::vector<std::pair<node_id, paxos::forward>> parked_; ///< forwards that wait for somebody to take them
+    std::vector<std::pair<net::guest_id, net::client_commands>> parked_commands_; ///< the same of clients
     instant parked_since_{}; ///< when the first of them came
+    struct sent_for_client {
+        node_id to;
+        net::guest_id client;
+        std::uint64_t number; ///< the client's
+    };
+    std::map<std::uint64_t, sent_for_client> sent_for_clients_; ///< the latest ones, by this node's number
     std::set<std::pair<node_id, std::uint64_t>> seen_; ///< the latest forwards of others
     std::deque<std::pair<node_id, std::uint64_t>> seen_order_;
     std::optional<node_id> route_;
@@ -287,6 +298,7 @@ private:
 
 } // namespace openreplica::inline v0::runtime
 
+#include <openreplica/runtime/engine_clients.hpp>
 #include <openreplica/runtime/engine_group.hpp>
 #include <openreplica/runtime/engine_voters.hpp>
 #include <openreplica/runtime/engine_work.hpp>

@@ -57,7 +57,7 @@ inline void engine::watch_voters() {
         env_.voters_changed(known_);
     }
     // Its id has had its vote. As a standby under a fresh one it may be given another.
-    bool const done = parked_.empty() && replica_->leader_id(env_.now());
+    bool const done = parked_.empty() && parked_commands_.empty() && replica_->leader_id(env_.now());
     if (replica_->is_retired() && done && health_ == storage::health::ok) start_over(true);
 }
 
@@ -70,6 +70,7 @@ inline void engine::on_peer_down(node_id peer) {
     std::erase(up_, peer);
     // Whoever comes back may have forgotten what it took: its refusals prove nothing about what was sent before.
     std::erase_if(forwards_, [&](auto const& f) { return f.second.to == peer; });
+    std::erase_if(sent_for_clients_, [&](auto const& f) { return f.second.to == peer; });
     if (replica_) replica_->suspect(peer, env_.now());
 }
 
@@ -145,6 +146,7 @@ inline void engine::start_over(bool only_joins) {
     held_founding_.clear();
     held_.clear();
     parked_.clear();
+    parked_commands_.clear();
     keeping_.reset();
     snapshotting_ = installing_ = false;
     snapshot_tried_ = {};

@@ -121,7 +121,7 @@ inline bool engine::is_first_copy(node_id from, std::uint64_t number) {
 inline void engine::on(node_id from, paxos::forward& m) {
     if (!is_first_copy(from, m.number)) return;
     instant const now = env_.now();
-    if (parked_.empty()) parked_since_ = now;
+    if (parked_.empty() && parked_commands_.empty()) parked_since_ = now;
     if (!must_wait(now) || parked_.size() >= options_.protocol.window_entries) return take_forward(from, m);
     parked_.emplace_back(from, std::move(m));
 }
@@ -135,8 +135,9 @@ inline bool engine::must_wait(instant now) const {
 
 /// What had to wait, once it is clear who takes it.
 inline void engine::take_parked() {
-    if (parked_.empty() || must_wait(env_.now())) return;
+    if ((parked_.empty() && parked_commands_.empty()) || must_wait(env_.now())) return;
     for (auto& [from, m] : std::exchange(parked_, {})) take_forward(from, m);
+    for (auto& [client, m] : std::exchange(parked_commands_, {})) on_commands(client, std::move(m));
 }
 
 inline void engine::take_forward(node_id from, paxos::forward& m) {
@@ -167,14 +168,9 @@ inline void engine::take_forward(node_id from, paxos::forward& m) {
     env_.send(std::span(&*to, 1), paxos::message(paxos::forward{0, 1, std::move(m.commands)}));
 }
 
-/// The codes with which a peer may say that it proposed nothing.
-[[nodiscard]] constexpr bool is_refusal(errc code) {
-    return (code >= errc::not_executed && code <= errc::no_such_method) || code == errc::malformed ||
-           code == errc::storage_full;
-}
-
 /// Only who was given a forward can refuse it, each command once: a refusal is the proof that an attempt had no effect.
 inline void engine::on(node_id from, paxos::forward_refused const& m) {
+    if (pass_on_refusal(from, m)) return;
     auto const it = forwards_.find(m.number);
     auto const code = static_cast<errc>(m.reason);
     if (it == forwards_.end() || it->second.to != from || !is_refusal(code)) return;

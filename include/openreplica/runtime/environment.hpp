@@ -1,6 +1,7 @@
 // What the engine needs of the world. The node gives it sockets, threads and clocks; the simulator, one seed.
 #pragma once
 
+#include <openreplica/net/client_message.hpp>
 #include <openreplica/options.hpp>
 #include <openreplica/paxos/founding_message.hpp>
 #include <openreplica/paxos/message.hpp>
@@ -74,6 +75,12 @@ public:
     /// Where this node was told to look for its group and has had no answer: endpoints at which nobody who belongs
     /// elsewhere, and nobody without a group, has spoken; and seeds for which DNS has no answer.
     [[nodiscard]] virtual std::vector<std::string> silent_seeds() const { return {}; }
+
+    /// Commands of a client of this node were not proposed because of this attempt; `which` as in `forward_refused`.
+    virtual void refuse(net::guest_id client, std::uint64_t number, std::vector<std::uint32_t> const& which,
+                        call_outcome const& why) {
+        (void)client, (void)number, (void)which, (void)why;
+    }
 
     virtual void log(log_level level, std::string const& line) = 0;
 };

@@ -1,8 +1,7 @@
-// What a handle to a replicated object needs of the process's node (or, later, of a client).
+// What a handle to a replicated object needs of the process's node or client.
 #pragma once
 
 #include <openreplica/config.hpp>
-#include <openreplica/paxos/message.hpp>
 #include <openreplica/runtime/waiter.hpp>
 #include <openreplica/types/envelope.hpp>
 #include <openreplica/types/ids.hpp>
@@ -37,11 +36,22 @@ struct command_request {
     bool caller_waits = false;           ///< the calling thread will block in `wait`: it may do work of the node's itself
 };
 
-/// A wish for a read point.
+/// A read that a replica makes for a process that has none.
+struct remote_read {
+    bool exists = false; ///< asks whether the object exists; otherwise for a const method
+    bool local = false;  ///< any replica's own state will do
+    std::chrono::nanoseconds max_staleness{}; ///< of a local read; 0: any
+    std::string name; ///< of the object
+    std::string type; ///< that it must have; empty: any
+    std::string body; ///< `["method",arg…]`
+};
+
+/// A wish for a read point, or for the result of a read.
 struct read_request {
     std::shared_ptr<object_birth> birth; ///< made first if it is not there; null: nothing is made
     std::chrono::nanoseconds timeout{};
     bool caller_waits = false;
+    std::shared_ptr<remote_read const> remote{}; ///< what to read; null where the objects are
 };
 
 /// Names a pending call within its gateway.
@@ -58,15 +68,10 @@ public:
     /// Inside this call it runs only for a caller that waits, or after the node has stopped.
     virtual call_ticket submit(command_request request, completion done) = 0;
 
-    /// Waits for a linearizable read point: `done` runs once the local objects hold everything that completed before
-    /// this call. `outcome.at` is the read point.
+    /// On a node, waits for a linearizable read point: `done` runs once the local objects hold everything that completed
+    /// before this call. On a client, has the read made by a replica: `outcome.result` is what it gave. `outcome.at` is
+    /// the read point.
     virtual call_ticket read(read_request request, completion done) = 0;
-
-    /// Wishes other voters. `done` gets a zero code when they govern.
-    virtual call_ticket change(paxos::voter_change what, std::chrono::nanoseconds timeout, completion done) = 0;
-
-    /// Wishes that a voter leads, named by its id or address; empty: whoever is fittest.
-    virtual call_ticket transfer(std::string to, std::chrono::nanoseconds timeout, completion done) = 0;
 
     /// Blocks until `w` is finished, which `done` of a call with this `timeout` does; at its deadline it ends the call
     /// itself. Meanwhile this thread may run methods and completions in place of a thread of the node: the caller has to

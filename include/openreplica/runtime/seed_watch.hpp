@@ -81,6 +81,12 @@ public:
         discovery_.cancel();
     }
 
+    /// Nobody who is known answers: looks again as soon as one looks while there is no group, and not at the answers' leisure.
+    void hurry() {
+        for (seed& s : seeds_)
+            if (s.leisurely && !stopped_) wait(s, pauses_.next(false, {}, events_.random()));
+    }
+
     /// Seeds whose latest lookup failed, or has not ended yet.
     [[nodiscard]] std::vector<std::string> unanswered() const {
         std::vector<std::string> all;
@@ -97,6 +103,7 @@ private:
         asio::steady_timer timer;
         std::vector<endpoint> named; ///< by the latest successful answer
         bool answered = false;
+        bool leisurely = false; ///< its next lookup may be far away
         line_limiter warnings;
     };
 
@@ -119,10 +126,19 @@ private:
             complain(s, found);
         else
             take(s, found);
-        s.timer.expires_after(pauses_.next(events_.settled(), found.ttl, events_.random()));
+        bool const settled = events_.settled();
+        wait(s, pauses_.next(settled, found.ttl, events_.random()));
+        s.leisurely = settled;
+    }
+
+    void wait(seed& s, lookup_pauses::milliseconds pause) {
+        s.leisurely = false;
+        s.timer.expires_after(pause);
         s.timer.async_wait([weak = weak_from_this(), &s](asio::error_code failure) {
             auto const self = weak.lock();
-            if (!failure && self && !self->stopped_) self->look_up(s);
+            if (failure || !self || self->stopped_) return;
+            s.leisurely = false;
+            self->look_up(s);
         });
     }
 

@@ -8,9 +8,11 @@
 #include <openreplica/runtime/background.hpp>
 #include <openreplica/runtime/engine.hpp>
 #include <openreplica/runtime/gateway.hpp>
+#include <openreplica/runtime/guests.hpp>
 #include <openreplica/runtime/random.hpp>
 #include <openreplica/runtime/seed_watch.hpp>
 #include <openreplica/runtime/serial_executor.hpp>
+#include <openreplica/runtime/surroundings.hpp>
 #include <openreplica/runtime/transport.hpp>
 #include <openreplica/storage/data_directory.hpp>
 #include <openreplica/storage/memory.hpp>
@@ -24,7 +26,6 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -42,14 +43,7 @@ namespace openreplica::inline v0::runtime {
 /// decide. Handles call from any thread; a blocked one may do the work of either.
 class service final : public gateway, private environment, public std::enable_shared_from_this<service> {
 public:
-    /// What lies outside: where handlers run and which threads must not block.
-    struct surroundings {
-        asio::any_io_executor protocol; ///< runs the strand
-        asio::any_io_executor handlers; ///< runs handlers that have no executor of their own
-        asio::any_io_executor afterwards; ///< the same once the node has stopped, when nobody may run `handlers` any more
-        std::function<bool()> needed;   ///< true on a thread that the executors need to make progress
-        std::shared_ptr<void> contexts; ///< what the executors belong to, if nobody else keeps it: handles outlive nodes
-    };
+    using surroundings = runtime::surroundings;
 
     /// Binds the listener: a bad address or a port in use throws here. Nothing moves before `start`.
     service(surroundings around, node_options options, std::shared_ptr<state_machine> machine);
@@ -59,11 +53,15 @@ public:
     /// Ends every pending call with an outcome and closes all sockets; may be called again. It needs nobody to run the
     /// executor, except when somebody is inside the strand: then the rest, and `done`, wait for that thread.
     void stop(std::function<void()> done = {});
+    /// Wishes other voters, or another leader. `done` gets a zero code when it is so; on the strand, and not inside this call
+    /// unless the node has stopped.
+    call_ticket wish(engine::change_wish what, std::chrono::nanoseconds timeout, completion done);
     /// If this node leads, and somebody else can, waits until somebody does: nobody notices the stop that follows.
     void hand_over();
     /// Waits for the apply thread to finish what it has, and lets go of the data directory. Call after `stop`.
     void join() {
         apply_.stop();
+        guests_.stop();
         writer_.stop();
         if (disk_) disk_->close();
     }
@@ -77,15 +75,23 @@ public:
     [[nodiscard]] std::size_t pending_calls() const { return calls_.pending_count(); }
     bool wait_ready(std::chrono::nanoseconds timeout);
 
+    /// Who answers what clients ask about this node, and who carries out an operator's orders. Before `start`. Both are
+    /// called on the strand and complete on any thread.
+    void set_inspector(std::function<void(std::string what, std::string argument, guests::completion)> i) {
+        inspector_ = std::move(i);
+    }
+    void set_operator(std::function<void(std::string order, guests::completion)> o) { operator_ = std::move(o); }
+    /// For the inspector, on the strand: the last chosen entries that are still in memory, at most `count`.
+    [[nodiscard]] std::vector<paxos::entry> log_tail(std::size_t count) const;
+    /// For the inspector: runs `work` where entries are applied, after what was chosen so far.
+    void run_where_applied(unique_function<void()> work);
+    /// For the inspector: runs `work` where snapshots are written.
+    void run_aside(unique_function<void()> work) { writer_.post(std::move(work)); }
+    [[nodiscard]] std::vector<calls::picture> list_calls() const { return calls_.list(); }
+
     // gateway
     call_ticket submit(command_request request, completion done) override;
     call_ticket read(read_request request, completion done) override;
-    call_ticket change(paxos::voter_change what, std::chrono::nanoseconds timeout, completion done) override {
-        return wish(std::move(what), timeout, std::move(done));
-    }
-    call_ticket transfer(std::string to, std::chrono::nanoseconds timeout, completion done) override {
-        return wish(std::move(to), timeout, std::move(done));
-    }
     void wait(waiter& w, std::chrono::nanoseconds timeout) override;
     void cancel(call_ticket ticket) override;
     [[nodiscard]] std::shared_lock<std::shared_mutex> hold_open() const override { return std::shared_lock(open_); }
@@ -122,10 +128,16 @@ private:
         if (options_.on_replacement_needed)
             asio::post(around_.handlers, [f = options_.on_replacement_needed, silent, failure_groups] { f(silent, failure_groups); });
     }
+    void refuse(net::guest_id client, std::uint64_t number, std::vector<std::uint32_t> const& which,
+                call_outcome const& why) override {
+        guests_.refuse(client, number, which, why);
+    }
     void log(log_level level, std::string const& line) override;
     [[nodiscard]] std::vector<std::string> silent_seeds() const override;
 
     [[nodiscard]] transport::events transport_events();
+    [[nodiscard]] guests::surroundings guest_surroundings();
+    [[nodiscard]] net::view look() const;
     [[nodiscard]] std::unique_ptr<storage::data_directory> open_disk();
     [[nodiscard]] paxos::member myself();
     [[nodiscard]] seed_watch::events seed_events();
@@ -135,7 +147,6 @@ private:
         return now() + std::chrono::ceil<duration>(std::min<std::chrono::nanoseconds>(timeout, std::chrono::hours(24 * 365)));
     }
     [[nodiscard]] call_outcome check_size(std::string const& body, char const* what) const;
-    call_ticket wish(engine::change_wish what, std::chrono::nanoseconds timeout, completion done);
     void run_finished();
     void called(bool caller_waits);
     void take_disk_reports();
@@ -183,6 +194,9 @@ private:
     bool ready_ = false;
 
     background writer_; ///< of snapshots
+    std::function<void(std::string, std::string, guests::completion)> inspector_;
+    std::function<void(std::string, guests::completion)> operator_;
+    guests guests_;
     apply_thread apply_; // Last: it uses everything above.
 };
 
@@ -198,7 +212,8 @@ inline service::service(surroundings around, node_options options, std::shared_p
           strand_, options_.seeds,
           dns::discovery_options{.dns_server = options_.dns_server, .timeout = {}, .attempts = {}}, seed_lookup_pauses,
           seed_events())),
-      ticker_(strand_), apply_(*machine_, calls_, [this] { return now(); }, [this] { wake(); }) {
+      ticker_(strand_), guests_(*machine_, guest_surroundings(), options_.limits.max_client_requests),
+      apply_(*machine_, calls_, [this] { return now(); }, [this] { wake(); }, &guests_) {
     transport_->set_catalogue([this] { return machine_->catalogue(); });
 }
 
@@ -277,19 +292,6 @@ inline void service::stop(std::function<void()> done) {
     if (!strand_.try_run(end)) asio::post(strand_, std::move(end));
 }
 
-inline void service::hand_over() {
-    if (stopped_ || would_deadlock() || !status().leading) return;
-    std::promise<bool> asked;
-    asio::post(strand_, [&] {
-        bool const somebody = !shut_down_ && engine_.step_aside();
-        if (somebody) engine_.flush();
-        asked.set_value(somebody);
-    });
-    if (!asked.get_future().get()) return;
-    std::unique_lock lock(status_mutex_);
-    ready_changed_.wait_for(lock, options_.election_timeout, [this] { return !status_.leading && status_.leader; });
-}
-
 /// Nothing of the executor's context is held any more: handles may outlive it.
 inline void service::shut_down() {
     if (std::exchange(shut_down_, true)) return;
@@ -338,21 +340,6 @@ inline call_ticket service::read(read_request request, completion done) {
     else
         calls_.read(ticket, std::move(request.birth), std::move(done), now(), deadline_for(request.timeout));
     called(request.caller_waits);
-    return ticket;
-}
-
-inline call_ticket service::wish(engine::change_wish what, std::chrono::nanoseconds timeout, completion done) {
-    call_ticket const ticket{next_ticket_.fetch_add(1, std::memory_order_relaxed)};
-    auto begin = [self = shared_from_this(), ticket, what = std::move(what), deadline = deadline_for(timeout),
-                  done = std::move(done)]() mutable {
-        if (self->shut_down_) return done(failed(errc::stopped, "the node was stopped"));
-        self->engine_.wish(ticket, std::move(what), deadline, std::move(done));
-        self->engine_.flush();
-    };
-    if (stopped_)
-        begin();
-    else
-        asio::post(strand_, std::move(begin));
     return ticket;
 }
 
@@ -407,6 +394,7 @@ inline void service::on_wake() {
     if (shut_down_) return;
     take_news();
     engine_.flush();
+    guests_.flush();
     run_finished();
 }
 
@@ -482,6 +470,8 @@ inline void service::on_tick() {
     take_news();
     engine_.tick();
     engine_.flush();
+    guests_.tick();
+    guests_.flush();
     publish();
     arm_tick();
 }
@@ -547,12 +537,20 @@ inline transport::events service::transport_events() {
     return {.message = [this](node_id from, paxos::message&& m) { engine_.on_message(from, std::move(m)); },
             .founding = [this](paxos::member const& from,
                                paxos::founding_message const& m) { engine_.on_message(from, m); },
-            .batch_end = [this] { engine_.flush(); },
+            .batch_end =
+                [this] {
+                    engine_.flush();
+                    guests_.flush();
+                },
             .up = [this](node_id peer) { engine_.on_peer_up(peer); },
             .down = [this](node_id peer) { engine_.on_peer_down(peer); },
             .met_self = [this] { engine_.on_met_self(); },
             .forgotten = [this](node_id peer) { engine_.on_peer_forgotten(peer); },
-            .log = [this](log_level level, std::string const& line) { log(level, line); }};
+            .log = [this](log_level level, std::string const& line) { log(level, line); },
+            .guest_up = [this](net::guest_id guest) { guests_.on_up(guest); },
+            .guest_message = [this](net::guest_id from,
+                                    net::client_request&& m) { guests_.on_message(from, std::move(m)); },
+            .guest_down = [this](net::guest_id guest) { guests_.on_down(guest); }};
 }
 
 // ---- discovery
@@ -573,3 +571,6 @@ inline std::vector<std::string> service::silent_seeds() const {
 }
 
 } // namespace openreplica::inline v0::runtime
+
+#include <openreplica/runtime/service_guests.hpp>
+#include <openreplica/runtime/service_voters.hpp>

@@ -32,10 +32,18 @@ struct written_state {
 /// A state as it was at one moment. Writing it needs neither the state machine nor the thread that applies; once.
 using frozen_state = unique_function<written_state()>;
 
+/// A read of the state as it is here: a const method, or whether an object exists.
+struct state_query {
+    bool exists = false;  ///< asks for existence; otherwise for a method
+    std::string_view name; ///< of the object
+    std::string_view type; ///< that it must have; empty: any
+    std::string_view body; ///< `["method",arg…]`
+};
+
 /// The deterministic state that every replica builds from the same chosen commands.
 ///
 /// @par Thread safety
-/// One thread applies (`apply`, `freeze`, `restore`, `digest`, `next_deadline`); `check` and the objects' own
+/// One thread applies (`apply`, `freeze`, `restore`, `digest`, `next_deadline`); `check`, `query` and the objects' own
 /// read access are safe from any thread.
 class state_machine {
 public:
@@ -70,6 +78,10 @@ public:
     /// The name in `catalogue` that applying a well-formed command needs; empty when it needs none that is not already
     /// part of the state.
     [[nodiscard]] virtual std::string needed_type(envelope const& command) const = 0;
+
+    /// Reads the state. `at` of the outcome is the slot that the state had surely reached: what it shows is of no later one.
+    /// Runs a const method of user code, whose exceptions are an outcome.
+    [[nodiscard]] virtual call_outcome query(state_query const& q) const = 0;
 
     /// Fingerprints of the types that this program knows, for the handshake: `name` and its hash, sorted by name.
     struct type_print {

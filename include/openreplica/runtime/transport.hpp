@@ -48,6 +48,9 @@ public:
         std::function<void()> met_self;         ///< an address that this node was given leads back to it
         std::function<void(node_id)> forgotten; ///< unreachable for long, or another node answers at its address
         std::function<void(log_level, std::string const&)> log;
+        std::function<void(net::guest_id)> guest_up{}; ///< a client has connected; it is nobody's peer
+        std::function<void(net::guest_id, net::client_request&&)> guest_message{};
+        std::function<void(net::guest_id)> guest_down{};
     };
 
     /// Binds the listener; throws when the address is taken or wrong.
@@ -87,6 +90,12 @@ public:
     void send(std::span<node_id const> to, paxos::message const& what);
     /// To one node, or without `to` to everyone whom this node has a connection to.
     void send(std::optional<node_id> to, paxos::founding_message const& what);
+
+    /// To a client, over the connection that it made.
+    void send(net::guest_id to, net::client_reply const& what) {
+        listener_.send(to, std::make_shared<std::string const>(net::encode(what)));
+    }
+    void close(net::guest_id guest) { listener_.close(guest); }
 
     [[nodiscard]] std::vector<node_id> connected() const;
     /// The node's latest handshake here did not name the type. False for a node that has not been met.

@@ -33,6 +33,7 @@ inline net::hello transport::make_hello() const {
 
 inline void transport::set_identity(node_id self, cluster_id cluster, openreplica::endpoint const& advertised) {
     bool const changed = self != self_.id || cluster != cluster_;
+    if (!cluster_.empty() && cluster != cluster_) listener_.close_guests(); // They came to the other cluster.
     self_ = {self, advertised};
     cluster_ = cluster;
     own_.insert(advertised);
@@ -52,6 +53,8 @@ inline net::listener_options transport::make_listener_options() const {
     net::listener_options o;
     o.max_frame = options_.limits.max_frame_bytes;
     o.max_connections = options_.limits.max_connections;
+    if (events_.guest_up) o.max_guests = options_.limits.max_clients;
+    o.guest_queue_bytes = options_.limits.client_queue_bytes;
     return o;
 }
 
@@ -67,7 +70,11 @@ inline net::listener::events transport::listener_events() {
                 },
             .message = [this](paxos::member const& from, net::any_message&& m) { deliver(from, std::move(m)); },
             .batch_end = [this] { events_.batch_end(); },
-            .malformed = [this](std::string const& reason) { complain(reason); }};
+            .malformed = [this](std::string const& reason) { complain(reason); },
+            .guest_up = [this](net::guest_id guest, net::hello const&) { events_.guest_up(guest); },
+            .guest_message = [this](net::guest_id from,
+                                    net::client_request&& m) { events_.guest_message(from, std::move(m)); },
+            .guest_down = [this](net::guest_id guest) { events_.guest_down(guest); }};
 }
 
 inline void transport::deliver(paxos::member const& from, net::any_message&& m) {

@@ -27,7 +27,11 @@ net::hello largest_hello() {
 std::vector<net::hello> hellos() {
     net::hello smallest;
     smallest.self = {{0, 1}, {"h", 0}};
-    return {smallest, some_hello(), largest_hello()};
+    net::hello client;
+    client.who = net::role::client;
+    client.self.id = {0, 9};
+    client.group = "bank";
+    return {smallest, some_hello(), largest_hello(), client};
 }
 
 std::vector<net::hello_reply> replies() {
@@ -80,6 +84,28 @@ TEST_CASE("a hello comes back as it went, the smallest, the ordinary and the lar
         CHECK(*back == h);
         CHECK(net::encode(*back) == frame);
     }
+}
+
+TEST_CASE("a client has no address and a peer has one: a hello that mixes them up is refused") {
+    net::hello client = some_hello();
+    client.who = net::role::client;
+    CHECK(!net::decode_hello(body_of(net::encode(client))));
+    client.self.address = {};
+    CHECK(net::decode_hello(body_of(net::encode(client))));
+    client.who = net::role::peer;
+    CHECK(!net::decode_hello(body_of(net::encode(client))));
+    client.who = static_cast<net::role>(2);
+    CHECK(!net::decode_hello(body_of(net::encode(client))));
+}
+
+TEST_CASE("a client that names no group is taken by any; a peer that names none is not") {
+    net::hello theirs = some_hello(2);
+    theirs.group.clear();
+    CHECK(net::judge(some_hello(1), theirs).reason == refusal::wrong_group);
+    theirs.who = net::role::client;
+    CHECK(net::judge(some_hello(1), theirs).reason == refusal::none);
+    theirs.group = "shop";
+    CHECK(net::judge(some_hello(1), theirs).reason == refusal::wrong_group);
 }
 
 TEST_CASE("the answer to a hello comes back as it went") {
@@ -171,7 +197,7 @@ TEST_CASE("a reason for a refusal that this version does not know is refused") {
     std::string body = body_of(net::encode(replies()[1]));
     for (unsigned reason = 0; reason < 256; ++reason) {
         body[0] = static_cast<char>(reason);
-        CHECK(net::decode_hello_reply(body).has_value() == (reason <= 5));
+        CHECK(net::decode_hello_reply(body).has_value() == (reason <= 6));
     }
 }
 

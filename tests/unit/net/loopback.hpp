@@ -3,6 +3,7 @@
 
 #include <openreplica/config.hpp>
 
+#include "client_samples.hpp"
 #include "sample_messages.hpp"
 
 #include <openreplica/net/link.hpp>
@@ -140,6 +141,8 @@ struct listening {
     std::vector<net::hello> accepted{};
     std::vector<std::pair<paxos::member, net::any_message>> messages{};
     std::vector<std::string> malformed{};
+    std::vector<net::guest_id> guests{}; ///< the clients that are connected
+    std::vector<std::pair<net::guest_id, net::client_request>> requests{};
     int batches = 0;
     std::function<void()> after_event = [] {}; ///< what a test does from inside an event
     std::optional<net::listener> l{};
@@ -161,6 +164,12 @@ struct listening {
         };
         e.batch_end = [this] { ++batches, after_event(); };
         e.malformed = [this](std::string const& reason) { malformed.push_back(reason), after_event(); };
+        e.guest_up = [this](net::guest_id g, net::hello const&) { guests.push_back(g), after_event(); };
+        e.guest_message = [this](net::guest_id g, net::client_request&& m) {
+            requests.emplace_back(g, std::move(m));
+            after_event();
+        };
+        e.guest_down = [this](net::guest_id g) { std::erase(guests, g), after_event(); };
         l.emplace(io.get_executor(), where, options, std::move(e));
         l->start();
     }
@@ -177,6 +186,13 @@ struct listening {
         return numbers;
     }
 };
+
+inline net::hello client_hello(std::uint64_t id = 2) {
+    net::hello h = some_hello(id);
+    h.who = net::role::client;
+    h.self.address = {};
+    return h;
+}
 
 inline std::string heartbeat_frame(std::uint64_t number) {
     return net::encode(paxos::message(paxos::heartbeat{number, {}, {}}));

@@ -78,4 +78,19 @@ TEST_CASE("a voter that has promised a campaign leaves it its time, as long as i
     (void)x.campaigns();
 }
 
+TEST_CASE("a peer that holds an entry and does not acknowledge it is sent the last one again after some heartbeats") {
+    actor x(a);
+    (void)x.leads();
+    (void)x.acked(b, 1);
+    (void)x.acked(c, 1);
+    (void)x.proposes({"x"});
+    (void)x.persists();
+    heartbeat_reply holds{};
+    holds.promised = x.core.promised();
+    holds.held = slot{2};
+    x.around = {{b, holds}, {c, holds}};
+    CHECK(sent<accept>(x.waits(120ms)) == "");
+    CHECK(sent<accept>(x.waits(200ms)).ends_with("accept 1a 2.. [x] chosen=1\n"));
+}
+
 } // namespace paxos_script::replica_leading_test

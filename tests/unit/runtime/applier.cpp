@@ -31,6 +31,7 @@ struct scripted final : runtime::state_machine {
     call_outcome check(envelope const&) const override { return {}; }
     std::string needed_type(envelope const&) const override { return {}; }
     std::vector<type_print> catalogue() const override { return {}; }
+    call_outcome query(runtime::state_query const&) const override { return {}; }
 };
 
 struct bench {
@@ -120,6 +121,33 @@ TEST_CASE("memory that runs out while a snapshot is taken up is a problem of thi
     CHECK(report.install_ended);
     CHECK_FALSE(report.installed);
     CHECK(report.problem.find("out of memory") == 0);
+}
+
+/// Keeps what it is told.
+struct witness final : runtime::apply_observer {
+    std::vector<std::pair<slot, errc>> seen;
+    int batches = 0;
+    bool wants_the_strand = false;
+
+    void on_command(slot at, log_time, runtime::applied_command const& did) override {
+        seen.emplace_back(at, did.outcome.code);
+    }
+    bool on_batch_end() override { return ++batches, wants_the_strand; }
+};
+
+TEST_CASE("an observer sees what every command gave, before anybody takes it away, and may call the strand") {
+    bench b;
+    witness w;
+    runtime::applier watched(b.state, b.calls, &w);
+    b.state.next->outcome = failed(errc::method_threw, "no");
+    auto report = watched.run(b.one_command(), instant{});
+    REQUIRE(w.seen.size() == 1);
+    CHECK(w.seen[0] == std::pair{slot{1}, errc::method_threw});
+    CHECK(!report.calls_can_go);
+    w.wants_the_strand = true;
+    report = watched.run({}, instant{});
+    CHECK(w.batches == 2);
+    CHECK(report.calls_can_go);
 }
 
 } // namespace applier_test

@@ -179,4 +179,36 @@ TEST_CASE("rule 10: a refusal that the session did not store proves nothing abou
     CHECK(d.code(twice) == errc::outcome_unknown);
 }
 
+TEST_CASE("what a client reads travels with the read, through the wait for its object too") {
+    desk d;
+    auto const what = std::make_shared<runtime::remote_read const>(runtime::remote_read{false, true, 5ms, "h", "box", "[]"});
+    d.table.read(runtime::call_ticket{1}, nullptr, d.keeper(1), d.now, d.now + 10s, what);
+    auto asked = d.table.take_reads();
+    REQUIRE(asked.size() == 1);
+    CHECK(asked[0].remote == what);
+    d.table.read(runtime::call_ticket{2}, desk::object(false), d.keeper(2), d.now, d.now + 10s, what);
+    CHECK(d.table.take_reads().empty());
+    (void)d.table.take_outbox(d.now);
+    d.decide(1); // The object was made.
+    asked = d.table.take_reads();
+    REQUIRE(asked.size() == 1);
+    CHECK(asked[0].remote == what);
+}
+
+TEST_CASE("whether a session is needed shows in what waits, and the log's clock goes on by itself") {
+    runtime::calls table(16);
+    instant const now{1h};
+    CHECK(!table.has_waiting());
+    table.read(runtime::call_ticket{1}, nullptr, [](call_outcome&&) {}, now, now + 10s);
+    CHECK(!table.has_waiting()); // A read of what is there needs none.
+    table.submit(runtime::call_ticket{2}, {command_kind::call, desk::object(true), "[]", {}}, [](call_outcome&&) {}, now,
+                 now + 10s);
+    CHECK(table.has_waiting());
+    table.session_opened(session_id{9}, now);
+    CHECK(!table.has_waiting());
+    table.clock(log_time{500}, now);
+    CHECK(table.clock_at(now) == log_time{500});
+    CHECK(table.clock_at(now + 3s) == log_time{3'000'500});
+}
+
 } // namespace calls_reads_test

@@ -28,6 +28,8 @@ struct bench {
     std::vector<std::string> lines;
     bool settled = false;
     instant now{1h};
+    dns::discovery_options discovery;
+    std::vector<std::string> seed_texts;
     std::shared_ptr<runtime::seed_watch> watch;
 
     explicit bench(std::vector<std::string> const& seeds) {
@@ -39,8 +41,18 @@ struct bench {
         o.dns_server = to_string(server.address());
         o.timeout = 2s;
         o.attempts = 1;
+        discovery = o;
+        seed_texts = seeds;
+        make(runtime::lookup_pauses{1ms, 1ms, 1ms, 0ms});
+    }
+    /// Begins anew, with other pauses.
+    void restart(runtime::lookup_pauses pauses) {
+        make(pauses);
+        watch->start();
+    }
+    void make(runtime::lookup_pauses pauses) {
         watch = std::make_shared<runtime::seed_watch>(
-            io.get_executor(), seeds, std::move(o), runtime::lookup_pauses{1ms, 1ms, 1ms, 0ms},
+            io.get_executor(), seed_texts, discovery, pauses,
             runtime::seed_watch::events{
                 .named = [this](endpoint const& e) { told += "+" + std::to_string(e.port) + " "; },
                 .omitted = [this](endpoint const& e) { told += "-" + std::to_string(e.port) + " "; },
@@ -162,6 +174,21 @@ TEST_CASE("a watch that was stopped tells nothing more and asks no more") {
     b.io.run_for(50ms); // Fifty pauses.
     CHECK(b.told == "");
     CHECK(b.lookups <= 3);
+}
+
+TEST_CASE("who is asked to hurry does not wait for an answer's time to live, and does not ask without a pause either") {
+    bench b({"srv:a.x.test"});
+    b.ports["a"] = {1};
+    b.settled = true;
+    // With a group the next lookup is an hour away; without one, a moment.
+    b.restart(runtime::lookup_pauses{30ms, 3600s, 3600s, 0ms});
+    b.until([&] { return b.lookups == 1 && b.told == "+1 "; });
+    auto const begun = std::chrono::steady_clock::now();
+    b.ports["a"] = {2};
+    for (int i = 0; i < 100; ++i) b.watch->hurry();
+    b.until([&] { return b.told == "+1 +2 -1 "; });
+    CHECK(b.lookups == 2);
+    CHECK(std::chrono::steady_clock::now() - begun >= 30ms);
 }
 
 } // namespace seed_watch_test
