@@ -16,7 +16,9 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <iostream>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -249,6 +251,11 @@ public:
         m.from = m.to = -1;
     }
     void signal(std::size_t i, int number) const { REQUIRE(kill(members_[i].pid, number) == 0); }
+    /// How many files and connections it has open.
+    [[nodiscard]] std::size_t descriptors(std::size_t i) const {
+        std::filesystem::directory_iterator const all("/proc/" + std::to_string(members_[i].pid) + "/fd");
+        return static_cast<std::size_t>(std::distance(begin(all), std::filesystem::directory_iterator()));
+    }
     void order(std::size_t i, std::string const& what) {
         members_[i].latest.erase(what == "dump" ? "dumped" : what == "rest" ? "resting" : "changed");
         std::string const line = what + "\n";
