@@ -7433,6 +7433,48 @@ public:
 
 } // namespace openreplica::inline v0::net
 
+// <openreplica/net/silence.hpp>
+// How a connection ends whose other end is gone without a word: its power, or the network between, failed.
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+namespace openreplica::inline v0::net {
+
+/// Ends the connection once what was sent has stayed unacknowledged for `limit`.
+///
+/// TCP alone sends again after pauses that double, up to two minutes: after a cut the connection would stay mute for as
+/// long again as the cut was, and a new one works at once. Where the system cannot do it, nothing changes.
+inline void end_when_unacknowledged([[maybe_unused]] asio::ip::tcp::socket& socket,
+                                    [[maybe_unused]] std::chrono::milliseconds limit) {
+#if defined(TCP_USER_TIMEOUT)
+    auto const value = static_cast<unsigned>(limit.count());
+    (void)setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &value, sizeof value);
+#endif
+}
+
+/// Ends a connection on which nothing has arrived for half of `limit`, and whose other end does not answer probes for the
+/// other half. One that only listens would never notice otherwise, and keep its place for ever.
+inline void end_when_silent([[maybe_unused]] asio::ip::tcp::socket& socket,
+                            [[maybe_unused]] std::chrono::milliseconds limit) {
+#if defined(TCP_KEEPIDLE) && defined(TCP_KEEPINTVL) && defined(TCP_KEEPCNT)
+    constexpr int probes = 5;
+    auto const half = limit.count() / 2000; // seconds
+    int const idle = static_cast<int>(std::max<std::chrono::milliseconds::rep>(half, 1)), on = 1;
+    int const pause = std::max(idle / probes, 1);
+    auto const set = [&](int level, int name, int value) {
+        (void)setsockopt(socket.native_handle(), level, name, &value, sizeof value);
+    };
+    set(IPPROTO_TCP, TCP_KEEPIDLE, idle);
+    set(IPPROTO_TCP, TCP_KEEPINTVL, pause);
+    set(IPPROTO_TCP, TCP_KEEPCNT, probes);
+    set(SOL_SOCKET, SO_KEEPALIVE, on);
+#endif
+}
+
+} // namespace openreplica::inline v0::net
+
 #include <asio/buffer.hpp>
 
 namespace openreplica::inline v0::net {
@@ -7444,6 +7486,7 @@ struct link_options {
     std::size_t queue_bytes = 64u << 20; ///< what may wait; beyond it frames are lost and counted
     std::chrono::milliseconds connect_timeout{2000};
     std::chrono::milliseconds handshake_timeout{2000};
+    std::chrono::milliseconds silence_timeout{2000}; ///< what was sent stays unacknowledged: the connection is made again
     std::chrono::milliseconds first_retry{20};
     std::chrono::milliseconds last_retry{1000};
     std::chrono::milliseconds refused_retry{2000};
@@ -7550,6 +7593,7 @@ private:
         if (failure) return fail(failure);
         asio::error_code ignored;
         socket_.set_option(tcp::no_delay(true), ignored);
+        end_when_unacknowledged(socket_, options_.silence_timeout);
         deadline(options_.handshake_timeout);
         greeting_ = encode(mine_);
         asio::async_write(socket_, asio::buffer(greeting_), guarded([](link& l, asio::error_code f, std::size_t) {
@@ -15647,8 +15691,12 @@ inline std::optional<node_id> replica::leader_id(instant now) const {
 }
 
 inline std::optional<node_id> replica::route(instant now) const {
+    duration const limit = options_.election_timeout_max;
     auto const id = leader_id(now);
-    return id ? id : election_.happy_voter(governing(), now, options_.election_timeout_max);
+    if (id && election_.reaches(*id, now, limit)) return id;
+    // A connection may be open and lead nowhere: whoever sees the leader brings it what this node cannot.
+    auto const relay = election_.happy_voter(governing(), now, limit);
+    return relay ? relay : id;
 }
 
 inline observation replica::observe() const {
@@ -18669,6 +18717,7 @@ struct listener_options {
     std::size_t max_strangers = 64; ///< connections that have not said hello
     std::chrono::milliseconds hello_timeout{2000};
     std::chrono::milliseconds frame_timeout{10000}; ///< from the first byte of a message to its last
+    std::chrono::milliseconds silence_timeout{10000}; ///< the other end is gone without a word
 };
 
 /// Accepts connections, says who may talk, and takes messages apart.
@@ -18777,6 +18826,7 @@ public:
     void start() {
         asio::error_code ignored;
         socket_.set_option(tcp::no_delay(true), ignored);
+        end_when_silent(socket_, owner_->options.silence_timeout);
         deadline(owner_->options.hello_timeout);
         read();
     }
