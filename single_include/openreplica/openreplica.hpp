@@ -8511,7 +8511,8 @@ inline void client_engine::on(endpoint const& from, net::client_pong& m) {
     if (m.number != 0 && m.number == r.ping) {
         r.ping = 0;
         duration const took = now - r.pinged_at;
-        r.round_trip = r.round_trip ? *r.round_trip + (took - *r.round_trip) / 4 : took;
+        // A busy moment is no distance: what is measured once too long is believed slowly, what is shorter at once.
+        r.round_trip = r.round_trip ? std::min(took, *r.round_trip + (took - *r.round_trip) / 8) : took;
     }
     if (!m.now.cluster.empty() && !cluster_.empty() && m.now.cluster != cluster_) m.now.serving = false;
     r.seen = std::move(m.now);
@@ -16294,7 +16295,8 @@ class healing {
 public:
     struct decision {
         std::vector<paxos::member> voters;
-        std::string why; ///< one sentence
+        std::string why;          ///< one sentence
+        bool is_failure = false;  ///< somebody is silent
     };
     /// No standby can take a silent voter's place.
     struct shortage {
@@ -16396,10 +16398,11 @@ private:
         std::sort(d.voters.begin(), d.voters.end());
         if (silent) {
             group_view::node const& gone = group.voters[*silent];
+            d.is_failure = true;
             d.why = "the voter at " + to_string(gone.who.address) + " has been silent for " +
                     std::to_string(gone.silent / std::chrono::milliseconds(1)) + " ms: " + fresh + " takes its place";
         } else {
-            d.why = "the group grows to " + std::to_string(d.voters.size()) + " voters: " + fresh + " joins them";
+            d.why = "the group grows to " + std::to_string(d.voters.size()) + " voters, with " + fresh;
         }
         return d;
     }
@@ -17316,7 +17319,7 @@ inline void engine::start_over(bool only_joins) {
     founding_.emplace(self_, founding_options(), paxos::durable_state{}, env_.now());
     if (met_self_) founding_->met_self(env_.now());
     env_.identity_changed(self_.id, {}, {});
-    env_.log(log_level::warning, std::string(only_joins ? "this node has lost its vote" : "the first configuration that this "
+    env_.log(only_joins ? log_level::info : log_level::warning, std::string(only_joins ? "this node has lost its vote" : "the first configuration that this "
                                                                                           "node had accepted was abandoned") +
                                      "; it goes on as node " + short_name(self_.id));
 }
@@ -17676,7 +17679,7 @@ inline void engine::heal(instant now) {
         paxos::voter_change what{.add = {}, .remove = {}, .exactly = true};
         for (paxos::member const& m : decision->voters) what.add.push_back(to_string(m.id));
         last_change_ = std::move(decision->why);
-        env_.log(log_level::warning, last_change_);
+        env_.log(decision->is_failure ? log_level::warning : log_level::info, last_change_);
         take_order(self_.id, env_.random(), what);
     } else if (auto const s = healing_.take_shortage(now)) {
         std::string where;
@@ -17848,8 +17851,8 @@ private:
 
     [[nodiscard]] std::uint64_t staleness(instant now) const {
         auto const fresh = fresh_.load(std::memory_order_relaxed);
-        auto const passed = now.time_since_epoch().count() - fresh;
-        return fresh == never ? unknown_us : static_cast<std::uint64_t>(std::max<instant::rep>(passed, 0));
+        if (fresh == never) return unknown_us;
+        return static_cast<std::uint64_t>(std::max<instant::rep>(now.time_since_epoch().count() - fresh, 0));
     }
 
     static constexpr instant::rep never = std::numeric_limits<instant::rep>::min();
