@@ -19533,6 +19533,9 @@ public:
     void set_operator(std::function<void(std::string order, guests::completion)> o) { operator_ = std::move(o); }
     /// For the inspector, on the strand: the last chosen entries that are still in memory, at most `count`.
     [[nodiscard]] std::vector<paxos::entry> log_tail(std::size_t count) const;
+    /// For the inspector, on the strand: the nodes of the group that are connected to this one.
+    [[nodiscard]] std::vector<acquaintance> acquaintances() const override { return transport_->acquaintances(); }
+    [[nodiscard]] std::vector<std::string> const& failure_groups() const { return options_.failure_groups; }
     /// For the inspector: runs `work` where entries are applied, after what was chosen so far.
     void run_where_applied(unique_function<void()> work);
     /// For the inspector: runs `work` where snapshots are written.
@@ -19573,7 +19576,6 @@ private:
     void meet(std::vector<paxos::member> const& voters) override {
         for (paxos::member const& m : voters) transport_->meet(m);
     }
-    [[nodiscard]] std::vector<acquaintance> acquaintances() const override { return transport_->acquaintances(); }
     void replacement_needed(std::vector<std::string> const& silent, std::vector<std::string> const& failure_groups) override {
         if (options_.on_replacement_needed)
             asio::post(around_.handlers, [f = options_.on_replacement_needed, silent, failure_groups] { f(silent, failure_groups); });
@@ -20175,14 +20177,29 @@ private:
         return parsed.is_discarded() ? json(std::string(text)) : parsed;
     }
 
+    /// The voters, and the other nodes that are connected to this one; the leader knows all of them.
     [[nodiscard]] json members() const {
         node_status const s = status_();
+        auto const known = service_.acquaintances();
         json list = json::array();
-        for (voter_status const& v : s.voters)
+        for (voter_status const& v : s.voters) {
+            auto const it = std::find_if(known.begin(), known.end(), [&](auto const& a) { return to_string(a.who.id) == v.id; });
+            auto const groups = v.id == s.id ? service_.failure_groups()
+                                : it == known.end() ? std::vector<std::string>{} : it->failure_groups;
             list.push_back({{"id", v.id},
                             {"endpoint", v.endpoint},
                             {"role", v.endpoint == s.leader ? "leader" : "voter"},
-                            {"connected", v.connected}});
+                            {"connected", v.connected},
+                            {"failure_groups", groups}});
+        }
+        auto const standby = [&](std::string const& id, std::string const& where, std::vector<std::string> const& groups) {
+            bool const votes = std::any_of(s.voters.begin(), s.voters.end(), [&](auto const& v) { return v.id == id; });
+            if (!votes)
+                list.push_back({{"id", id}, {"endpoint", where}, {"role", "standby"}, {"connected", true},
+                                {"failure_groups", groups}});
+        };
+        if (!s.cluster.empty()) standby(s.id, s.endpoint, service_.failure_groups());
+        for (auto const& a : known) standby(to_string(a.who.id), to_string(a.who.address), a.failure_groups);
         return {{"cluster", s.cluster}, {"epoch", s.epoch}, {"asked", s.endpoint}, {"members", list}};
     }
 

@@ -80,6 +80,24 @@ TEST_CASE("the status of a node is what it says itself") {
     CHECK(m["asked"] == to_string(b.n.endpoint()));
 }
 
+TEST_CASE("members are the voters and the standbys, each with what it shares the fate of") {
+    bench b;
+    node standby{[&] {
+        node_options o{.group = b.n.status().group, .seeds = {to_string(b.n.endpoint())}, .failure_groups = {"rack:1", "pdu:2"}};
+        o.logger = [](log_level, std::string_view) {};
+        return o;
+    }()};
+    REQUIRE(standby.wait_ready(std::chrono::seconds(20)));
+    for (auto const& of : {b.n.endpoint(), standby.endpoint()}) {
+        json const all = json::parse(b.c.ask("members", "", of))["members"];
+        REQUIRE(all.size() == 2);
+        CHECK(all[0]["endpoint"] == to_string(b.n.endpoint()));
+        CHECK(all[0]["failure_groups"] == json::array());
+        CHECK(all[1] == json{{"id", standby.status().id}, {"endpoint", to_string(standby.endpoint())}, {"role", "standby"},
+                             {"connected", true}, {"failure_groups", {"rack:1", "pdu:2"}}});
+    }
+}
+
 TEST_CASE("objects and types are listed by name, and an object's state is shown as JSON") {
     bench b;
     replicated<opaque> o{b.n, "a box"};
