@@ -3007,14 +3007,10 @@ enum class mutant : std::uint8_t {
     merge_past_stop_sign,      ///< rule 1: what an old quorum accepted above a stop-sign is proposed with it
     proposes_past_stop_sign,   ///< a leader goes on proposing above a stop-sign under the configuration that it ends
     activates_without_promises, ///< rule 1: a leader proposes above a stop-sign before its voters have promised
-    change_ignores_other_majority, ///< rule 5: while a stop-sign passes, one configuration's majority is enough
-    change_needs_nobody,       ///< rule 5: voters are added that have neither caught up nor promised
     configuration_not_in_snapshot, ///< a snapshot names the configuration that the group was founded with
     install_keeps_configuration, ///< a snapshot's configuration is not taken up with it
     epoch_ignored,             ///< rule 4: an acceptor takes an accept of an epoch that does not govern its slot
     old_voters_counted,        ///< above a stop-sign the votes of those count whom it removed
-    retires_too_early,         ///< a removed node forgets everything when it sees the stop-sign, not the no-op above it
-    numbers_used_again         ///< under its fresh id a node takes answers to what it asked under the old one
 };
 
 #if defined(OPENREPLICA_MUTATION_TESTING)
@@ -15029,8 +15025,7 @@ public:
     [[nodiscard]] bool is_voter() const { return governing().has_voter(self_); }
     /// This node had a vote once and lost it, and those who decide now need it no longer: its id is of no more use.
     [[nodiscard]] bool is_retired() const {
-        bool const settled = log_.chosen() > log_.governs_since() || OPENREPLICA_MUTANT(retires_too_early);
-        return governing().has_removed(self_) && settled && !is_leader();
+        return governing().has_removed(self_) && log_.chosen() > log_.governs_since() && !is_leader();
     }
     /// Whom to send commands to: the leader if this node knows one, else a peer that sees a healthy leader.
     [[nodiscard]] std::optional<node_id> route(instant now) const;
@@ -15160,7 +15155,6 @@ namespace openreplica::inline v0::paxos {
 template <class Predicate>
 bool replica::holds_for_all(leader const& l, Predicate holds) const {
     bool all = holds(governing());
-    if (OPENREPLICA_MUTANT(change_ignores_other_majority)) return all;
     if (l.retiring) all = holds(*l.retiring) && all;
     if (l.stopped)
         if (auto const* k = log_.open_stop_sign()) all = holds(k->second) && all;
@@ -15240,7 +15234,6 @@ inline std::optional<change_answer> replica::obstacle_to(leader const& l, config
     if (next.voters.empty() || next.voters.size() > max_voters || next.removed.size() > max_removed)
         return change_answer{change_verdict::unfit_size};
     if (auto const unfit = unfit_voter(l, next, now)) return unfit;
-    if (OPENREPLICA_MUTANT(change_needs_nobody)) return std::nullopt;
     duration const lately = 3 * options_.heartbeat;
     if (!election_.quorum_follows(governing(), l.number, now, lately) || !election_.quorum_follows(next, l.number, now, lately))
         return change_answer{change_verdict::no_majority};
@@ -15252,13 +15245,12 @@ inline std::optional<change_answer> replica::unfit_voter(leader const& l, config
     for (member const& m : next.voters) {
         if (governing().has_voter(m.id) || m.id == self_) continue;
         if (next.has_removed(m.id)) return change_answer{change_verdict::removed, m.id};
-        if (OPENREPLICA_MUTANT(change_needs_nobody)) continue;
         auto const lag = lag_of(m.id);
         if (!lag || !election_.reaches(m.id, now, 3 * options_.heartbeat)) return change_answer{change_verdict::unknown, m.id};
         if (*lag > options_.window_entries) return change_answer{change_verdict::not_caught_up, m.id};
         asking = asking || !l.told.is_complete(m.id);
     }
-    if (asking && !OPENREPLICA_MUTANT(change_needs_nobody)) return change_answer{change_verdict::asking};
+    if (asking) return change_answer{change_verdict::asking};
     return std::nullopt;
 }
 
@@ -17349,7 +17341,7 @@ inline void engine::join_existing(paxos::welcome const& w) {
 /// empty node under a fresh one; its objects stay as they are until they are brought up to date.
 inline void engine::start_over(bool only_joins) {
     if (only_joins) options_.founders = 0;
-    if (!OPENREPLICA_MUTANT(numbers_used_again)) options_.protocol.incarnation = env_.random(); // An answer to what the old id asked must not match.
+    options_.protocol.incarnation = env_.random(); // An answer to what the old id asked must not match.
     for (read_group& g : asked_) g.number = 0;     // They are asked again.
     self_.id = node_id{env_.random(), env_.random()};
     replica_.reset();
