@@ -71,7 +71,7 @@ constexpr std::array mutants{
     MUTANT(proposes_past_stop_sign, "S1 S5 S14 ", 61),
     MUTANT(configuration_not_in_snapshot, "S14 L1 L3 ", 381),
     MUTANT(install_keeps_configuration, "S14 S8 L1 L3 ", 149),
-    MUTANT(old_voters_counted, "S1 S5 ", 17),
+    MUTANT(old_voters_counted, "S1 S5 ", 17)};
 #undef MUTANT
 
 } // namespace simulation
