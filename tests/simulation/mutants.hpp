@@ -53,7 +53,6 @@ constexpr std::array mutants{
     MUTANT(retry_under_new_session, "S6 S11 ", 290),
     MUTANT(failure_means_not_executed, "S12 ", 2),
     MUTANT(learned_without_promise, "S3 ", 16),
-    MUTANT(complaint_takes_back, "L1 ", 7017),
     MUTANT(wal_reports_before_sync, "S16 ", 2),
     MUTANT(wal_trusts_failed_sync, "S16 ", 7),
     MUTANT(wal_names_without_sync, "S16 ", 2),
