@@ -16658,6 +16658,7 @@ private:
     [[nodiscard]] bool is_first_copy(node_id from, std::uint64_t number);
     void take_forward(node_id from, paxos::forward& m);
     void take_parked();
+    void take_commands(net::guest_id client, net::client_commands&& m);
     [[nodiscard]] bool must_wait(instant now) const;
     void on(node_id from, paxos::forward& m);
     void on(node_id from, paxos::forward_refused const& m);
@@ -16885,7 +16886,7 @@ inline bool engine::must_wait(instant now) const {
 inline void engine::take_parked() {
     if ((parked_.empty() && parked_commands_.empty()) || must_wait(env_.now())) return;
     for (auto& [from, m] : std::exchange(parked_, {})) take_forward(from, m);
-    for (auto& [client, m] : std::exchange(parked_commands_, {})) on_commands(client, std::move(m));
+    for (auto& [client, m] : std::exchange(parked_commands_, {})) take_commands(client, std::move(m));
 }
 
 inline void engine::take_forward(node_id from, paxos::forward& m) {
@@ -17159,16 +17160,21 @@ namespace openreplica::inline v0::runtime {
 
 inline void engine::on_commands(net::guest_id client, net::client_commands&& m) {
     instant const now = env_.now();
+    if (parked_.empty() && parked_commands_.empty()) parked_since_ = now;
+    bool const waits = !stopped_ && replica_ && must_wait(now) && parked_commands_.size() < options_.protocol.window_entries;
+    if (waits)
+        parked_commands_.emplace_back(client, std::move(m));
+    else
+        take_commands(client, std::move(m));
+}
+
+inline void engine::take_commands(net::guest_id client, net::client_commands&& m) {
+    instant const now = env_.now();
     // Nobody counts on an answer to number 0: sessions are kept that way, also while the disks are full.
     auto const refuse = [&](call_outcome const& why) {
         if (m.number != 0) env_.refuse(client, m.number, {}, why);
     };
     if (stopped_ || !replica_) return refuse(failed(errc::not_executed, "the replica belongs to no group yet"));
-    if (parked_.empty() && parked_commands_.empty()) parked_since_ = now;
-    if (must_wait(now) && parked_commands_.size() < options_.protocol.window_entries) {
-        parked_commands_.emplace_back(client, std::move(m));
-        return;
-    }
     if (!replica_->is_leader()) {
         auto const to = replica_->route(now);
         if (!to) return refuse(failed(errc::not_executed, "the replica knows no leader"));
