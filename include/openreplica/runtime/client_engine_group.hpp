@@ -86,13 +86,18 @@ inline void client_engine::on(endpoint const& from, net::client_pong& m) {
         // A busy moment is no distance: what is measured once too long is believed slowly, what is shorter at once.
         r.round_trip = r.round_trip ? std::min(took, *r.round_trip + (took - *r.round_trip) / 8) : took;
     }
-    if (!m.now.cluster.empty() && !cluster_.empty() && m.now.cluster != cluster_) m.now.serving = false;
+    bool const elsewhere = !cluster_.empty() && m.now.cluster != cluster_;
+    if (elsewhere) m.now.serving = false;
     r.seen = std::move(m.now);
     if (r.seen->serving) {
         calls_.clock(r.seen->clock, now);
-        if (cluster_.empty()) env_.cluster_known(cluster_ = r.seen->cluster);
-        adopt(*r.seen);
+        if (cluster_.empty()) {
+            env_.cluster_known(cluster_ = r.seen->cluster);
+            current_ = {}; // What others said before may have been of another cluster.
+        }
     }
+    // Who serves nobody, because it is cut off, still knows whom else to ask.
+    if (!elsewhere && !r.seen->cluster.empty()) adopt(*r.seen);
     watch_route(now);
 }
 

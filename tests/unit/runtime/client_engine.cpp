@@ -40,6 +40,25 @@ TEST_CASE("a replica that sees no leader is not asked, and what is wrong is told
     CHECK(!e->done);
 }
 
+TEST_CASE("a member that is cut off tells whom else to ask; what a stranger told counts no more once the group is known") {
+    script s;
+    s.engine.on_named(at(1));
+    s.up(1, seen_by(0));
+    CHECK(s.dialled == std::set{at(1), at(2), at(3)});
+    auto stranger = seen_by(0);
+    stranger.cluster = {0, 8};
+    stranger.current = epoch{90};
+    stranger.members = {{node(9), at(9)}};
+    s.engine.on_named(at(8));
+    s.up(8, stranger);
+    CHECK(s.dialled.contains(at(9)));
+    s.up(2, seen_by(2));
+    CHECK(s.engine.status().current == epoch{1});
+    CHECK(s.engine.status().cluster == cluster_id{0, 7});
+    s.news(8, stranger);
+    CHECK(s.engine.status().current == epoch{1});
+}
+
 TEST_CASE("while nobody serves, the seeds are looked at again; a known address is never given up for that") {
     script s;
     s.settle();
