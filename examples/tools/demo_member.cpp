@@ -1,12 +1,16 @@
 // One member of the demonstration: calls a shared tally again and again, and tells what it sees.
 //
-//   demo_member --seed srv:NAME --dns HOST:PORT --listen HOST:PORT --calls N --progress FILE
+//   demo_member --seed srv:NAME [--seed HOST:PORT…] --dns HOST:PORT --listen HOST:PORT --calls N --progress FILE
+//               [--founders N] [--voters N --replace-after MS] [--group FAILURE-GROUP…] [--launch COMMAND]
 //
-// Each acknowledged call is a line "ack ID" in FILE. On SIGTERM it prints what the tally holds and leaves.
+// Each acknowledged call is a line "ack ID" in FILE. On SIGTERM it prints what the tally holds and leaves. COMMAND is run
+// when a silent voter cannot be replaced, with --avoid and a failure group of those that remain, for each.
 #include <openreplica/openreplica.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <map>
@@ -62,23 +66,59 @@ void tell_leader(openreplica::node const& node) {
     }
 }
 
+/// The words after each option.
+class options {
+    std::map<std::string, std::vector<std::string>> given_;
+
+public:
+    options(int argc, char** argv) {
+        for (int i = 1; i + 1 < argc; i += 2) given_[argv[i]].emplace_back(argv[i + 1]);
+    }
+    std::vector<std::string> all(std::string const& name) const {
+        auto const it = given_.find(name);
+        return it == given_.end() ? std::vector<std::string>{} : it->second;
+    }
+    std::string one(std::string const& name, std::string otherwise = {}) const {
+        auto const it = given_.find(name);
+        return it == given_.end() ? std::move(otherwise) : it->second.back();
+    }
+    int number(std::string const& name, std::string const& otherwise) const { return std::stoi(one(name, otherwise)); }
+};
+
+/// Aside: the node must not wait for a shell.
+void launch(std::string command, std::vector<std::string> const& failure_groups) {
+    for (std::string const& g : failure_groups) command += " --avoid " + g;
+    std::thread([command] {
+        if (std::system(command.c_str()) != 0) std::cerr << "demo_member: this failed: " << command << std::endl;
+    }).detach();
+}
+
+openreplica::node_options read_options(options const& given) {
+    openreplica::node_options o{.group = "demo",
+                                .listen = given.one("--listen"),
+                                .seeds = given.all("--seed"),
+                                .founders = given.number("--founders", "3"),
+                                .voters = given.number("--voters", "0"),
+                                .replace_after = std::chrono::milliseconds(given.number("--replace-after", "10000")),
+                                .failure_groups = given.all("--group"),
+                                .dns_server = given.one("--dns")};
+    if (std::string const command = given.one("--launch"); !command.empty())
+        o.on_replacement_needed = [command](auto const&, auto const& groups) { launch(command, groups); };
+    return o;
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
-    std::map<std::string, std::string> option;
-    for (int i = 1; i + 1 < argc; i += 2) option[argv[i]] = argv[i + 1];
+    options const option(argc, argv);
     sigset_t term;
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &term, nullptr); // Before any thread starts: only sigwait() below takes it.
     try {
-        openreplica::node node{{.group = "demo",
-                                .listen = option["--listen"],
-                                .seeds = {option["--seed"]},
-                                .founders = 3,
-                                .dns_server = option["--dns"]}};
+        openreplica::node node{read_options(option)};
         openreplica::replicated<tally> shared{node, "tally"};
-        std::jthread caller(make_calls, shared, option["--listen"], std::stoi(option["--calls"]), option["--progress"]);
+        std::jthread caller(make_calls, shared, option.one("--listen"), option.number("--calls", "0"), option.one("--progress"));
         std::jthread teller([&] { tell_leader(node); });
 
         int signal = 0;

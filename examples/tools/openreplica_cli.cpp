@@ -1,6 +1,8 @@
 // openreplica: looks at a running group from a shell, and calls methods of its objects, without knowing their types.
 //
 // Exit status: 0 it was answered, 1 the group answered with an error, 2 the words make no sense, 3 there was no answer.
+#include "launch.hpp"
+
 #include <openreplica/openreplica.hpp>
 
 #include <getopt.h>
@@ -35,6 +37,8 @@ constexpr char const* usage =
     "  call OBJECT METHOD [ARRAY]   has a method executed: call hits add '[1]'\n"
     "  add ADDRESS…, remove MEMBER…, replace MEMBER ADDRESS, transfer MEMBER\n"
     "                               changes the members, or asks one to lead; a member is an address or an id\n"
+    "  launch --hosts FILE --command TEMPLATE [--avoid GROUP]… [--dry-run]\n"
+    "                               starts one more node, on a host of FILE that is not in use; without --seed nobody is asked\n"
     "\n"
     "  -s, --seed SEED       host:port or srv:NAME; again for more\n"
     "  -g, --group NAME      refuses to talk to any other group\n"
@@ -43,7 +47,15 @@ constexpr char const* usage =
     "  -n, --tail N          of log\n"
     "  -t, --timeout SECONDS for the whole command (10)\n"
     "  -j, --json            prints JSON\n"
-    "  -p, --allow-plaintext connects to other addresses than loopback without TLS\n";
+    "  -p, --allow-plaintext connects to other addresses than loopback without TLS\n"
+    "\n"
+    "      --hosts FILE      of launch: a line for each host, host:port (or host) and its failure groups; # is a comment\n"
+    "      --command TEMPLATE\n"
+    "                        what a shell runs, as 'ssh {host} member --listen {address} --groups {groups}'; also {port}.\n"
+    "                        It runs in a session of its own. Its output goes where this program's goes: redirect what\n"
+    "                        shall outlive a pipe\n"
+    "      --avoid GROUP     a failure group that the host had better not have; again for more\n"
+    "      --dry-run         only says what would be run\n";
 
 struct wrong_words : std::runtime_error {
     using std::runtime_error::runtime_error;
@@ -54,6 +66,10 @@ struct options {
     std::optional<openreplica::endpoint> of{};
     std::string tail = "20";
     std::chrono::milliseconds timeout{10000};
+    std::string hosts{};
+    std::string launch_command{};
+    std::vector<std::string> avoid{};
+    bool dry_run = false;
     bool json = false;
     std::string command{};
     std::vector<std::string> arguments{};
@@ -83,6 +99,10 @@ void take_option(options& o, int c) {
     case 't': o.timeout = read_seconds(optarg); break;
     case 'j': o.json = true; break;
     case 'p': o.client.allow_plaintext = true; break;
+    case 'H': o.hosts = optarg; break;
+    case 'C': o.launch_command = optarg; break;
+    case 'A': o.avoid.emplace_back(optarg); break;
+    case 'D': o.dry_run = true; break;
     case 'h': std::cout << usage; std::exit(0);
     default: std::exit(2); // getopt has said why.
     }
@@ -93,6 +113,8 @@ options read_options(int argc, char** argv) {
                                 {"of", required_argument, nullptr, 'o'},      {"dns", required_argument, nullptr, 'd'},
                                 {"tail", required_argument, nullptr, 'n'},    {"timeout", required_argument, nullptr, 't'},
                                 {"json", no_argument, nullptr, 'j'},          {"allow-plaintext", no_argument, nullptr, 'p'},
+                                {"hosts", required_argument, nullptr, 'H'},   {"command", required_argument, nullptr, 'C'},
+                                {"avoid", required_argument, nullptr, 'A'},   {"dry-run", no_argument, nullptr, 'D'},
                                 {"help", no_argument, nullptr, 'h'},          {nullptr, 0, nullptr, 0}};
     options o;
     for (int c; (c = getopt_long(argc, argv, "s:g:o:d:n:t:jph", known, nullptr)) != -1;) take_option(o, c);
@@ -241,15 +263,86 @@ public:
     }
 };
 
+// ---- one more node
+
+/// The leader is connected to every node; another one may not be.
+json ask_for_members(options const& o) {
+    openreplica::client client(o.client);
+    json all = json::parse(client.ask("members", "", o.of, o.timeout));
+    for (json const& m : all["members"]) {
+        if (o.of || m["role"] != "leader" || m["endpoint"] == all["asked"]) continue;
+        try {
+            auto const patience = std::min<std::chrono::nanoseconds>(o.timeout, std::chrono::seconds(2));
+            return json::parse(client.ask("members", "", read_endpoint(m["endpoint"].get<std::string>()), patience));
+        } catch (openreplica::error const&) { // It may be the one that has just failed.
+        }
+    }
+    return all;
+}
+
+/// The failure groups of a voter are what it says itself and what the file says.
+launch::surroundings look_around(options const& o, std::vector<launch::host> const& hosts) {
+    launch::surroundings now;
+    if (!o.avoid.empty()) now.voters.push_back(o.avoid);
+    if (o.client.seeds.empty()) return now;
+    json const all = ask_for_members(o);
+    for (json const& m : all["members"]) {
+        openreplica::endpoint const where = read_endpoint(m["endpoint"].get<std::string>());
+        now.in_use.push_back(where);
+        if (m["role"] == "standby" || !m["connected"].get<bool>()) continue;
+        auto groups = m.value("failure_groups", std::vector<std::string>{});
+        for (launch::host const& h : hosts)
+            if (h.has(where)) groups.insert(groups.end(), h.groups.begin(), h.groups.end());
+        now.voters.push_back(std::move(groups));
+    }
+    return now;
+}
+
+/// One host after another, best first, until a command does not fail at once. True when one did not.
+bool launch_one(options const& o) {
+    if (!o.arguments.empty() || o.hosts.empty() || o.launch_command.empty())
+        throw wrong_words("the command is: launch --hosts FILE --command TEMPLATE [--avoid GROUP]… [--dry-run]");
+    auto hosts = launch::read_hosts(o.hosts);
+    launch::check_template(o.launch_command, hosts);
+    auto const now = look_around(o, hosts);
+    std::size_t const all = hosts.size();
+    json rows = json::array();
+    bool runs = false;
+    while (!runs) {
+        auto const best = launch::choose(hosts, now);
+        if (!best) break;
+        std::string const command = launch::fill_in(o.launch_command, hosts[*best]);
+        json row{{"host", hosts[*best].address()}, {"status", "not run"}, {"command", command}};
+        if (!o.dry_run) {
+            auto const s = launch::run(command, std::chrono::seconds(1));
+            row["process"] = s.process;
+            row["status"] = s.status ? json(*s.status) : json("runs");
+            runs = !s.status || *s.status == 0;
+        }
+        runs = runs || o.dry_run;
+        rows.push_back(std::move(row));
+        hosts.erase(hosts.begin() + static_cast<std::ptrdiff_t>(*best));
+    }
+    if (!rows.empty()) print(o, {"host", "process", "status", "command"}, rows);
+    if (!runs)
+        std::cerr << "openreplica: no host is left: of the " << all << " in " << o.hosts << " "
+                  << (rows.empty() ? "every one is in use" : "none that is not in use could be used") << "; add hosts\n";
+    return runs;
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
     using openreplica::errc;
     try {
         options const o = read_options(argc, argv);
+        if (o.command == "launch") return launch_one(o) ? 0 : 1;
         shell(o).run();
         return 0;
     } catch (wrong_words const& e) {
+        std::cerr << "openreplica: " << e.what() << '\n';
+        return 2;
+    } catch (launch::mistake const& e) {
         std::cerr << "openreplica: " << e.what() << '\n';
         return 2;
     } catch (openreplica::error const& e) {

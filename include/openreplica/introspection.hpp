@@ -23,6 +23,7 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace openreplica::inline v0::detail {
 
@@ -79,14 +80,29 @@ private:
         return parsed.is_discarded() ? json(std::string(text)) : parsed;
     }
 
+    /// The voters, and the other nodes that are connected to this one; the leader knows all of them.
     [[nodiscard]] json members() const {
         node_status const s = status_();
+        auto const known = service_.acquaintances();
         json list = json::array();
-        for (voter_status const& v : s.voters)
+        for (voter_status const& v : s.voters) {
+            auto const it = std::find_if(known.begin(), known.end(), [&](auto const& a) { return to_string(a.who.id) == v.id; });
+            auto const groups = v.id == s.id ? service_.failure_groups()
+                                : it == known.end() ? std::vector<std::string>{} : it->failure_groups;
             list.push_back({{"id", v.id},
                             {"endpoint", v.endpoint},
                             {"role", v.endpoint == s.leader ? "leader" : "voter"},
-                            {"connected", v.connected}});
+                            {"connected", v.connected},
+                            {"failure_groups", groups}});
+        }
+        auto const standby = [&](std::string const& id, std::string const& where, std::vector<std::string> const& groups) {
+            bool const votes = std::any_of(s.voters.begin(), s.voters.end(), [&](auto const& v) { return v.id == id; });
+            if (!votes)
+                list.push_back({{"id", id}, {"endpoint", where}, {"role", "standby"}, {"connected", true},
+                                {"failure_groups", groups}});
+        };
+        if (!s.cluster.empty()) standby(s.id, s.endpoint, service_.failure_groups());
+        for (auto const& a : known) standby(to_string(a.who.id), to_string(a.who.address), a.failure_groups);
         return {{"cluster", s.cluster}, {"epoch", s.epoch}, {"asked", s.endpoint}, {"members", list}};
     }
 

@@ -3007,14 +3007,10 @@ enum class mutant : std::uint8_t {
     merge_past_stop_sign,      ///< rule 1: what an old quorum accepted above a stop-sign is proposed with it
     proposes_past_stop_sign,   ///< a leader goes on proposing above a stop-sign under the configuration that it ends
     activates_without_promises, ///< rule 1: a leader proposes above a stop-sign before its voters have promised
-    change_ignores_other_majority, ///< rule 5: while a stop-sign passes, one configuration's majority is enough
-    change_needs_nobody,       ///< rule 5: voters are added that have neither caught up nor promised
     configuration_not_in_snapshot, ///< a snapshot names the configuration that the group was founded with
     install_keeps_configuration, ///< a snapshot's configuration is not taken up with it
     epoch_ignored,             ///< rule 4: an acceptor takes an accept of an epoch that does not govern its slot
     old_voters_counted,        ///< above a stop-sign the votes of those count whom it removed
-    retires_too_early,         ///< a removed node forgets everything when it sees the stop-sign, not the no-op above it
-    numbers_used_again         ///< under its fresh id a node takes answers to what it asked under the old one
 };
 
 #if defined(OPENREPLICA_MUTATION_TESTING)
@@ -8555,7 +8551,8 @@ inline void client_engine::on(endpoint const& from, net::client_pong& m) {
     if (m.number != 0 && m.number == r.ping) {
         r.ping = 0;
         duration const took = now - r.pinged_at;
-        r.round_trip = r.round_trip ? *r.round_trip + (took - *r.round_trip) / 4 : took;
+        // A busy moment is no distance: what is measured once too long is believed slowly, what is shorter at once.
+        r.round_trip = r.round_trip ? std::min(took, *r.round_trip + (took - *r.round_trip) / 8) : took;
     }
     if (!m.now.cluster.empty() && !cluster_.empty() && m.now.cluster != cluster_) m.now.serving = false;
     r.seen = std::move(m.now);
@@ -15028,8 +15025,7 @@ public:
     [[nodiscard]] bool is_voter() const { return governing().has_voter(self_); }
     /// This node had a vote once and lost it, and those who decide now need it no longer: its id is of no more use.
     [[nodiscard]] bool is_retired() const {
-        bool const settled = log_.chosen() > log_.governs_since() || OPENREPLICA_MUTANT(retires_too_early);
-        return governing().has_removed(self_) && settled && !is_leader();
+        return governing().has_removed(self_) && log_.chosen() > log_.governs_since() && !is_leader();
     }
     /// Whom to send commands to: the leader if this node knows one, else a peer that sees a healthy leader.
     [[nodiscard]] std::optional<node_id> route(instant now) const;
@@ -15159,7 +15155,6 @@ namespace openreplica::inline v0::paxos {
 template <class Predicate>
 bool replica::holds_for_all(leader const& l, Predicate holds) const {
     bool all = holds(governing());
-    if (OPENREPLICA_MUTANT(change_ignores_other_majority)) return all;
     if (l.retiring) all = holds(*l.retiring) && all;
     if (l.stopped)
         if (auto const* k = log_.open_stop_sign()) all = holds(k->second) && all;
@@ -15239,7 +15234,6 @@ inline std::optional<change_answer> replica::obstacle_to(leader const& l, config
     if (next.voters.empty() || next.voters.size() > max_voters || next.removed.size() > max_removed)
         return change_answer{change_verdict::unfit_size};
     if (auto const unfit = unfit_voter(l, next, now)) return unfit;
-    if (OPENREPLICA_MUTANT(change_needs_nobody)) return std::nullopt;
     duration const lately = 3 * options_.heartbeat;
     if (!election_.quorum_follows(governing(), l.number, now, lately) || !election_.quorum_follows(next, l.number, now, lately))
         return change_answer{change_verdict::no_majority};
@@ -15251,13 +15245,12 @@ inline std::optional<change_answer> replica::unfit_voter(leader const& l, config
     for (member const& m : next.voters) {
         if (governing().has_voter(m.id) || m.id == self_) continue;
         if (next.has_removed(m.id)) return change_answer{change_verdict::removed, m.id};
-        if (OPENREPLICA_MUTANT(change_needs_nobody)) continue;
         auto const lag = lag_of(m.id);
         if (!lag || !election_.reaches(m.id, now, 3 * options_.heartbeat)) return change_answer{change_verdict::unknown, m.id};
         if (*lag > options_.window_entries) return change_answer{change_verdict::not_caught_up, m.id};
         asking = asking || !l.told.is_complete(m.id);
     }
-    if (asking && !OPENREPLICA_MUTANT(change_needs_nobody)) return change_answer{change_verdict::asking};
+    if (asking) return change_answer{change_verdict::asking};
     return std::nullopt;
 }
 
@@ -16342,7 +16335,8 @@ class healing {
 public:
     struct decision {
         std::vector<paxos::member> voters;
-        std::string why; ///< one sentence
+        std::string why;          ///< one sentence
+        bool is_failure = false;  ///< somebody is silent
     };
     /// No standby can take a silent voter's place.
     struct shortage {
@@ -16444,10 +16438,11 @@ private:
         std::sort(d.voters.begin(), d.voters.end());
         if (silent) {
             group_view::node const& gone = group.voters[*silent];
+            d.is_failure = true;
             d.why = "the voter at " + to_string(gone.who.address) + " has been silent for " +
                     std::to_string(gone.silent / std::chrono::milliseconds(1)) + " ms: " + fresh + " takes its place";
         } else {
-            d.why = "the group grows to " + std::to_string(d.voters.size()) + " voters: " + fresh + " joins them";
+            d.why = "the group grows to " + std::to_string(d.voters.size()) + " voters, with " + fresh;
         }
         return d;
     }
@@ -16663,6 +16658,7 @@ private:
     [[nodiscard]] bool is_first_copy(node_id from, std::uint64_t number);
     void take_forward(node_id from, paxos::forward& m);
     void take_parked();
+    void take_commands(net::guest_id client, net::client_commands&& m);
     [[nodiscard]] bool must_wait(instant now) const;
     void on(node_id from, paxos::forward& m);
     void on(node_id from, paxos::forward_refused const& m);
@@ -16890,7 +16886,7 @@ inline bool engine::must_wait(instant now) const {
 inline void engine::take_parked() {
     if ((parked_.empty() && parked_commands_.empty()) || must_wait(env_.now())) return;
     for (auto& [from, m] : std::exchange(parked_, {})) take_forward(from, m);
-    for (auto& [client, m] : std::exchange(parked_commands_, {})) on_commands(client, std::move(m));
+    for (auto& [client, m] : std::exchange(parked_commands_, {})) take_commands(client, std::move(m));
 }
 
 inline void engine::take_forward(node_id from, paxos::forward& m) {
@@ -17164,16 +17160,21 @@ namespace openreplica::inline v0::runtime {
 
 inline void engine::on_commands(net::guest_id client, net::client_commands&& m) {
     instant const now = env_.now();
+    if (parked_.empty() && parked_commands_.empty()) parked_since_ = now;
+    bool const waits = !stopped_ && replica_ && must_wait(now) && parked_commands_.size() < options_.protocol.window_entries;
+    if (waits)
+        parked_commands_.emplace_back(client, std::move(m));
+    else
+        take_commands(client, std::move(m));
+}
+
+inline void engine::take_commands(net::guest_id client, net::client_commands&& m) {
+    instant const now = env_.now();
     // Nobody counts on an answer to number 0: sessions are kept that way, also while the disks are full.
     auto const refuse = [&](call_outcome const& why) {
         if (m.number != 0) env_.refuse(client, m.number, {}, why);
     };
     if (stopped_ || !replica_) return refuse(failed(errc::not_executed, "the replica belongs to no group yet"));
-    if (parked_.empty() && parked_commands_.empty()) parked_since_ = now;
-    if (must_wait(now) && parked_commands_.size() < options_.protocol.window_entries) {
-        parked_commands_.emplace_back(client, std::move(m));
-        return;
-    }
     if (!replica_->is_leader()) {
         auto const to = replica_->route(now);
         if (!to) return refuse(failed(errc::not_executed, "the replica knows no leader"));
@@ -17346,7 +17347,7 @@ inline void engine::join_existing(paxos::welcome const& w) {
 /// empty node under a fresh one; its objects stay as they are until they are brought up to date.
 inline void engine::start_over(bool only_joins) {
     if (only_joins) options_.founders = 0;
-    if (!OPENREPLICA_MUTANT(numbers_used_again)) options_.protocol.incarnation = env_.random(); // An answer to what the old id asked must not match.
+    options_.protocol.incarnation = env_.random(); // An answer to what the old id asked must not match.
     for (read_group& g : asked_) g.number = 0;     // They are asked again.
     self_.id = node_id{env_.random(), env_.random()};
     replica_.reset();
@@ -17364,7 +17365,7 @@ inline void engine::start_over(bool only_joins) {
     founding_.emplace(self_, founding_options(), paxos::durable_state{}, env_.now());
     if (met_self_) founding_->met_self(env_.now());
     env_.identity_changed(self_.id, {}, {});
-    env_.log(log_level::warning, std::string(only_joins ? "this node has lost its vote" : "the first configuration that this "
+    env_.log(only_joins ? log_level::info : log_level::warning, std::string(only_joins ? "this node has lost its vote" : "the first configuration that this "
                                                                                           "node had accepted was abandoned") +
                                      "; it goes on as node " + short_name(self_.id));
 }
@@ -17724,7 +17725,7 @@ inline void engine::heal(instant now) {
         paxos::voter_change what{.add = {}, .remove = {}, .exactly = true};
         for (paxos::member const& m : decision->voters) what.add.push_back(to_string(m.id));
         last_change_ = std::move(decision->why);
-        env_.log(log_level::warning, last_change_);
+        env_.log(decision->is_failure ? log_level::warning : log_level::info, last_change_);
         take_order(self_.id, env_.random(), what);
     } else if (auto const s = healing_.take_shortage(now)) {
         std::string where;
@@ -17896,8 +17897,8 @@ private:
 
     [[nodiscard]] std::uint64_t staleness(instant now) const {
         auto const fresh = fresh_.load(std::memory_order_relaxed);
-        auto const passed = now.time_since_epoch().count() - fresh;
-        return fresh == never ? unknown_us : static_cast<std::uint64_t>(std::max<instant::rep>(passed, 0));
+        if (fresh == never) return unknown_us;
+        return static_cast<std::uint64_t>(std::max<instant::rep>(now.time_since_epoch().count() - fresh, 0));
     }
 
     static constexpr instant::rep never = std::numeric_limits<instant::rep>::min();
@@ -18024,7 +18025,7 @@ public:
             net::guest_id const to = opener->second;
             openers_.erase(opener);
             if (did.outcome.ok()) sessions_[did.session] = to;
-            outbox_.push_back({to, net::client_opened{did.opener, did.session, stamp, did.outcome.code, did.outcome.text}, 0});
+            outbox_.emplace_back(to, net::client_opened{did.opener, did.session, stamp, did.outcome.code, did.outcome.text});
         } else if (auto const session = sessions_.find(did.session); session != sessions_.end()) {
             post(session->second, at, stamp, did);
         }
@@ -18044,7 +18045,10 @@ private:
     struct letter {
         net::guest_id to;
         net::client_reply what;
-        std::size_t bytes;
+        std::size_t bytes = 0;
+
+        template <class Message>
+        letter(net::guest_id g, Message&& m) : to(g), what(std::forward<Message>(m)) {}
     };
     /// A message with outcomes is closed at this size.
     static constexpr std::size_t outcomes_bytes = 1u << 20;
@@ -18125,7 +18129,7 @@ private:
                           outbox_[known->second].bytes + bytes <= outcomes_bytes;
         if (!fits) {
             place_of_[did.session] = outbox_.size();
-            outbox_.push_back({to, net::client_outcomes{did.session, {}, {}, {}}, 0});
+            outbox_.emplace_back(to, net::client_outcomes{did.session, {}, {}, {}});
         }
         letter& l = outbox_[place_of_[did.session]];
         l.bytes += bytes;
@@ -19530,6 +19534,9 @@ public:
     void set_operator(std::function<void(std::string order, guests::completion)> o) { operator_ = std::move(o); }
     /// For the inspector, on the strand: the last chosen entries that are still in memory, at most `count`.
     [[nodiscard]] std::vector<paxos::entry> log_tail(std::size_t count) const;
+    /// For the inspector, on the strand: the nodes of the group that are connected to this one.
+    [[nodiscard]] std::vector<acquaintance> acquaintances() const override { return transport_->acquaintances(); }
+    [[nodiscard]] std::vector<std::string> const& failure_groups() const { return options_.failure_groups; }
     /// For the inspector: runs `work` where entries are applied, after what was chosen so far.
     void run_where_applied(unique_function<void()> work);
     /// For the inspector: runs `work` where snapshots are written.
@@ -19570,7 +19577,6 @@ private:
     void meet(std::vector<paxos::member> const& voters) override {
         for (paxos::member const& m : voters) transport_->meet(m);
     }
-    [[nodiscard]] std::vector<acquaintance> acquaintances() const override { return transport_->acquaintances(); }
     void replacement_needed(std::vector<std::string> const& silent, std::vector<std::string> const& failure_groups) override {
         if (options_.on_replacement_needed)
             asio::post(around_.handlers, [f = options_.on_replacement_needed, silent, failure_groups] { f(silent, failure_groups); });
@@ -20172,14 +20178,29 @@ private:
         return parsed.is_discarded() ? json(std::string(text)) : parsed;
     }
 
+    /// The voters, and the other nodes that are connected to this one; the leader knows all of them.
     [[nodiscard]] json members() const {
         node_status const s = status_();
+        auto const known = service_.acquaintances();
         json list = json::array();
-        for (voter_status const& v : s.voters)
+        for (voter_status const& v : s.voters) {
+            auto const it = std::find_if(known.begin(), known.end(), [&](auto const& a) { return to_string(a.who.id) == v.id; });
+            auto const groups = v.id == s.id ? service_.failure_groups()
+                                : it == known.end() ? std::vector<std::string>{} : it->failure_groups;
             list.push_back({{"id", v.id},
                             {"endpoint", v.endpoint},
                             {"role", v.endpoint == s.leader ? "leader" : "voter"},
-                            {"connected", v.connected}});
+                            {"connected", v.connected},
+                            {"failure_groups", groups}});
+        }
+        auto const standby = [&](std::string const& id, std::string const& where, std::vector<std::string> const& groups) {
+            bool const votes = std::any_of(s.voters.begin(), s.voters.end(), [&](auto const& v) { return v.id == id; });
+            if (!votes)
+                list.push_back({{"id", id}, {"endpoint", where}, {"role", "standby"}, {"connected", true},
+                                {"failure_groups", groups}});
+        };
+        if (!s.cluster.empty()) standby(s.id, s.endpoint, service_.failure_groups());
+        for (auto const& a : known) standby(to_string(a.who.id), to_string(a.who.address), a.failure_groups);
         return {{"cluster", s.cluster}, {"epoch", s.epoch}, {"asked", s.endpoint}, {"members", list}};
     }
 
@@ -20331,7 +20352,7 @@ struct target {
     call_options options{};
 
     /// The objects are elsewhere: this process is a client, and reads travel too.
-    [[nodiscard]] bool is_remote() const { return where.objects == nullptr; }
+    [[nodiscard]] bool is_remote() const { return where.gateway != nullptr && where.objects == nullptr; }
     [[nodiscard]] runtime::gateway& gateway() const {
         if (!where.gateway) throw error(errc::stopped, "this handle was moved from; use the one that it was moved to");
         return *where.gateway;

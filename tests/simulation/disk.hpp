@@ -140,6 +140,7 @@ public:
     /// The process dies. Of what it was writing any part may have reached the disk.
     void crash() {
         ++life_;
+        last_appended_ = {}; // The next process counts anew.
         report = {};
         if (at_once_) return unsynced_.clear();
         if (log_ && !unsynced_.empty() && health_ == openreplica::storage::health::ok && world_.config.has(fault::torn_write) &&

@@ -13,6 +13,7 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace introspection_test {
 
@@ -78,6 +79,27 @@ TEST_CASE("the status of a node is what it says itself") {
     CHECK(m["members"][0]["id"] == b.n.status().id);
     CHECK(m["members"][0]["role"] == "leader");
     CHECK(m["asked"] == to_string(b.n.endpoint()));
+}
+
+TEST_CASE("members are the voters and the standbys, each with what it shares the fate of") {
+    bench b;
+    node standby{[&] {
+        node_options o{.group = b.n.status().group, .seeds = {to_string(b.n.endpoint())}, .failure_groups = {"rack:1", "pdu:2"}};
+        o.logger = [](log_level, std::string_view) {};
+        return o;
+    }()};
+    REQUIRE(standby.wait_ready(std::chrono::seconds(20)));
+    client_options there{.seeds = {to_string(standby.endpoint())}};
+    there.logger = [](log_level, std::string_view) {};
+    client of_standby(there);
+    for (auto const& [c, of] : {std::pair{&b.c, b.n.endpoint()}, {&of_standby, standby.endpoint()}}) {
+        json const all = json::parse(c->ask("members", "", of))["members"];
+        REQUIRE(all.size() == 2);
+        CHECK(all[0]["endpoint"] == to_string(b.n.endpoint()));
+        CHECK(all[0]["failure_groups"] == json::array());
+        CHECK(all[1] == json{{"id", standby.status().id}, {"endpoint", to_string(standby.endpoint())}, {"role", "standby"},
+                             {"connected", true}, {"failure_groups", {"rack:1", "pdu:2"}}});
+    }
 }
 
 TEST_CASE("objects and types are listed by name, and an object's state is shown as JSON") {
@@ -149,12 +171,14 @@ TEST_CASE("an answer that no frame holds is refused with its size") {
     CHECK(b.ask("objects").size() == 1);
 }
 
-TEST_CASE("a question that nobody knows is answered with those that are known; an order is refused for now") {
+TEST_CASE("a question that nobody knows is answered with those that are known; an order is carried out or refused") {
     bench b;
     std::string sentence;
     CHECK(thrown_by([&] { (void)b.c.ask("weather"); }, &sentence) == errc::bad_arguments);
     CHECK(sentence.find("ask for status, members") != std::string::npos);
-    CHECK(thrown_by([&] { (void)b.c.order(R"({"add":["127.0.0.1:1"]})"); }) == errc::not_supported);
+    CHECK(thrown_by([&] { (void)b.c.order(R"({"add":["127.0.0.1:1"]})"); }) == errc::change_refused);
+    CHECK(thrown_by([&] { (void)b.c.order(R"({"ad":[]})"); }) == errc::bad_arguments);
+    (void)b.c.order(json{{"set", {to_string(b.n.endpoint())}}}.dump());
 }
 
 } // namespace introspection_test

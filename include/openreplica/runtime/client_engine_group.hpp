@@ -83,7 +83,8 @@ inline void client_engine::on(endpoint const& from, net::client_pong& m) {
     if (m.number != 0 && m.number == r.ping) {
         r.ping = 0;
         duration const took = now - r.pinged_at;
-        r.round_trip = r.round_trip ? *r.round_trip + (took - *r.round_trip) / 4 : took;
+        // A busy moment is no distance: what is measured once too long is believed slowly, what is shorter at once.
+        r.round_trip = r.round_trip ? std::min(took, *r.round_trip + (took - *r.round_trip) / 8) : took;
     }
     if (!m.now.cluster.empty() && !cluster_.empty() && m.now.cluster != cluster_) m.now.serving = false;
     r.seen = std::move(m.now);

@@ -237,7 +237,7 @@ inline void engine::heal(instant now) {
         paxos::voter_change what{.add = {}, .remove = {}, .exactly = true};
         for (paxos::member const& m : decision->voters) what.add.push_back(to_string(m.id));
         last_change_ = std::move(decision->why);
-        env_.log(log_level::warning, last_change_);
+        env_.log(decision->is_failure ? log_level::warning : log_level::info, last_change_);
         take_order(self_.id, env_.random(), what);
     } else if (auto const s = healing_.take_shortage(now)) {
         std::string where;

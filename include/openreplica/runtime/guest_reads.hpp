@@ -140,8 +140,8 @@ private:
 
     [[nodiscard]] std::uint64_t staleness(instant now) const {
         auto const fresh = fresh_.load(std::memory_order_relaxed);
-        auto const passed = now.time_since_epoch().count() - fresh;
-        return fresh == never ? unknown_us : static_cast<std::uint64_t>(std::max<instant::rep>(passed, 0));
+        if (fresh == never) return unknown_us;
+        return static_cast<std::uint64_t>(std::max<instant::rep>(now.time_since_epoch().count() - fresh, 0));
     }
 
     static constexpr instant::rep never = std::numeric_limits<instant::rep>::min();

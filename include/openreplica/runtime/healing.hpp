@@ -48,7 +48,8 @@ class healing {
 public:
     struct decision {
         std::vector<paxos::member> voters;
-        std::string why; ///< one sentence
+        std::string why;          ///< one sentence
+        bool is_failure = false;  ///< somebody is silent
     };
     /// No standby can take a silent voter's place.
     struct shortage {
@@ -150,10 +151,11 @@ private:
         std::sort(d.voters.begin(), d.voters.end());
         if (silent) {
             group_view::node const& gone = group.voters[*silent];
+            d.is_failure = true;
             d.why = "the voter at " + to_string(gone.who.address) + " has been silent for " +
                     std::to_string(gone.silent / std::chrono::milliseconds(1)) + " ms: " + fresh + " takes its place";
         } else {
-            d.why = "the group grows to " + std::to_string(d.voters.size()) + " voters: " + fresh + " joins them";
+            d.why = "the group grows to " + std::to_string(d.voters.size()) + " voters, with " + fresh;
         }
         return d;
     }

@@ -83,6 +83,9 @@ public:
     void set_operator(std::function<void(std::string order, guests::completion)> o) { operator_ = std::move(o); }
     /// For the inspector, on the strand: the last chosen entries that are still in memory, at most `count`.
     [[nodiscard]] std::vector<paxos::entry> log_tail(std::size_t count) const;
+    /// For the inspector, on the strand: the nodes of the group that are connected to this one.
+    [[nodiscard]] std::vector<acquaintance> acquaintances() const override { return transport_->acquaintances(); }
+    [[nodiscard]] std::vector<std::string> const& failure_groups() const { return options_.failure_groups; }
     /// For the inspector: runs `work` where entries are applied, after what was chosen so far.
     void run_where_applied(unique_function<void()> work);
     /// For the inspector: runs `work` where snapshots are written.
@@ -123,7 +126,6 @@ private:
     void meet(std::vector<paxos::member> const& voters) override {
         for (paxos::member const& m : voters) transport_->meet(m);
     }
-    [[nodiscard]] std::vector<acquaintance> acquaintances() const override { return transport_->acquaintances(); }
     void replacement_needed(std::vector<std::string> const& silent, std::vector<std::string> const& failure_groups) override {
         if (options_.on_replacement_needed)
             asio::post(around_.handlers, [f = options_.on_replacement_needed, silent, failure_groups] { f(silent, failure_groups); });

@@ -47,7 +47,7 @@ TEST_CASE("while nobody serves, the seeds are looked at again; a known address i
     s.pass(100ms);
     CHECK(s.looked_again == 0);
     s.engine.on_omitted(at(1)); // DNS names nobody any more.
-    for (std::uint16_t port : {1, 2, 3}) s.down(port);
+    for (std::uint16_t port : std::vector<std::uint16_t>{1, 2, 3}) s.down(port);
     s.pass(60s);
     CHECK(s.looked_again > 0);
     CHECK(s.dialled == std::set{at(1), at(2), at(3)});
@@ -109,7 +109,7 @@ TEST_CASE("who left the group is let go only when somebody else serves") {
     auto v = seen_by(2);
     v.current = epoch{2};
     v.members.erase(v.members.begin());
-    for (std::uint16_t port : {2, 3}) s.down(port);
+    for (std::uint16_t port : std::vector<std::uint16_t>{2, 3}) s.down(port);
     s.news(1, v);
     s.pass(5s);
     CHECK(s.dialled.contains(at(1)));
@@ -130,7 +130,7 @@ TEST_CASE("a seed's address stays although the group does not name it") {
 TEST_CASE("another cluster of the same name is no way to this one") {
     script s;
     s.settle();
-    for (std::uint16_t port : {1, 2, 3}) s.down(port);
+    for (std::uint16_t port : std::vector<std::uint16_t>{1, 2, 3}) s.down(port);
     auto other = seen_by(4);
     other.cluster = {0, 8};
     other.current = epoch{9};
@@ -221,6 +221,26 @@ TEST_CASE("reads are spread over replicas that are about as near, and kept from 
     s.sent.clear();
     (void)s.read(true);
     CHECK(s.sent_of<net::client_query>().at(0).first == at(3)); // Far is better than nobody.
+}
+
+TEST_CASE("a replica that was busy for a moment is still near; one that stays slow is far before long") {
+    script s({.heartbeat = 100ms});
+    s.settle();
+    s.pass(2s);
+    auto const trip_of = [&](std::uint16_t port) {
+        for (auto const& r : s.engine.status().replicas)
+            if (r.where == at(port)) return r.round_trip;
+        return duration{};
+    };
+    s.trips[at(2)] = 9ms;
+    s.pass(110ms);
+    CHECK(trip_of(2) == 2ms); // An eighth of the way.
+    s.trips[at(2)] = 1ms;
+    s.pass(110ms);
+    CHECK(trip_of(2) == 1ms);
+    s.trips[at(2)] = 9ms;
+    s.pass(3s);
+    CHECK(trip_of(2) > 8ms);
 }
 
 TEST_CASE("of equally near replicas the one with fewer reads to answer is asked") {
