@@ -7362,13 +7362,13 @@ namespace openreplica::inline v0::net {
 
 /// What arrives on a connection, until it is complete frames.
 ///
-/// The values in messages are slices of the buffer that they arrived in, so a buffer that had a frame is never written
-/// again.
+/// A frame gets a buffer of its own, of its own size: the values in messages are slices of it, and the log keeps them for
+/// long. A slice of what one read brought would keep all the room of that read.
 ///
 /// @par Thread safety
 /// Distinct objects: safe. Shared objects: unsafe.
 class frame_stream {
-    std::shared_ptr<std::string> buffer_ = std::make_shared<std::string>();
+    std::string buffer_;      ///< room that is used again
     std::size_t filled_ = 0;
     std::size_t at_ = 0; ///< frames before it were taken
 
@@ -7386,23 +7386,23 @@ public:
 
     /// Where the next bytes go: at least `size` of them.
     [[nodiscard]] std::pair<char*, std::size_t> room(std::size_t size) {
-        if (buffer_->size() < filled_ + size) buffer_->resize(filled_ + size);
-        return {buffer_->data() + filled_, buffer_->size() - filled_};
+        if (buffer_.size() < filled_ + size) buffer_.resize(filled_ + size);
+        return {buffer_.data() + filled_, buffer_.size() - filled_};
     }
     /// So many bytes have arrived there.
     void add(std::size_t n) { filled_ += n; }
 
     /// The next frame with a body of at most `max_frame` bytes. After a reason the stream is over.
     [[nodiscard]] next_frame next(std::size_t max_frame) {
-        std::string_view const rest = std::string_view(*buffer_).substr(at_, filled_ - at_);
+        std::string_view const rest = std::string_view(buffer_).substr(at_, filled_ - at_);
         if (rest.size() < frame_header_size) return {};
         auto const header = read_header(rest, max_frame);
         if (auto const* reason = std::get_if<std::string>(&header)) return *reason;
         auto const& h = std::get<frame_header>(header);
         if (rest.size() < frame_header_size + h.length) return {};
-        if (crc32c(rest.substr(frame_header_size, h.length)) != h.body_checksum)
-            return std::string("a message's checksum is wrong");
-        frame f{h, buffer_, at_ + frame_header_size};
+        std::string_view const body = rest.substr(frame_header_size, h.length);
+        if (crc32c(body) != h.body_checksum) return std::string("a message's checksum is wrong");
+        frame f{h, std::make_shared<std::string const>(body), 0};
         at_ += frame_header_size + h.length;
         return f;
     }
@@ -7412,14 +7412,14 @@ public:
         std::size_t size; ///< bytes of a frame that has begun
         bool fresh;       ///< frames were taken before it
     };
-    /// Moves the bytes that are left over to a buffer of their own, with room for `size` at least.
+    /// Moves the bytes that are left over to the front. The room that a large frame needed is given back; `size` is kept.
     remainder keep_rest(std::size_t size) {
         remainder const r{filled_ - at_, at_ > 0};
         if (r.fresh) {
-            auto next = std::make_shared<std::string>();
-            next->reserve(std::max(r.size, size));
-            next->append(buffer_->data() + at_, r.size);
-            buffer_ = std::move(next);
+            if (buffer_.size() > 2 * std::max(r.size, size))
+                buffer_ = std::string(buffer_, at_, r.size);
+            else
+                std::memmove(buffer_.data(), buffer_.data() + at_, r.size);
             filled_ = r.size;
             at_ = 0;
         }

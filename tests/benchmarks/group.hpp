@@ -19,6 +19,7 @@ namespace benchmark {
 /// Member processes and the pipes to give them orders. With a directory, each has a data directory below it.
 class group {
     struct process {
+        std::string address;
         pid_t pid = 0;
         FILE* to = nullptr;
         FILE* from = nullptr;
@@ -44,7 +45,7 @@ class group {
         }
         close(orders[0]);
         close(answers[1]);
-        members_.push_back({pid, fdopen(orders[1], "w"), fdopen(answers[0], "r")});
+        members_.push_back({listen, pid, fdopen(orders[1], "w"), fdopen(answers[0], "r")});
     }
 
 public:
@@ -60,11 +61,14 @@ public:
     }
 
     [[nodiscard]] std::size_t size() const { return members_.size(); }
+    [[nodiscard]] std::string const& address(std::size_t member) const { return members_[member].address; }
+    [[nodiscard]] bool is_running(std::size_t member) const { return members_[member].pid != 0; }
+    [[nodiscard]] int pid(std::size_t member) const { return members_[member].pid; }
     /// One more, which only joins.
     void join() { start(fresh_address()); }
-    /// A founder that ended starts again.
+    /// One that ended starts again.
     void restart(std::size_t member) {
-        start(seeds_[member]);
+        start(std::string(members_[member].address));
         members_[member] = members_.back();
         members_.pop_back();
     }
@@ -85,7 +89,7 @@ public:
         for (;;) {
             std::optional<std::size_t> found;
             for (std::size_t i = 0; i < members_.size(); ++i)
-                if (ask(i, "role") == "leader") found = i;
+                if (is_running(i) && ask(i, "role") == "leader") found = i;
             if (found) return *found;
         }
     }

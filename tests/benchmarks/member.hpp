@@ -194,6 +194,8 @@ inline openreplica::node_options member_options(std::string const& listen, std::
     if (!founds) options.founders = 0;
     if (char const* entries = std::getenv("BENCHMARK_SNAPSHOT_EVERY")) options.snapshot_every = std::stoull(entries);
     if (char const* bytes = std::getenv("BENCHMARK_SNAPSHOT_BYTES")) options.snapshot_bytes = std::stoull(bytes);
+    if (char const* voters = std::getenv("BENCHMARK_VOTERS")) options.voters = std::stoi(voters);
+    if (char const* ms = std::getenv("BENCHMARK_REPLACE_AFTER_MS")) options.replace_after = std::chrono::milliseconds(std::stoi(ms));
     options.logger = [](openreplica::log_level level, std::string_view text) {
         if (text.ends_with(" leads") || text == "no leader is known") ++leader_changes;
         if (level >= openreplica::log_level::warning) std::cerr << text << std::endl;

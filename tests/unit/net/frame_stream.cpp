@@ -62,6 +62,19 @@ TEST_CASE("a body stays what it is while the stream goes on") {
         CHECK(s.keep_rest(64).fresh);
     }
     for (auto const& f : kept) CHECK(f.text() == body_of(frame));
+    // The log keeps slices of it for long: they keep nothing else.
+    for (auto const& f : kept) CHECK(f.bytes->size() == f.header.length);
+}
+
+TEST_CASE("the room that a large frame needed is given back") {
+    frame_stream s;
+    std::string const large = net::encode(net::client_question{1, std::string(100'000, 'w'), {}});
+    auto const [where, size] = s.room(large.size());
+    std::memcpy(where, large.data(), large.size());
+    s.add(large.size());
+    REQUIRE(std::holds_alternative<frame_stream::frame>(s.next(limit)));
+    (void)s.keep_rest(64);
+    CHECK(s.room(64).second < 1000);
 }
 
 TEST_CASE("what is no frame ends the stream with a reason, and what came before it counts") {
