@@ -157,8 +157,8 @@ quick() {
 }
 
 default() {
-    if configure gcc g++ && build gcc 900 all; then
-        run_tests gcc 900
+    if configure gcc g++ && build gcc 1500 all; then
+        run_tests gcc 1500
     fi
     step "headers: each alone (g++)" 600 tests/tools/check_headers.sh --uncovered
     step "README: its snippets" 600 tests/tools/check_readme.py
@@ -168,7 +168,7 @@ default() {
     # The second compiler: clang builds the sanitized programs, and reads what is in none of them.
     if configure asan clang++-16 -DOPENREPLICA_SANITIZE=address; then
         # shellcheck disable=SC2046
-        build asan 900 $(targets asan unit_core unit_all simulation 'fuzz_\w+') &&
+        build asan 1500 $(targets asan unit_core unit_all simulation 'fuzz_\w+') &&
             run_tests asan 600 -R '^(unit_|simulation_short|fuzz_)'
     fi
     local others
@@ -177,7 +177,7 @@ default() {
 
     if configure tsan clang++-16 -DOPENREPLICA_SANITIZE=thread; then
         # shellcheck disable=SC2046
-        build tsan 900 $(targets tsan unit_all 'integration_\w+' 'example_\w+') && run_tests tsan 600 -L threads
+        build tsan 1500 $(targets tsan unit_all 'integration_\w+' 'example_\w+') && run_tests tsan 1500 -L threads
     fi
 }
 

@@ -3007,14 +3007,10 @@ enum class mutant : std::uint8_t {
     merge_past_stop_sign,      ///< rule 1: what an old quorum accepted above a stop-sign is proposed with it
     proposes_past_stop_sign,   ///< a leader goes on proposing above a stop-sign under the configuration that it ends
     activates_without_promises, ///< rule 1: a leader proposes above a stop-sign before its voters have promised
-    change_ignores_other_majority, ///< rule 5: while a stop-sign passes, one configuration's majority is enough
-    change_needs_nobody,       ///< rule 5: voters are added that have neither caught up nor promised
     configuration_not_in_snapshot, ///< a snapshot names the configuration that the group was founded with
     install_keeps_configuration, ///< a snapshot's configuration is not taken up with it
     epoch_ignored,             ///< rule 4: an acceptor takes an accept of an epoch that does not govern its slot
     old_voters_counted,        ///< above a stop-sign the votes of those count whom it removed
-    retires_too_early,         ///< a removed node forgets everything when it sees the stop-sign, not the no-op above it
-    numbers_used_again         ///< under its fresh id a node takes answers to what it asked under the old one
 };
 
 #if defined(OPENREPLICA_MUTATION_TESTING)
@@ -3227,7 +3223,7 @@ struct state_query {
 /// The deterministic state that every replica builds from the same chosen commands.
 ///
 /// @par Thread safety
-/// One thread applies (`apply`, `freeze`, `restore`, `digest`, `next_deadline`); `check`, `query` and the objects' own
+/// One thread applies (`apply`, `freeze`, `restore`, `digest`, `next_deadline`); `check`, `query`, `catalogue` and the objects' own
 /// read access are safe from any thread.
 class state_machine {
 public:
@@ -3271,6 +3267,7 @@ public:
     struct type_print {
         std::string name;
         std::uint64_t fingerprint = 0;
+        bool in_use = false; ///< the state has, or had, objects of it: who does not know it cannot apply the log
         bool operator==(type_print const&) const = default;
     };
     [[nodiscard]] virtual std::vector<type_print> catalogue() const = 0;
@@ -3389,7 +3386,7 @@ struct proposal_limits {
 /// method throws is an outcome; the object keeps what the method had changed, on every replica alike.
 ///
 /// @par Thread safety
-/// As `runtime::state_machine` says. `find`, `list`, `check`, `query` and `read_context` are safe from any thread.
+/// As `runtime::state_machine` says. `find`, `list`, `check`, `query`, `catalogue` and `read_context` are safe from any thread.
 ///
 /// @par Errors
 /// `apply` gives nothing for a type that this program does not know and when memory runs out in a method;
@@ -3401,6 +3398,7 @@ class object_space final : public runtime::state_machine {
     proposal_limits limits_;
     mutable std::shared_mutex directory_mutex_; // Taken by the applying thread only to change the directory.
     directory objects_;
+    std::set<std::string> used_types_; ///< and constructors; a name stays, because the log may still need it
     slot directory_changed_at_; ///< the last slot that made or ended an object
     session_table sessions_;
     log_time clock_;
@@ -3445,7 +3443,12 @@ public:
     [[nodiscard]] std::optional<log_time> next_deadline() const override { return sessions_.next_deadline(); }
     [[nodiscard]] call_outcome check(envelope const& command) const override;
     [[nodiscard]] std::string needed_type(envelope const& command) const override;
-    [[nodiscard]] std::vector<type_print> catalogue() const override { return registry_.catalogue(); }
+    [[nodiscard]] std::vector<type_print> catalogue() const override {
+        auto all = registry_.catalogue();
+        std::shared_lock const lock(directory_mutex_);
+        for (type_print& t : all) t.in_use = used_types_.contains(t.name);
+        return all;
+    }
     [[nodiscard]] call_outcome query(runtime::state_query const& q) const override;
 
     /// The object now in this replica's state, or null. It stays alive as long as the pointer, but a `destroy` or
@@ -3499,6 +3502,7 @@ private:
     void extend_digest(slot at, log_time stamp, envelope const& command, call_outcome const& outcome);
     bool needs_upgrade(std::string what);
     void put(slot at, object_id id, std::shared_ptr<instance_base> object);
+    void note_use(std::string const& constructor);
     [[nodiscard]] call_outcome query_method(instance_base const& object, std::string_view body) const;
 };
 
@@ -3649,6 +3653,7 @@ inline bool object_space::construct(slot at, envelope const& command, std::strin
                                     std::string_view constructor, argument_list args, call_outcome& outcome) {
     constructor_entry const* const entry = registry_.find_constructor(constructor);
     if (entry == nullptr) return needs_upgrade("type \"" + printable(constructor, 128) + "\"");
+    note_use(entry->name);
     bool decoded = false;
     std::shared_ptr<instance_base> object;
     try {
@@ -3671,6 +3676,13 @@ inline void object_space::put(slot at, object_id id, std::shared_ptr<instance_ba
         objects_[id].swap(object);
     }
     // The object that was replaced ends here, outside the lock: its destructor is user code.
+}
+
+/// Also when the constructor throws: whoever applies this entry must know it.
+inline void object_space::note_use(std::string const& constructor) {
+    if (used_types_.contains(constructor)) return; // Nobody else changes it, so this needs no lock.
+    std::unique_lock const lock(directory_mutex_);
+    used_types_.insert(constructor);
 }
 
 inline void object_space::destroy(slot at, envelope const& command, call_outcome& outcome) {
@@ -4072,6 +4084,7 @@ inline bool object_space::restore(std::string_view text) {
         {
             std::unique_lock const lock(directory_mutex_);
             objects_.swap(objects);
+            for (auto const& [id, object] : objects_) used_types_.insert(object->type().name);
             directory_changed_at_ = applied;
         }
         if (OPENREPLICA_MUTANT(sessions_lost_in_restore)) sessions = session_table{};
@@ -6960,7 +6973,8 @@ namespace openreplica::inline v0::net {
 
 inline constexpr std::uint8_t hello_type = 128;
 inline constexpr std::uint8_t hello_reply_type = 129;
-/// The protocol versions that this library speaks.
+/// The protocol versions that this library speaks. Both sides of a connection name a range and use the newest that they have
+/// in common; so a group is taken from one version to the next a process at a time, if the newer one speaks both.
 inline constexpr std::uint16_t protocol_min = 1;
 inline constexpr std::uint16_t protocol_max = 1;
 
@@ -6974,6 +6988,7 @@ struct hello {
     struct type_print {
         std::string name;
         std::uint64_t fingerprint = 0;
+        bool in_use = false; ///< the group has, or had, objects of the type, as far as the sender has applied the log
         bool operator==(type_print const&) const = default;
     };
     std::uint16_t oldest = protocol_min;
@@ -6988,7 +7003,7 @@ struct hello {
 };
 
 /// Why a connection is refused.
-enum class refusal : std::uint8_t { none, wrong_group, protocol, wrong_cluster, catalogue, self, full };
+enum class refusal : std::uint8_t { none, wrong_group, protocol, wrong_cluster, catalogue, self, full, needs_upgrade };
 
 /// The answer; a refused connection is closed after it.
 struct hello_reply {
@@ -6996,10 +7011,32 @@ struct hello_reply {
     std::string text{}; ///< for a refusal: what does not fit and what to do
     paxos::member self{};
     cluster_id cluster{};
+    std::uint16_t protocol = 0; ///< the version that both use from here on; 0 in a refusal
     bool operator==(hello_reply const&) const = default;
 };
 
+/// The first type that is in use where the one hello comes from, and that the other one's program does not know.
+[[nodiscard]] inline std::string const* missing_type(hello const& in_use_at, hello const& known_to) {
+    for (auto const& t : in_use_at.catalogue) {
+        auto const is_it = [&](auto const& known) { return known.name == t.name; };
+        if (t.in_use && std::none_of(known_to.catalogue.begin(), known_to.catalogue.end(), is_it)) return &t.name;
+    }
+    return nullptr;
+}
+
 /// Decides whether two nodes, or a client and a node, may talk (rule 16). The epoch is information and no reason to refuse.
+///
+/// @par Programs of different versions
+/// @li Two programs may differ in the types that they know, as long as they agree on those that both know. So members can
+///     be replaced by a newer program one at a time, and a newer program joins an older group.
+/// @li A type that some voter's program lacks is not used: the leader refuses the command that would make its first
+///     object, as long as the voter's latest handshake does not name it. So no connection that is up is ever cut because
+///     of a type that came later: whoever has a vote and is there can apply what it votes for.
+/// @li Once a type is in use, whoever introduces itself without it is refused, be it new, or a member that comes back with
+///     an older program: it would have to stop in the middle of the log. Its vote counts as silent until it is upgraded or
+///     replaced. Either side may be the one that lacks the type, and either side sees it, so that no half of a
+///     connection is left over. A node that has just started knows only the types of what it has applied: whoever gets past
+///     it stops at the first entry that it cannot apply, as ever, and says so.
 [[nodiscard]] inline hello_reply judge(hello const& mine, hello const& theirs) {
     auto refuse = [&](refusal why, std::string text) {
         return hello_reply{why, std::move(text), mine.self, mine.cluster};
@@ -7022,7 +7059,15 @@ struct hello_reply {
             return refuse(refusal::catalogue, "type \"" + t.name + "\" has other methods here than there; run programs "
                                                                    "that agree on it");
     }
-    return hello_reply{refusal::none, {}, mine.self, mine.cluster};
+    if (theirs.who == role::peer) {
+        if (auto const* type = missing_type(mine, theirs))
+            return refuse(refusal::needs_upgrade, "the group has objects of type \"" + *type + "\", which the program there "
+                                                  "does not know and could not apply; run a version that knows it");
+        if (auto const* type = missing_type(theirs, mine))
+            return refuse(refusal::needs_upgrade, "the program here does not know type \"" + *type + "\", of which the group "
+                                                  "has objects; this node must be upgraded");
+    }
+    return hello_reply{refusal::none, {}, mine.self, mine.cluster, std::min(mine.newest, theirs.newest)};
 }
 
 namespace detail {
@@ -7056,6 +7101,7 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     for (auto const& t : h.catalogue) {
         w.put_string(t.name);
         w.put(t.fingerprint);
+        w.put(static_cast<std::uint8_t>(t.in_use));
     }
     w.put(static_cast<std::uint32_t>(h.failure_groups.size()));
     for (auto const& g : h.failure_groups) w.put_string(g);
@@ -7077,12 +7123,17 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
         hello::type_print t;
         t.name = std::string(r.get_string());
         t.fingerprint = r.get<std::uint64_t>();
+        auto const in_use = r.get<std::uint8_t>();
+        if (in_use > 1) r.fail();
+        t.in_use = in_use == 1;
         h.catalogue.push_back(std::move(t));
     }
     auto const groups = r.get<std::uint32_t>();
     for (std::uint32_t i = 0; i < groups && r.ok(); ++i) h.failure_groups.emplace_back(r.get_string());
     auto const who = r.get<std::uint8_t>();
-    if (!r.complete() || h.self.id.empty() || who > static_cast<std::uint8_t>(role::client)) return std::nullopt;
+    // A newer program may have more to say than this one understands.
+    bool const whole = h.newest > protocol_max ? r.ok() : r.complete();
+    if (!whole || h.self.id.empty() || who > static_cast<std::uint8_t>(role::client)) return std::nullopt;
     h.who = static_cast<role>(who);
     if (h.self.address.empty() != (h.who == role::client)) return std::nullopt;
     return h;
@@ -7095,6 +7146,7 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     w.put_string(m.text);
     detail::put_member(w, m.self);
     w.put(m.cluster);
+    w.put(m.protocol);
     finish_frame(out, hello_reply_type);
     return out;
 }
@@ -7106,7 +7158,8 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     m.text = std::string(r.get_string());
     m.self = detail::get_member(r);
     m.cluster = r.get<cluster_id>();
-    if (!r.complete() || reason > static_cast<std::uint8_t>(refusal::full) || m.self.id.empty()) return std::nullopt;
+    m.protocol = r.get<std::uint16_t>();
+    if (!r.complete() || reason > static_cast<std::uint8_t>(refusal::needs_upgrade) || m.self.id.empty()) return std::nullopt;
     m.reason = static_cast<refusal>(reason);
     return m;
 }
@@ -7433,6 +7486,48 @@ public:
 
 } // namespace openreplica::inline v0::net
 
+// <openreplica/net/silence.hpp>
+// How a connection ends whose other end is gone without a word: its power, or the network between, failed.
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+namespace openreplica::inline v0::net {
+
+/// Ends the connection once what was sent has stayed unacknowledged for `limit`.
+///
+/// TCP alone sends again after pauses that double, up to two minutes: after a cut the connection would stay mute for as
+/// long again as the cut was, and a new one works at once. Where the system cannot do it, nothing changes.
+inline void end_when_unacknowledged([[maybe_unused]] asio::ip::tcp::socket& socket,
+                                    [[maybe_unused]] std::chrono::milliseconds limit) {
+#if defined(TCP_USER_TIMEOUT)
+    auto const value = static_cast<unsigned>(limit.count());
+    (void)setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &value, sizeof value);
+#endif
+}
+
+/// Ends a connection on which nothing has arrived for half of `limit`, and whose other end does not answer probes for the
+/// other half. One that only listens would never notice otherwise, and keep its place for ever.
+inline void end_when_silent([[maybe_unused]] asio::ip::tcp::socket& socket,
+                            [[maybe_unused]] std::chrono::milliseconds limit) {
+#if defined(TCP_KEEPIDLE) && defined(TCP_KEEPINTVL) && defined(TCP_KEEPCNT)
+    constexpr int probes = 5;
+    auto const half = limit.count() / 2000; // seconds
+    int const idle = static_cast<int>(std::max<std::chrono::milliseconds::rep>(half, 1)), on = 1;
+    int const pause = std::max(idle / probes, 1);
+    auto const set = [&](int level, int name, int value) {
+        (void)setsockopt(socket.native_handle(), level, name, &value, sizeof value);
+    };
+    set(IPPROTO_TCP, TCP_KEEPIDLE, idle);
+    set(IPPROTO_TCP, TCP_KEEPINTVL, pause);
+    set(IPPROTO_TCP, TCP_KEEPCNT, probes);
+    set(SOL_SOCKET, SO_KEEPALIVE, on);
+#endif
+}
+
+} // namespace openreplica::inline v0::net
+
 #include <asio/buffer.hpp>
 
 namespace openreplica::inline v0::net {
@@ -7444,6 +7539,7 @@ struct link_options {
     std::size_t queue_bytes = 64u << 20; ///< what may wait; beyond it frames are lost and counted
     std::chrono::milliseconds connect_timeout{2000};
     std::chrono::milliseconds handshake_timeout{2000};
+    std::chrono::milliseconds silence_timeout{2000}; ///< what was sent stays unacknowledged: the connection is made again
     std::chrono::milliseconds first_retry{20};
     std::chrono::milliseconds last_retry{1000};
     std::chrono::milliseconds refused_retry{2000};
@@ -7486,6 +7582,8 @@ public:
     }
 
     [[nodiscard]] bool is_up() const { return up_; }
+    /// The protocol version of this connection, as both sides agreed; 0 while it is down.
+    [[nodiscard]] std::uint16_t protocol() const { return up_ ? protocol_ : std::uint16_t{0}; }
     /// Frames that found no room.
     [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
 
@@ -7550,6 +7648,7 @@ private:
         if (failure) return fail(failure);
         asio::error_code ignored;
         socket_.set_option(tcp::no_delay(true), ignored);
+        end_when_unacknowledged(socket_, options_.silence_timeout);
         deadline(options_.handshake_timeout);
         greeting_ = encode(mine_);
         asio::async_write(socket_, asio::buffer(greeting_), guarded([](link& l, asio::error_code f, std::size_t) {
@@ -7587,9 +7686,12 @@ private:
             retry(options_.refused_retry);
             return events_.refused(reply);
         }
+        if (reply.protocol < mine_.oldest || reply.protocol > mine_.newest)
+            return fail(std::make_error_code(std::errc::protocol_error));
         timer_.cancel();
         pause_ = options_.first_retry;
         up_ = true;
+        protocol_ = reply.protocol;
         if (events_.frame) {
             incoming_ = frame_stream();
             read_frames();
@@ -7680,6 +7782,7 @@ private:
     std::uint64_t attempt_ = 0; ///< handlers of an earlier attempt find another number here and do nothing
     bool stopped_ = false;
     bool up_ = false;
+    std::uint16_t protocol_ = 0;
     std::string greeting_;
     std::string answer_;
     std::array<char, 1> rest_{};
@@ -14985,8 +15088,7 @@ public:
     [[nodiscard]] bool is_voter() const { return governing().has_voter(self_); }
     /// This node had a vote once and lost it, and those who decide now need it no longer: its id is of no more use.
     [[nodiscard]] bool is_retired() const {
-        bool const settled = log_.chosen() > log_.governs_since() || OPENREPLICA_MUTANT(retires_too_early);
-        return governing().has_removed(self_) && settled && !is_leader();
+        return governing().has_removed(self_) && log_.chosen() > log_.governs_since() && !is_leader();
     }
     /// Whom to send commands to: the leader if this node knows one, else a peer that sees a healthy leader.
     [[nodiscard]] std::optional<node_id> route(instant now) const;
@@ -15116,7 +15218,6 @@ namespace openreplica::inline v0::paxos {
 template <class Predicate>
 bool replica::holds_for_all(leader const& l, Predicate holds) const {
     bool all = holds(governing());
-    if (OPENREPLICA_MUTANT(change_ignores_other_majority)) return all;
     if (l.retiring) all = holds(*l.retiring) && all;
     if (l.stopped)
         if (auto const* k = log_.open_stop_sign()) all = holds(k->second) && all;
@@ -15196,7 +15297,6 @@ inline std::optional<change_answer> replica::obstacle_to(leader const& l, config
     if (next.voters.empty() || next.voters.size() > max_voters || next.removed.size() > max_removed)
         return change_answer{change_verdict::unfit_size};
     if (auto const unfit = unfit_voter(l, next, now)) return unfit;
-    if (OPENREPLICA_MUTANT(change_needs_nobody)) return std::nullopt;
     duration const lately = 3 * options_.heartbeat;
     if (!election_.quorum_follows(governing(), l.number, now, lately) || !election_.quorum_follows(next, l.number, now, lately))
         return change_answer{change_verdict::no_majority};
@@ -15208,13 +15308,12 @@ inline std::optional<change_answer> replica::unfit_voter(leader const& l, config
     for (member const& m : next.voters) {
         if (governing().has_voter(m.id) || m.id == self_) continue;
         if (next.has_removed(m.id)) return change_answer{change_verdict::removed, m.id};
-        if (OPENREPLICA_MUTANT(change_needs_nobody)) continue;
         auto const lag = lag_of(m.id);
         if (!lag || !election_.reaches(m.id, now, 3 * options_.heartbeat)) return change_answer{change_verdict::unknown, m.id};
         if (*lag > options_.window_entries) return change_answer{change_verdict::not_caught_up, m.id};
         asking = asking || !l.told.is_complete(m.id);
     }
-    if (asking && !OPENREPLICA_MUTANT(change_needs_nobody)) return change_answer{change_verdict::asking};
+    if (asking) return change_answer{change_verdict::asking};
     return std::nullopt;
 }
 
@@ -15647,8 +15746,12 @@ inline std::optional<node_id> replica::leader_id(instant now) const {
 }
 
 inline std::optional<node_id> replica::route(instant now) const {
+    duration const limit = options_.election_timeout_max;
     auto const id = leader_id(now);
-    return id ? id : election_.happy_voter(governing(), now, options_.election_timeout_max);
+    if (id && election_.reaches(*id, now, limit)) return id;
+    // A connection may be open and lead nowhere: whoever sees the leader brings it what this node cannot.
+    auto const relay = election_.happy_voter(governing(), now, limit);
+    return relay ? relay : id;
 }
 
 inline observation replica::observe() const {
@@ -16618,6 +16721,7 @@ private:
     [[nodiscard]] bool is_first_copy(node_id from, std::uint64_t number);
     void take_forward(node_id from, paxos::forward& m);
     void take_parked();
+    void take_commands(net::guest_id client, net::client_commands&& m);
     [[nodiscard]] bool must_wait(instant now) const;
     void on(node_id from, paxos::forward& m);
     void on(node_id from, paxos::forward_refused const& m);
@@ -16845,7 +16949,7 @@ inline bool engine::must_wait(instant now) const {
 inline void engine::take_parked() {
     if ((parked_.empty() && parked_commands_.empty()) || must_wait(env_.now())) return;
     for (auto& [from, m] : std::exchange(parked_, {})) take_forward(from, m);
-    for (auto& [client, m] : std::exchange(parked_commands_, {})) on_commands(client, std::move(m));
+    for (auto& [client, m] : std::exchange(parked_commands_, {})) take_commands(client, std::move(m));
 }
 
 inline void engine::take_forward(node_id from, paxos::forward& m) {
@@ -17119,16 +17223,21 @@ namespace openreplica::inline v0::runtime {
 
 inline void engine::on_commands(net::guest_id client, net::client_commands&& m) {
     instant const now = env_.now();
+    if (parked_.empty() && parked_commands_.empty()) parked_since_ = now;
+    bool const waits = !stopped_ && replica_ && must_wait(now) && parked_commands_.size() < options_.protocol.window_entries;
+    if (waits)
+        parked_commands_.emplace_back(client, std::move(m));
+    else
+        take_commands(client, std::move(m));
+}
+
+inline void engine::take_commands(net::guest_id client, net::client_commands&& m) {
+    instant const now = env_.now();
     // Nobody counts on an answer to number 0: sessions are kept that way, also while the disks are full.
     auto const refuse = [&](call_outcome const& why) {
         if (m.number != 0) env_.refuse(client, m.number, {}, why);
     };
     if (stopped_ || !replica_) return refuse(failed(errc::not_executed, "the replica belongs to no group yet"));
-    if (parked_.empty() && parked_commands_.empty()) parked_since_ = now;
-    if (must_wait(now) && parked_commands_.size() < options_.protocol.window_entries) {
-        parked_commands_.emplace_back(client, std::move(m));
-        return;
-    }
     if (!replica_->is_leader()) {
         auto const to = replica_->route(now);
         if (!to) return refuse(failed(errc::not_executed, "the replica knows no leader"));
@@ -17301,7 +17410,7 @@ inline void engine::join_existing(paxos::welcome const& w) {
 /// empty node under a fresh one; its objects stay as they are until they are brought up to date.
 inline void engine::start_over(bool only_joins) {
     if (only_joins) options_.founders = 0;
-    if (!OPENREPLICA_MUTANT(numbers_used_again)) options_.protocol.incarnation = env_.random(); // An answer to what the old id asked must not match.
+    options_.protocol.incarnation = env_.random(); // An answer to what the old id asked must not match.
     for (read_group& g : asked_) g.number = 0;     // They are asked again.
     self_.id = node_id{env_.random(), env_.random()};
     replica_.reset();
@@ -17979,7 +18088,7 @@ public:
             net::guest_id const to = opener->second;
             openers_.erase(opener);
             if (did.outcome.ok()) sessions_[did.session] = to;
-            outbox_.push_back({to, net::client_opened{did.opener, did.session, stamp, did.outcome.code, did.outcome.text}, 0});
+            outbox_.emplace_back(to, net::client_opened{did.opener, did.session, stamp, did.outcome.code, did.outcome.text});
         } else if (auto const session = sessions_.find(did.session); session != sessions_.end()) {
             post(session->second, at, stamp, did);
         }
@@ -17999,7 +18108,10 @@ private:
     struct letter {
         net::guest_id to;
         net::client_reply what;
-        std::size_t bytes;
+        std::size_t bytes = 0;
+
+        template <class Message>
+        letter(net::guest_id g, Message&& m) : to(g), what(std::forward<Message>(m)) {}
     };
     /// A message with outcomes is closed at this size.
     static constexpr std::size_t outcomes_bytes = 1u << 20;
@@ -18080,7 +18192,7 @@ private:
                           outbox_[known->second].bytes + bytes <= outcomes_bytes;
         if (!fits) {
             place_of_[did.session] = outbox_.size();
-            outbox_.push_back({to, net::client_outcomes{did.session, {}, {}, {}}, 0});
+            outbox_.emplace_back(to, net::client_outcomes{did.session, {}, {}, {}});
         }
         letter& l = outbox_[place_of_[did.session]];
         l.bytes += bytes;
@@ -18669,6 +18781,7 @@ struct listener_options {
     std::size_t max_strangers = 64; ///< connections that have not said hello
     std::chrono::milliseconds hello_timeout{2000};
     std::chrono::milliseconds frame_timeout{10000}; ///< from the first byte of a message to its last
+    std::chrono::milliseconds silence_timeout{10000}; ///< the other end is gone without a word
 };
 
 /// Accepts connections, says who may talk, and takes messages apart.
@@ -18756,6 +18869,7 @@ class listener::connection : public std::enable_shared_from_this<connection> {
     tcp::socket socket_;
     asio::steady_timer timer_;
     std::optional<hello> peer_;
+    std::uint16_t protocol_ = 0; ///< the version that both sides agreed on; 0: not yet
     guest_id guest_; ///< 0: no client
     frame_stream incoming_;
     std::vector<std::shared_ptr<std::string const>> queue_;
@@ -18777,6 +18891,7 @@ public:
     void start() {
         asio::error_code ignored;
         socket_.set_option(tcp::no_delay(true), ignored);
+        end_when_silent(socket_, owner_->options.silence_timeout);
         deadline(owner_->options.hello_timeout);
         read();
     }
@@ -18862,7 +18977,9 @@ private:
     bool take(frame_stream::frame const& f) {
         if (is_stranger()) return greet(f);
         bool const fits = who() == role::client ? take_request(f) : take_message(f);
-        if (!fits) return refuse("a message of type " + std::to_string(f.header.type) + " is malformed");
+        if (!fits)
+            return refuse("a message of type " + std::to_string(f.header.type) + " is malformed in protocol version " +
+                          std::to_string(protocol_));
         return !owner_->stopped && socket_.is_open();
     }
 
@@ -18894,6 +19011,7 @@ private:
         if (last_words_) return false;
         no_deadline();
         peer_ = std::move(*theirs);
+        protocol_ = reply.protocol;
         if (peer_->who == role::client) {
             guest_ = owner_->last_guest = owner_->last_guest.next();
             owner_->guests.emplace(guest_, shared_from_this());
@@ -19071,6 +19189,8 @@ public:
     void close(net::guest_id guest) { listener_.close(guest); }
 
     [[nodiscard]] std::vector<node_id> connected() const;
+    /// Who refused this node because of the program that it runs, and why; empty when nobody did lately.
+    [[nodiscard]] std::string misfit() const;
     /// The node's latest handshake here did not name the type. False for a node that has not been met.
     [[nodiscard]] bool is_unknown_to(node_id id, std::string const& type) const {
         auto const it = met_.find(id);
@@ -19083,6 +19203,7 @@ private:
         std::optional<node_id> id;    ///< who answered here last
         bool up = false;
         bool elsewhere = false;       ///< whoever is there has said that it belongs to another group
+        std::string misfit{};         ///< how it refused this node's program, the last time that it answered
         bool seed = false;            ///< a seed names it: dialled until none does
         bool member = false;          ///< a voter: dialled for ever
         std::chrono::steady_clock::time_point down_since = std::chrono::steady_clock::now();
@@ -19157,7 +19278,7 @@ inline net::hello transport::make_hello() const {
     h.self = self_;
     h.failure_groups = options_.failure_groups;
     if (catalogue_)
-        for (auto& t : catalogue_()) h.catalogue.push_back({std::move(t.name), t.fingerprint});
+        for (auto& t : catalogue_()) h.catalogue.push_back({std::move(t.name), t.fingerprint, t.in_use});
     return h;
 }
 
@@ -19278,6 +19399,7 @@ inline void transport::on_up(openreplica::endpoint const& where, net::hello_repl
     p.id = who.self.id;
     p.up = true;
     p.elsewhere = false;
+    p.misfit.clear();
     auto const other = routes_.find(who.self.id);
     bool const second = other != routes_.end() && other->second != where && link_to(who.self.id) != nullptr;
     if (!second) {
@@ -19314,9 +19436,15 @@ inline void transport::on_refused(openreplica::endpoint const& where, net::hello
         });
         return;
     }
-    if (auto const it = peers_.find(where); it != peers_.end())
-        it->second.elsewhere = why.reason == net::refusal::wrong_group;
-    events_.log(log_level::warning, to_string(where) + " refused this node: " + why.text);
+    std::string const sentence = to_string(where) + " refused this node: " + why.text;
+    if (auto const it = peers_.find(where); it != peers_.end()) {
+        using net::refusal;
+        it->second.elsewhere = why.reason == refusal::wrong_group;
+        bool const program = why.reason == refusal::needs_upgrade || why.reason == refusal::protocol ||
+                             why.reason == refusal::catalogue;
+        it->second.misfit = program ? sentence : std::string();
+    }
+    events_.log(log_level::warning, sentence);
 }
 
 inline void transport::forget(node_id id) {
@@ -19372,6 +19500,12 @@ inline std::vector<openreplica::endpoint> transport::silent_seeds() const {
         if (p.seed && !seeks && !p.elsewhere) silent.push_back(where);
     }
     return silent;
+}
+
+inline std::string transport::misfit() const {
+    for (auto const& [where, p] : peers_)
+        if (!p.misfit.empty()) return p.misfit;
+    return {};
 }
 
 inline transport::peer* transport::link_to(node_id id) {
@@ -19880,6 +20014,8 @@ inline void service::on_tick() {
 
 inline void service::publish() {
     engine_status s = engine_.status();
+    // Whoever works with a majority has no problem of its own, whichever old program it has met.
+    if (std::string const why = s.healthy ? std::string() : transport_->misfit(); !why.empty()) s.problem = why;
     auto peers = transport_->connected();
     std::lock_guard const lock(status_mutex_);
     if (s.leading != status_.leading || s.leader != status_.leader) ready_changed_.notify_all();
@@ -20301,7 +20437,7 @@ struct target {
     call_options options{};
 
     /// The objects are elsewhere: this process is a client, and reads travel too.
-    [[nodiscard]] bool is_remote() const { return where.objects == nullptr; }
+    [[nodiscard]] bool is_remote() const { return where.gateway != nullptr && where.objects == nullptr; }
     [[nodiscard]] runtime::gateway& gateway() const {
         if (!where.gateway) throw error(errc::stopped, "this handle was moved from; use the one that it was moved to");
         return *where.gateway;

@@ -293,7 +293,7 @@ TEST_CASE("a stopped member's files decay: it keeps its vote only if nothing is 
         d.happen(dir);
         members.start(2);
         if (d.costs_the_vote) {
-            CHECK(members.hear(2, "role learner"));
+            CHECK(members.hear(2, "role standby"));
             CHECK(members.heard(2, "id " + id) == 0);
             CHECK(members.latest(2, "log warning ").find("is damaged") != std::string::npos);
             CHECK(fs::exists(dir / "id.broken")); // The evidence.

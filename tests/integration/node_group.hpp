@@ -35,7 +35,8 @@ public:
         for (auto const& [id, times] : calls) n = std::max(n, times);
         return n;
     }
-    OPENREPLICA_METHODS(tally, add, size, most)
+    std::map<std::string, int> all() const { return calls; }
+    OPENREPLICA_METHODS(tally, add, size, most, all)
     NLOHMANN_DEFINE_TYPE_INTRUSIVE(tally, calls)
 };
 

@@ -171,12 +171,14 @@ TEST_CASE("an answer that no frame holds is refused with its size") {
     CHECK(b.ask("objects").size() == 1);
 }
 
-TEST_CASE("a question that nobody knows is answered with those that are known; an order that cannot be carried out is refused") {
+TEST_CASE("a question that nobody knows is answered with those that are known; an order is carried out or refused") {
     bench b;
     std::string sentence;
     CHECK(thrown_by([&] { (void)b.c.ask("weather"); }, &sentence) == errc::bad_arguments);
     CHECK(sentence.find("ask for status, members") != std::string::npos);
     CHECK(thrown_by([&] { (void)b.c.order(R"({"add":["127.0.0.1:1"]})"); }) == errc::change_refused);
+    CHECK(thrown_by([&] { (void)b.c.order(R"({"ad":[]})"); }) == errc::bad_arguments);
+    (void)b.c.order(json{{"set", {to_string(b.n.endpoint())}}}.dump());
 }
 
 } // namespace introspection_test

@@ -209,11 +209,17 @@ TEST_CASE("the number of pending calls has an upper bound") {
 }
 
 TEST_CASE("what this version does not implement is refused, not ignored") {
-    expect({{"voters is not supported by this version; leave it unset", [](auto& o) { o.voters = 3; }},
-            {"voters is not supported", [](auto& o) { o.voters = -1; }},
-            {"failure_groups is not supported", [](auto& o) { o.failure_groups = {"rack 1"}; }},
-            {"tls is not supported", [](auto& o) { o.tls = "cert.pem"; }}},
-           errc::not_supported);
+    expect({{"tls is not supported by this version; leave it unset", [](auto& o) { o.tls = "cert.pem"; }}}, errc::not_supported);
+}
+
+TEST_CASE("how many voters a group keeps, and after how long one is replaced, are bounded") {
+    expect({{"voters must be between 0 and 31", [](auto& o) { o.voters = -1; }},
+            {"voters must be between 0 and 31", [](auto& o) { o.voters = 32; }},
+            {"min_voters must be between 1 and 31", [](auto& o) { o.min_voters = 0; }},
+            {"replace_after must be at least election_timeout", [](auto& o) { o.replace_after = o.election_timeout / 2; }},
+            {"a failure group has 1 to 255 bytes", [](auto& o) { o.failure_groups = {"rack:1", ""}; }},
+            {"failure_groups must name at most 64", [](auto& o) { o.failure_groups.assign(65, "x"); }}},
+           errc::bad_option);
 }
 
 // ---- clients

@@ -5,6 +5,7 @@
 #include <openreplica/net/frame.hpp>
 #include <openreplica/net/frame_stream.hpp>
 #include <openreplica/net/handshake.hpp>
+#include <openreplica/net/silence.hpp>
 #include <openreplica/types/endpoint.hpp>
 
 #include <asio/any_io_executor.hpp>
@@ -39,6 +40,7 @@ struct link_options {
     std::size_t queue_bytes = 64u << 20; ///< what may wait; beyond it frames are lost and counted
     std::chrono::milliseconds connect_timeout{2000};
     std::chrono::milliseconds handshake_timeout{2000};
+    std::chrono::milliseconds silence_timeout{2000}; ///< what was sent stays unacknowledged: the connection is made again
     std::chrono::milliseconds first_retry{20};
     std::chrono::milliseconds last_retry{1000};
     std::chrono::milliseconds refused_retry{2000};
@@ -147,6 +149,7 @@ private:
         if (failure) return fail(failure);
         asio::error_code ignored;
         socket_.set_option(tcp::no_delay(true), ignored);
+        end_when_unacknowledged(socket_, options_.silence_timeout);
         deadline(options_.handshake_timeout);
         greeting_ = encode(mine_);
         asio::async_write(socket_, asio::buffer(greeting_), guarded([](link& l, asio::error_code f, std::size_t) {

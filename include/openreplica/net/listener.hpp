@@ -8,6 +8,7 @@
 #include <openreplica/net/frame.hpp>
 #include <openreplica/net/frame_stream.hpp>
 #include <openreplica/net/handshake.hpp>
+#include <openreplica/net/silence.hpp>
 #include <openreplica/types/endpoint.hpp>
 
 #include <asio/any_io_executor.hpp>
@@ -41,6 +42,7 @@ struct listener_options {
     std::size_t max_strangers = 64; ///< connections that have not said hello
     std::chrono::milliseconds hello_timeout{2000};
     std::chrono::milliseconds frame_timeout{10000}; ///< from the first byte of a message to its last
+    std::chrono::milliseconds silence_timeout{10000}; ///< the other end is gone without a word
 };
 
 /// Accepts connections, says who may talk, and takes messages apart.
@@ -150,6 +152,7 @@ public:
     void start() {
         asio::error_code ignored;
         socket_.set_option(tcp::no_delay(true), ignored);
+        end_when_silent(socket_, owner_->options.silence_timeout);
         deadline(owner_->options.hello_timeout);
         read();
     }

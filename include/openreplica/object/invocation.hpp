@@ -31,7 +31,7 @@ struct target {
     call_options options{};
 
     /// The objects are elsewhere: this process is a client, and reads travel too.
-    [[nodiscard]] bool is_remote() const { return where.objects == nullptr; }
+    [[nodiscard]] bool is_remote() const { return where.gateway != nullptr && where.objects == nullptr; }
     [[nodiscard]] runtime::gateway& gateway() const {
         if (!where.gateway) throw error(errc::stopped, "this handle was moved from; use the one that it was moved to");
         return *where.gateway;

@@ -162,8 +162,7 @@ public:
     [[nodiscard]] bool is_voter() const { return governing().has_voter(self_); }
     /// This node had a vote once and lost it, and those who decide now need it no longer: its id is of no more use.
     [[nodiscard]] bool is_retired() const {
-        bool const settled = log_.chosen() > log_.governs_since() || OPENREPLICA_MUTANT(retires_too_early);
-        return governing().has_removed(self_) && settled && !is_leader();
+        return governing().has_removed(self_) && log_.chosen() > log_.governs_since() && !is_leader();
     }
     /// Whom to send commands to: the leader if this node knows one, else a peer that sees a healthy leader.
     [[nodiscard]] std::optional<node_id> route(instant now) const;

@@ -12,7 +12,6 @@ namespace openreplica::inline v0::paxos {
 template <class Predicate>
 bool replica::holds_for_all(leader const& l, Predicate holds) const {
     bool all = holds(governing());
-    if (OPENREPLICA_MUTANT(change_ignores_other_majority)) return all;
     if (l.retiring) all = holds(*l.retiring) && all;
     if (l.stopped)
         if (auto const* k = log_.open_stop_sign()) all = holds(k->second) && all;
@@ -92,7 +91,6 @@ inline std::optional<change_answer> replica::obstacle_to(leader const& l, config
     if (next.voters.empty() || next.voters.size() > max_voters || next.removed.size() > max_removed)
         return change_answer{change_verdict::unfit_size};
     if (auto const unfit = unfit_voter(l, next, now)) return unfit;
-    if (OPENREPLICA_MUTANT(change_needs_nobody)) return std::nullopt;
     duration const lately = 3 * options_.heartbeat;
     if (!election_.quorum_follows(governing(), l.number, now, lately) || !election_.quorum_follows(next, l.number, now, lately))
         return change_answer{change_verdict::no_majority};
@@ -104,13 +102,12 @@ inline std::optional<change_answer> replica::unfit_voter(leader const& l, config
     for (member const& m : next.voters) {
         if (governing().has_voter(m.id) || m.id == self_) continue;
         if (next.has_removed(m.id)) return change_answer{change_verdict::removed, m.id};
-        if (OPENREPLICA_MUTANT(change_needs_nobody)) continue;
         auto const lag = lag_of(m.id);
         if (!lag || !election_.reaches(m.id, now, 3 * options_.heartbeat)) return change_answer{change_verdict::unknown, m.id};
         if (*lag > options_.window_entries) return change_answer{change_verdict::not_caught_up, m.id};
         asking = asking || !l.told.is_complete(m.id);
     }
-    if (asking && !OPENREPLICA_MUTANT(change_needs_nobody)) return change_answer{change_verdict::asking};
+    if (asking) return change_answer{change_verdict::asking};
     return std::nullopt;
 }
 

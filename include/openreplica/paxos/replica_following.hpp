@@ -379,8 +379,12 @@ inline std::optional<node_id> replica::leader_id(instant now) const {
 }
 
 inline std::optional<node_id> replica::route(instant now) const {
+    duration const limit = options_.election_timeout_max;
     auto const id = leader_id(now);
-    return id ? id : election_.happy_voter(governing(), now, options_.election_timeout_max);
+    if (id && election_.reaches(*id, now, limit)) return id;
+    // A connection may be open and lead nowhere: whoever sees the leader brings it what this node cannot.
+    auto const relay = election_.happy_voter(governing(), now, limit);
+    return relay ? relay : id;
 }
 
 inline observation replica::observe() const {

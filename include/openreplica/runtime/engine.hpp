@@ -211,6 +211,7 @@ private:
     [[nodiscard]] bool is_first_copy(node_id from, std::uint64_t number);
     void take_forward(node_id from, paxos::forward& m);
     void take_parked();
+    void take_commands(net::guest_id client, net::client_commands&& m);
     [[nodiscard]] bool must_wait(instant now) const;
     void on(node_id from, paxos::forward& m);
     void on(node_id from, paxos::forward_refused const& m);

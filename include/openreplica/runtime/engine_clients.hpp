@@ -11,16 +11,21 @@ namespace openreplica::inline v0::runtime {
 
 inline void engine::on_commands(net::guest_id client, net::client_commands&& m) {
     instant const now = env_.now();
+    if (parked_.empty() && parked_commands_.empty()) parked_since_ = now;
+    bool const waits = !stopped_ && replica_ && must_wait(now) && parked_commands_.size() < options_.protocol.window_entries;
+    if (waits)
+        parked_commands_.emplace_back(client, std::move(m));
+    else
+        take_commands(client, std::move(m));
+}
+
+inline void engine::take_commands(net::guest_id client, net::client_commands&& m) {
+    instant const now = env_.now();
     // Nobody counts on an answer to number 0: sessions are kept that way, also while the disks are full.
     auto const refuse = [&](call_outcome const& why) {
         if (m.number != 0) env_.refuse(client, m.number, {}, why);
     };
     if (stopped_ || !replica_) return refuse(failed(errc::not_executed, "the replica belongs to no group yet"));
-    if (parked_.empty() && parked_commands_.empty()) parked_since_ = now;
-    if (must_wait(now) && parked_commands_.size() < options_.protocol.window_entries) {
-        parked_commands_.emplace_back(client, std::move(m));
-        return;
-    }
     if (!replica_->is_leader()) {
         auto const to = replica_->route(now);
         if (!to) return refuse(failed(errc::not_executed, "the replica knows no leader"));

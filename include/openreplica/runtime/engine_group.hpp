@@ -138,7 +138,7 @@ inline void engine::join_existing(paxos::welcome const& w) {
 /// empty node under a fresh one; its objects stay as they are until they are brought up to date.
 inline void engine::start_over(bool only_joins) {
     if (only_joins) options_.founders = 0;
-    if (!OPENREPLICA_MUTANT(numbers_used_again)) options_.protocol.incarnation = env_.random(); // An answer to what the old id asked must not match.
+    options_.protocol.incarnation = env_.random(); // An answer to what the old id asked must not match.
     for (read_group& g : asked_) g.number = 0;     // They are asked again.
     self_.id = node_id{env_.random(), env_.random()};
     replica_.reset();

@@ -137,7 +137,7 @@ inline bool engine::must_wait(instant now) const {
 inline void engine::take_parked() {
     if ((parked_.empty() && parked_commands_.empty()) || must_wait(env_.now())) return;
     for (auto& [from, m] : std::exchange(parked_, {})) take_forward(from, m);
-    for (auto& [client, m] : std::exchange(parked_commands_, {})) on_commands(client, std::move(m));
+    for (auto& [client, m] : std::exchange(parked_commands_, {})) take_commands(client, std::move(m));
 }
 
 inline void engine::take_forward(node_id from, paxos::forward& m) {

@@ -132,7 +132,7 @@ public:
             net::guest_id const to = opener->second;
             openers_.erase(opener);
             if (did.outcome.ok()) sessions_[did.session] = to;
-            outbox_.push_back({to, net::client_opened{did.opener, did.session, stamp, did.outcome.code, did.outcome.text}, 0});
+            outbox_.emplace_back(to, net::client_opened{did.opener, did.session, stamp, did.outcome.code, did.outcome.text});
         } else if (auto const session = sessions_.find(did.session); session != sessions_.end()) {
             post(session->second, at, stamp, did);
         }
@@ -152,7 +152,10 @@ private:
     struct letter {
         net::guest_id to;
         net::client_reply what;
-        std::size_t bytes;
+        std::size_t bytes = 0;
+
+        template <class Message>
+        letter(net::guest_id g, Message&& m) : to(g), what(std::forward<Message>(m)) {}
     };
     /// A message with outcomes is closed at this size.
     static constexpr std::size_t outcomes_bytes = 1u << 20;
@@ -233,7 +236,7 @@ private:
                           outbox_[known->second].bytes + bytes <= outcomes_bytes;
         if (!fits) {
             place_of_[did.session] = outbox_.size();
-            outbox_.push_back({to, net::client_outcomes{did.session, {}, {}, {}}, 0});
+            outbox_.emplace_back(to, net::client_outcomes{did.session, {}, {}, {}});
         }
         letter& l = outbox_[place_of_[did.session]];
         l.bytes += bytes;

@@ -54,14 +54,10 @@ enum class mutant : std::uint8_t {
     merge_past_stop_sign,      ///< rule 1: what an old quorum accepted above a stop-sign is proposed with it
     proposes_past_stop_sign,   ///< a leader goes on proposing above a stop-sign under the configuration that it ends
     activates_without_promises, ///< rule 1: a leader proposes above a stop-sign before its voters have promised
-    change_ignores_other_majority, ///< rule 5: while a stop-sign passes, one configuration's majority is enough
-    change_needs_nobody,       ///< rule 5: voters are added that have neither caught up nor promised
     configuration_not_in_snapshot, ///< a snapshot names the configuration that the group was founded with
     install_keeps_configuration, ///< a snapshot's configuration is not taken up with it
     epoch_ignored,             ///< rule 4: an acceptor takes an accept of an epoch that does not govern its slot
     old_voters_counted,        ///< above a stop-sign the votes of those count whom it removed
-    retires_too_early,         ///< a removed node forgets everything when it sees the stop-sign, not the no-op above it
-    numbers_used_again         ///< under its fresh id a node takes answers to what it asked under the old one
 };
 
 #if defined(OPENREPLICA_MUTATION_TESTING)

@@ -72,6 +72,26 @@ TEST_CASE("an answer to a heartbeat of an earlier life has a number that this li
     CHECK(std::get<heartbeat>(out.messages.front().what).number > second_life.incarnation >> 2);
 }
 
+// ---- whom calls go to
+
+TEST_CASE("calls go around a leader that does not answer, through a voter that sees it, and to it when there is none") {
+    actor x(a);
+    heartbeat_reply leads, sees;
+    leads.promised = sees.promised = n2;
+    leads.leading = leads.happy = sees.happy = true;
+    (void)x.hears(b, heartbeat{1, n2, {}});
+    x.around = {{b, leads}, {c, sees}};
+    (void)x.waits(1s);
+    CHECK(x.core.route(x.now) == b);
+    x.around.erase(b); // Its connection stays open, and leads nowhere.
+    (void)x.waits(1s);
+    CHECK_FALSE(x.core.observe().campaigning);
+    CHECK(x.core.route(x.now) == c);
+    x.around.clear();
+    (void)x.waits(1s);
+    CHECK(x.core.route(x.now) == b);
+}
+
 // ---- the disk
 
 TEST_CASE("every answer to a heartbeat tells how the disk does") {

@@ -127,6 +127,9 @@ struct member : runtime::environment {
     void apply(runtime::apply_batch&& work) override;
     void write(runtime::frozen_snapshot&& s) override { engine.on_written(runtime::write_out(std::move(s))); }
     void identity_changed(node_id, cluster_id, paxos::configuration const&) override {}
+    void voters_changed(paxos::configuration const&) override {}
+    void meet(std::vector<paxos::member> const&) override {}
+    std::vector<runtime::acquaintance> acquaintances() const override { return {}; }
     void refuse(net::guest_id client, std::uint64_t number, std::vector<std::uint32_t> const& which,
                 call_outcome const& why) override {
         guests.refuse(client, number, which, why);

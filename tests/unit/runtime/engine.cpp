@@ -108,7 +108,9 @@ TEST_CASE("a forward that was refused or relayed is decided: another copy is nei
     lone_node l(true, voter_of_three());
     l.engine.on_peer_up(l.peer);
     paxos::forward f{9, 0, {l.command(command_kind::create, "g", R"(["g","gauge"])", 1)}};
-    l.receive(f); // Nobody leads.
+    l.receive(f); // Nobody leads, and after two heartbeats nobody does yet.
+    CHECK(l.sent_of<paxos::forward_refused>().empty());
+    l.pass(150ms);
     CHECK(l.sent_of<paxos::forward_refused>().size() == 1);
     node_id const leader{0, 3};
     ballot const b{1, 0, leader};
