@@ -107,6 +107,24 @@ TEST_CASE("a link says hello, hears the answer, and its frames arrive in order")
     CHECK(b.at.malformed.empty());
 }
 
+TEST_CASE("a connection uses the version that both sides agreed on") {
+    bench b;
+    b.at.mine.newest = 7;
+    b.from.mine.newest = 5;
+    b.start();
+    CHECK(b.from.l->protocol() == 0);
+    REQUIRE(b.from.wait_up());
+    CHECK(b.from.l->protocol() == 5);
+    b.from.l->stop();
+    CHECK(b.from.l->protocol() == 0);
+}
+
+TEST_CASE("an answer with a version that this side does not speak ends the connection") {
+    for (std::uint16_t version : {std::uint16_t{0}, std::uint16_t{2}})
+        scripted_bench(net::encode(net::hello_reply{net::refusal::none, "", member_of(1), some_cluster, version}))
+            .check_down(broken_protocol());
+}
+
 TEST_CASE("large and small frames that gather while another is written arrive whole") {
     bench b;
     b.start();
