@@ -16099,6 +16099,7 @@ struct frozen_snapshot;
 struct acquaintance {
     paxos::member who;
     std::vector<std::string> failure_groups{};
+    std::string lacks{}; ///< a type in use that its program does not know: it cannot apply the log
 };
 
 /// Everything outside the engine's strand.
@@ -17771,7 +17772,10 @@ inline group_view engine::view_of_group(instant now) const {
         constexpr std::uint64_t near = 256; // entries
         auto const lag = replica_->lag_of(m.id);
         duration const silent = replica_->silent_for(m.id, now);
-        bool const close = lag && *lag <= near && silent < 3 * options_.protocol.heartbeat;
+        bool const able = std::none_of(known.begin(), known.end(), [&](acquaintance const& a) {
+            return a.who.id == m.id && !a.lacks.empty();
+        });
+        bool const close = able && lag && *lag <= near && silent < 3 * options_.protocol.heartbeat;
         return group_view::node{m, groups_of(m.id), close, silent, replica_->is_silent_to_majority(m.id, now)};
     };
     paxos::configuration const& governing = replica_->governing();
@@ -17827,6 +17831,10 @@ inline call_outcome engine::resolve(paxos::voter_change const& what, std::vector
         auto const m = find_node(name);
         if (!m) return failed(errc::change_refused, "no node called " + name + " is connected to the leader; check that it runs, "
                                                     "and its seeds");
+        for (acquaintance const& a : env_.acquaintances())
+            if (a.who.id == m->id && !a.lacks.empty())
+                return failed(errc::change_refused, name + " runs a program that does not know type \"" + a.lacks + "\", of which "
+                                                    "the group has objects; upgrade it first");
         if (std::none_of(voters.begin(), voters.end(), [&](paxos::member const& v) { return v.id == m->id; })) voters.push_back(*m);
     }
     std::sort(voters.begin(), voters.end());
@@ -19484,10 +19492,14 @@ inline void transport::set_members(paxos::configuration const& governing) {
 
 inline std::vector<acquaintance> transport::acquaintances() const {
     std::vector<acquaintance> all;
+    auto const types = catalogue_ ? catalogue_() : std::vector<state_machine::type_print>{};
     for (auto const& [id, where] : routes_) {
         auto const met = met_.find(id);
-        if (met != met_.end() && met->second.cluster == cluster_)
-            all.push_back({{id, met->second.address}, met->second.failure_groups});
+        if (met == met_.end() || met->second.cluster != cluster_) continue;
+        auto const lacks = std::find_if(types.begin(), types.end(),
+                                        [&](auto const& t) { return t.in_use && !met->second.types.contains(t.name); });
+        all.push_back({{id, met->second.address}, met->second.failure_groups,
+                       lacks == types.end() ? std::string() : lacks->name});
     }
     return all;
 }

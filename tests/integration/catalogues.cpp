@@ -136,6 +136,11 @@ TEST_CASE("once a type is in use, a program without it is refused and says so; o
     // Whoever was there is not cut off: it knows what it stopped at.
     CHECK(eventually([&] { return early.status().problem.find("\"novelty\"") != std::string::npos; }));
     CHECK(early.status().healthy);
+    // But it gets no vote any more.
+    auto const vote = a.add_voter(early.address());
+    CHECK(vote.code == openreplica::errc::change_refused);
+    CHECK_MESSAGE(vote.text.find("does not know type \"novelty\"") != std::string::npos, vote.text);
+    CHECK(a.add_voter(more.address()).ok());
     // The others' health is their own.
     CHECK(a.status().problem.empty());
     CHECK(more.status().problem.empty());

@@ -66,6 +66,14 @@ public:
         return outcome.get_future().get();
     }
 
+    openreplica::call_outcome add_voter(std::string const& who) {
+        std::promise<openreplica::call_outcome> outcome;
+        openreplica::paxos::voter_change change;
+        change.add = {who};
+        service_->wish(std::move(change), 10s, [&](openreplica::call_outcome&& o) { outcome.set_value(std::move(o)); });
+        return outcome.get_future().get();
+    }
+
 private:
     std::shared_ptr<openreplica::runtime::object_birth> birth_of(std::string const& type) {
         std::lock_guard const lock(mutex_);

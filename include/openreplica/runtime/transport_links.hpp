@@ -233,10 +233,14 @@ inline void transport::set_members(paxos::configuration const& governing) {
 
 inline std::vector<acquaintance> transport::acquaintances() const {
     std::vector<acquaintance> all;
+    auto const types = catalogue_ ? catalogue_() : std::vector<state_machine::type_print>{};
     for (auto const& [id, where] : routes_) {
         auto const met = met_.find(id);
-        if (met != met_.end() && met->second.cluster == cluster_)
-            all.push_back({{id, met->second.address}, met->second.failure_groups});
+        if (met == met_.end() || met->second.cluster != cluster_) continue;
+        auto const lacks = std::find_if(types.begin(), types.end(),
+                                        [&](auto const& t) { return t.in_use && !met->second.types.contains(t.name); });
+        all.push_back({{id, met->second.address}, met->second.failure_groups,
+                       lacks == types.end() ? std::string() : lacks->name});
     }
     return all;
 }
