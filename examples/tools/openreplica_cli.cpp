@@ -177,11 +177,14 @@ class shell {
         print(o_, columns, ask(what, argument));
     }
 
-    /// One member may be down: then it says so, and the others answer all the same.
+    /// One member may be down: then it says so, and the others answer all the same. Each is asked by a client of its own:
+    /// to a group's clients only voters and seeds are known.
     json status_of(openreplica::endpoint const& where) {
         try {
             auto const patience = std::min<std::chrono::nanoseconds>(left(), std::chrono::seconds(2));
-            return json::parse(client_.ask("status", "", where, patience));
+            auto own = o_.client;
+            own.seeds = {to_string(where)};
+            return json::parse(openreplica::client(own).ask("status", "", where, patience));
         } catch (openreplica::error const& e) {
             return {{"endpoint", to_string(where)}, {"role", "unreachable"}, {"problem", e.what()}};
         }

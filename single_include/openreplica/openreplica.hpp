@@ -3223,7 +3223,7 @@ struct state_query {
 /// The deterministic state that every replica builds from the same chosen commands.
 ///
 /// @par Thread safety
-/// One thread applies (`apply`, `freeze`, `restore`, `digest`, `next_deadline`); `check`, `query` and the objects' own
+/// One thread applies (`apply`, `freeze`, `restore`, `digest`, `next_deadline`); `check`, `query`, `catalogue` and the objects' own
 /// read access are safe from any thread.
 class state_machine {
 public:
@@ -3267,6 +3267,7 @@ public:
     struct type_print {
         std::string name;
         std::uint64_t fingerprint = 0;
+        bool in_use = false; ///< the state has, or had, objects of it: who does not know it cannot apply the log
         bool operator==(type_print const&) const = default;
     };
     [[nodiscard]] virtual std::vector<type_print> catalogue() const = 0;
@@ -3385,7 +3386,7 @@ struct proposal_limits {
 /// method throws is an outcome; the object keeps what the method had changed, on every replica alike.
 ///
 /// @par Thread safety
-/// As `runtime::state_machine` says. `find`, `list`, `check`, `query` and `read_context` are safe from any thread.
+/// As `runtime::state_machine` says. `find`, `list`, `check`, `query`, `catalogue` and `read_context` are safe from any thread.
 ///
 /// @par Errors
 /// `apply` gives nothing for a type that this program does not know and when memory runs out in a method;
@@ -3397,6 +3398,7 @@ class object_space final : public runtime::state_machine {
     proposal_limits limits_;
     mutable std::shared_mutex directory_mutex_; // Taken by the applying thread only to change the directory.
     directory objects_;
+    std::set<std::string> used_types_; ///< and constructors; a name stays, because the log may still need it
     slot directory_changed_at_; ///< the last slot that made or ended an object
     session_table sessions_;
     log_time clock_;
@@ -3441,7 +3443,12 @@ public:
     [[nodiscard]] std::optional<log_time> next_deadline() const override { return sessions_.next_deadline(); }
     [[nodiscard]] call_outcome check(envelope const& command) const override;
     [[nodiscard]] std::string needed_type(envelope const& command) const override;
-    [[nodiscard]] std::vector<type_print> catalogue() const override { return registry_.catalogue(); }
+    [[nodiscard]] std::vector<type_print> catalogue() const override {
+        auto all = registry_.catalogue();
+        std::shared_lock const lock(directory_mutex_);
+        for (type_print& t : all) t.in_use = used_types_.contains(t.name);
+        return all;
+    }
     [[nodiscard]] call_outcome query(runtime::state_query const& q) const override;
 
     /// The object now in this replica's state, or null. It stays alive as long as the pointer, but a `destroy` or
@@ -3495,6 +3502,7 @@ private:
     void extend_digest(slot at, log_time stamp, envelope const& command, call_outcome const& outcome);
     bool needs_upgrade(std::string what);
     void put(slot at, object_id id, std::shared_ptr<instance_base> object);
+    void note_use(std::string const& constructor);
     [[nodiscard]] call_outcome query_method(instance_base const& object, std::string_view body) const;
 };
 
@@ -3645,6 +3653,7 @@ inline bool object_space::construct(slot at, envelope const& command, std::strin
                                     std::string_view constructor, argument_list args, call_outcome& outcome) {
     constructor_entry const* const entry = registry_.find_constructor(constructor);
     if (entry == nullptr) return needs_upgrade("type \"" + printable(constructor, 128) + "\"");
+    note_use(entry->name);
     bool decoded = false;
     std::shared_ptr<instance_base> object;
     try {
@@ -3667,6 +3676,13 @@ inline void object_space::put(slot at, object_id id, std::shared_ptr<instance_ba
         objects_[id].swap(object);
     }
     // The object that was replaced ends here, outside the lock: its destructor is user code.
+}
+
+/// Also when the constructor throws: whoever applies this entry must know it.
+inline void object_space::note_use(std::string const& constructor) {
+    if (used_types_.contains(constructor)) return; // Nobody else changes it, so this needs no lock.
+    std::unique_lock const lock(directory_mutex_);
+    used_types_.insert(constructor);
 }
 
 inline void object_space::destroy(slot at, envelope const& command, call_outcome& outcome) {
@@ -4068,6 +4084,7 @@ inline bool object_space::restore(std::string_view text) {
         {
             std::unique_lock const lock(directory_mutex_);
             objects_.swap(objects);
+            for (auto const& [id, object] : objects_) used_types_.insert(object->type().name);
             directory_changed_at_ = applied;
         }
         if (OPENREPLICA_MUTANT(sessions_lost_in_restore)) sessions = session_table{};
@@ -6956,7 +6973,8 @@ namespace openreplica::inline v0::net {
 
 inline constexpr std::uint8_t hello_type = 128;
 inline constexpr std::uint8_t hello_reply_type = 129;
-/// The protocol versions that this library speaks.
+/// The protocol versions that this library speaks. Both sides of a connection name a range and use the newest that they have
+/// in common; so a group is taken from one version to the next a process at a time, if the newer one speaks both.
 inline constexpr std::uint16_t protocol_min = 1;
 inline constexpr std::uint16_t protocol_max = 1;
 
@@ -6970,6 +6988,7 @@ struct hello {
     struct type_print {
         std::string name;
         std::uint64_t fingerprint = 0;
+        bool in_use = false; ///< the group has, or had, objects of the type, as far as the sender has applied the log
         bool operator==(type_print const&) const = default;
     };
     std::uint16_t oldest = protocol_min;
@@ -6984,7 +7003,7 @@ struct hello {
 };
 
 /// Why a connection is refused.
-enum class refusal : std::uint8_t { none, wrong_group, protocol, wrong_cluster, catalogue, self, full };
+enum class refusal : std::uint8_t { none, wrong_group, protocol, wrong_cluster, catalogue, self, full, needs_upgrade };
 
 /// The answer; a refused connection is closed after it.
 struct hello_reply {
@@ -6992,10 +7011,32 @@ struct hello_reply {
     std::string text{}; ///< for a refusal: what does not fit and what to do
     paxos::member self{};
     cluster_id cluster{};
+    std::uint16_t protocol = 0; ///< the version that both use from here on; 0 in a refusal
     bool operator==(hello_reply const&) const = default;
 };
 
+/// The first type that is in use where the one hello comes from, and that the other one's program does not know.
+[[nodiscard]] inline std::string const* missing_type(hello const& in_use_at, hello const& known_to) {
+    for (auto const& t : in_use_at.catalogue) {
+        auto const is_it = [&](auto const& known) { return known.name == t.name; };
+        if (t.in_use && std::none_of(known_to.catalogue.begin(), known_to.catalogue.end(), is_it)) return &t.name;
+    }
+    return nullptr;
+}
+
 /// Decides whether two nodes, or a client and a node, may talk (rule 16). The epoch is information and no reason to refuse.
+///
+/// @par Programs of different versions
+/// @li Two programs may differ in the types that they know, as long as they agree on those that both know. So members can
+///     be replaced by a newer program one at a time, and a newer program joins an older group.
+/// @li A type that some voter's program lacks is not used: the leader refuses the command that would make its first
+///     object, as long as the voter's latest handshake does not name it. So no connection that is up is ever cut because
+///     of a type that came later: whoever has a vote and is there can apply what it votes for.
+/// @li Once a type is in use, whoever introduces itself without it is refused, be it new, or a member that comes back with
+///     an older program: it would have to stop in the middle of the log. Its vote counts as silent until it is upgraded or
+///     replaced. Either side may be the one that lacks the type, and either side sees it, so that no half of a
+///     connection is left over. A node that has just started knows only the types of what it has applied: whoever gets past
+///     it stops at the first entry that it cannot apply, as ever, and says so.
 [[nodiscard]] inline hello_reply judge(hello const& mine, hello const& theirs) {
     auto refuse = [&](refusal why, std::string text) {
         return hello_reply{why, std::move(text), mine.self, mine.cluster};
@@ -7018,7 +7059,15 @@ struct hello_reply {
             return refuse(refusal::catalogue, "type \"" + t.name + "\" has other methods here than there; run programs "
                                                                    "that agree on it");
     }
-    return hello_reply{refusal::none, {}, mine.self, mine.cluster};
+    if (theirs.who == role::peer) {
+        if (auto const* type = missing_type(mine, theirs))
+            return refuse(refusal::needs_upgrade, "the group has objects of type \"" + *type + "\", which the program there "
+                                                  "does not know and could not apply; run a version that knows it");
+        if (auto const* type = missing_type(theirs, mine))
+            return refuse(refusal::needs_upgrade, "the program here does not know type \"" + *type + "\", of which the group "
+                                                  "has objects; this node must be upgraded");
+    }
+    return hello_reply{refusal::none, {}, mine.self, mine.cluster, std::min(mine.newest, theirs.newest)};
 }
 
 namespace detail {
@@ -7052,6 +7101,7 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     for (auto const& t : h.catalogue) {
         w.put_string(t.name);
         w.put(t.fingerprint);
+        w.put(static_cast<std::uint8_t>(t.in_use));
     }
     w.put(static_cast<std::uint32_t>(h.failure_groups.size()));
     for (auto const& g : h.failure_groups) w.put_string(g);
@@ -7073,12 +7123,17 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
         hello::type_print t;
         t.name = std::string(r.get_string());
         t.fingerprint = r.get<std::uint64_t>();
+        auto const in_use = r.get<std::uint8_t>();
+        if (in_use > 1) r.fail();
+        t.in_use = in_use == 1;
         h.catalogue.push_back(std::move(t));
     }
     auto const groups = r.get<std::uint32_t>();
     for (std::uint32_t i = 0; i < groups && r.ok(); ++i) h.failure_groups.emplace_back(r.get_string());
     auto const who = r.get<std::uint8_t>();
-    if (!r.complete() || h.self.id.empty() || who > static_cast<std::uint8_t>(role::client)) return std::nullopt;
+    // A newer program may have more to say than this one understands.
+    bool const whole = h.newest > protocol_max ? r.ok() : r.complete();
+    if (!whole || h.self.id.empty() || who > static_cast<std::uint8_t>(role::client)) return std::nullopt;
     h.who = static_cast<role>(who);
     if (h.self.address.empty() != (h.who == role::client)) return std::nullopt;
     return h;
@@ -7091,6 +7146,7 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     w.put_string(m.text);
     detail::put_member(w, m.self);
     w.put(m.cluster);
+    w.put(m.protocol);
     finish_frame(out, hello_reply_type);
     return out;
 }
@@ -7102,7 +7158,8 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     m.text = std::string(r.get_string());
     m.self = detail::get_member(r);
     m.cluster = r.get<cluster_id>();
-    if (!r.complete() || reason > static_cast<std::uint8_t>(refusal::full) || m.self.id.empty()) return std::nullopt;
+    m.protocol = r.get<std::uint16_t>();
+    if (!r.complete() || reason > static_cast<std::uint8_t>(refusal::needs_upgrade) || m.self.id.empty()) return std::nullopt;
     m.reason = static_cast<refusal>(reason);
     return m;
 }
@@ -7525,6 +7582,8 @@ public:
     }
 
     [[nodiscard]] bool is_up() const { return up_; }
+    /// The protocol version of this connection, as both sides agreed; 0 while it is down.
+    [[nodiscard]] std::uint16_t protocol() const { return up_ ? protocol_ : std::uint16_t{0}; }
     /// Frames that found no room.
     [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
 
@@ -7627,9 +7686,12 @@ private:
             retry(options_.refused_retry);
             return events_.refused(reply);
         }
+        if (reply.protocol < mine_.oldest || reply.protocol > mine_.newest)
+            return fail(std::make_error_code(std::errc::protocol_error));
         timer_.cancel();
         pause_ = options_.first_retry;
         up_ = true;
+        protocol_ = reply.protocol;
         if (events_.frame) {
             incoming_ = frame_stream();
             read_frames();
@@ -7720,6 +7782,7 @@ private:
     std::uint64_t attempt_ = 0; ///< handlers of an earlier attempt find another number here and do nothing
     bool stopped_ = false;
     bool up_ = false;
+    std::uint16_t protocol_ = 0;
     std::string greeting_;
     std::string answer_;
     std::array<char, 1> rest_{};
@@ -16041,6 +16104,7 @@ struct frozen_snapshot;
 struct acquaintance {
     paxos::member who;
     std::vector<std::string> failure_groups{};
+    std::string lacks{}; ///< a type in use that its program does not know: it cannot apply the log
 };
 
 /// Everything outside the engine's strand.
@@ -17713,7 +17777,10 @@ inline group_view engine::view_of_group(instant now) const {
         constexpr std::uint64_t near = 256; // entries
         auto const lag = replica_->lag_of(m.id);
         duration const silent = replica_->silent_for(m.id, now);
-        bool const close = lag && *lag <= near && silent < 3 * options_.protocol.heartbeat;
+        bool const able = std::none_of(known.begin(), known.end(), [&](acquaintance const& a) {
+            return a.who.id == m.id && !a.lacks.empty();
+        });
+        bool const close = able && lag && *lag <= near && silent < 3 * options_.protocol.heartbeat;
         return group_view::node{m, groups_of(m.id), close, silent, replica_->is_silent_to_majority(m.id, now)};
     };
     paxos::configuration const& governing = replica_->governing();
@@ -17769,6 +17836,10 @@ inline call_outcome engine::resolve(paxos::voter_change const& what, std::vector
         auto const m = find_node(name);
         if (!m) return failed(errc::change_refused, "no node called " + name + " is connected to the leader; check that it runs, "
                                                     "and its seeds");
+        for (acquaintance const& a : env_.acquaintances())
+            if (a.who.id == m->id && !a.lacks.empty())
+                return failed(errc::change_refused, name + " runs a program that does not know type \"" + a.lacks + "\", of which "
+                                                    "the group has objects; upgrade it first");
         if (std::none_of(voters.begin(), voters.end(), [&](paxos::member const& v) { return v.id == m->id; })) voters.push_back(*m);
     }
     std::sort(voters.begin(), voters.end());
@@ -18811,6 +18882,7 @@ class listener::connection : public std::enable_shared_from_this<connection> {
     tcp::socket socket_;
     asio::steady_timer timer_;
     std::optional<hello> peer_;
+    std::uint16_t protocol_ = 0; ///< the version that both sides agreed on; 0: not yet
     guest_id guest_; ///< 0: no client
     frame_stream incoming_;
     std::vector<std::shared_ptr<std::string const>> queue_;
@@ -18918,7 +18990,9 @@ private:
     bool take(frame_stream::frame const& f) {
         if (is_stranger()) return greet(f);
         bool const fits = who() == role::client ? take_request(f) : take_message(f);
-        if (!fits) return refuse("a message of type " + std::to_string(f.header.type) + " is malformed");
+        if (!fits)
+            return refuse("a message of type " + std::to_string(f.header.type) + " is malformed in protocol version " +
+                          std::to_string(protocol_));
         return !owner_->stopped && socket_.is_open();
     }
 
@@ -18950,6 +19024,7 @@ private:
         if (last_words_) return false;
         no_deadline();
         peer_ = std::move(*theirs);
+        protocol_ = reply.protocol;
         if (peer_->who == role::client) {
             guest_ = owner_->last_guest = owner_->last_guest.next();
             owner_->guests.emplace(guest_, shared_from_this());
@@ -19127,6 +19202,8 @@ public:
     void close(net::guest_id guest) { listener_.close(guest); }
 
     [[nodiscard]] std::vector<node_id> connected() const;
+    /// Who refused this node because of the program that it runs, and why; empty when nobody did lately.
+    [[nodiscard]] std::string misfit() const;
     /// The node's latest handshake here did not name the type. False for a node that has not been met.
     [[nodiscard]] bool is_unknown_to(node_id id, std::string const& type) const {
         auto const it = met_.find(id);
@@ -19139,6 +19216,7 @@ private:
         std::optional<node_id> id;    ///< who answered here last
         bool up = false;
         bool elsewhere = false;       ///< whoever is there has said that it belongs to another group
+        std::string misfit{};         ///< how it refused this node's program, the last time that it answered
         bool seed = false;            ///< a seed names it: dialled until none does
         bool member = false;          ///< a voter: dialled for ever
         std::chrono::steady_clock::time_point down_since = std::chrono::steady_clock::now();
@@ -19213,7 +19291,7 @@ inline net::hello transport::make_hello() const {
     h.self = self_;
     h.failure_groups = options_.failure_groups;
     if (catalogue_)
-        for (auto& t : catalogue_()) h.catalogue.push_back({std::move(t.name), t.fingerprint});
+        for (auto& t : catalogue_()) h.catalogue.push_back({std::move(t.name), t.fingerprint, t.in_use});
     return h;
 }
 
@@ -19334,6 +19412,7 @@ inline void transport::on_up(openreplica::endpoint const& where, net::hello_repl
     p.id = who.self.id;
     p.up = true;
     p.elsewhere = false;
+    p.misfit.clear();
     auto const other = routes_.find(who.self.id);
     bool const second = other != routes_.end() && other->second != where && link_to(who.self.id) != nullptr;
     if (!second) {
@@ -19370,9 +19449,15 @@ inline void transport::on_refused(openreplica::endpoint const& where, net::hello
         });
         return;
     }
-    if (auto const it = peers_.find(where); it != peers_.end())
-        it->second.elsewhere = why.reason == net::refusal::wrong_group;
-    events_.log(log_level::warning, to_string(where) + " refused this node: " + why.text);
+    std::string const sentence = to_string(where) + " refused this node: " + why.text;
+    if (auto const it = peers_.find(where); it != peers_.end()) {
+        using net::refusal;
+        it->second.elsewhere = why.reason == refusal::wrong_group;
+        bool const program = why.reason == refusal::needs_upgrade || why.reason == refusal::protocol ||
+                             why.reason == refusal::catalogue;
+        it->second.misfit = program ? sentence : std::string();
+    }
+    events_.log(log_level::warning, sentence);
 }
 
 inline void transport::forget(node_id id) {
@@ -19412,10 +19497,14 @@ inline void transport::set_members(paxos::configuration const& governing) {
 
 inline std::vector<acquaintance> transport::acquaintances() const {
     std::vector<acquaintance> all;
+    auto const types = catalogue_ ? catalogue_() : std::vector<state_machine::type_print>{};
     for (auto const& [id, where] : routes_) {
         auto const met = met_.find(id);
-        if (met != met_.end() && met->second.cluster == cluster_)
-            all.push_back({{id, met->second.address}, met->second.failure_groups});
+        if (met == met_.end() || met->second.cluster != cluster_) continue;
+        auto const lacks = std::find_if(types.begin(), types.end(),
+                                        [&](auto const& t) { return t.in_use && !met->second.types.contains(t.name); });
+        all.push_back({{id, met->second.address}, met->second.failure_groups,
+                       lacks == types.end() ? std::string() : lacks->name});
     }
     return all;
 }
@@ -19428,6 +19517,12 @@ inline std::vector<openreplica::endpoint> transport::silent_seeds() const {
         if (p.seed && !seeks && !p.elsewhere) silent.push_back(where);
     }
     return silent;
+}
+
+inline std::string transport::misfit() const {
+    for (auto const& [where, p] : peers_)
+        if (!p.misfit.empty()) return p.misfit;
+    return {};
 }
 
 inline transport::peer* transport::link_to(node_id id) {
@@ -19936,6 +20031,8 @@ inline void service::on_tick() {
 
 inline void service::publish() {
     engine_status s = engine_.status();
+    // Whoever works with a majority has no problem of its own, whichever old program it has met.
+    if (std::string const why = s.healthy ? std::string() : transport_->misfit(); !why.empty()) s.problem = why;
     auto peers = transport_->connected();
     std::lock_guard const lock(status_mutex_);
     if (s.leading != status_.leading || s.leader != status_.leader) ready_changed_.notify_all();

@@ -53,7 +53,10 @@ void read_message(std::uint8_t type, std::string_view body) {
 
 void read_handshake(std::string_view body) {
     if (auto const h = net::decode_hello(body)) {
-        check_frame(net::encode(*h), net::hello_type, body);
+        // What a newer program adds behind what this one knows is not read.
+        std::string const again = net::encode(*h);
+        std::size_t const known = again.size() - net::frame_header_size;
+        check_frame(again, net::hello_type, h->newest > net::protocol_max ? body.substr(0, known) : body);
         auto mine = *h;
         mine.self.id.low ^= 1;
         require(net::judge(*h, *h).reason != net::refusal::none); // A node that met itself never goes on.

@@ -1,18 +1,20 @@
 // Members whose programs know different types: who may talk to whom, and which calls are refused before they are sent.
+#include "typed_program.hpp"
+
 #include <openreplica/openreplica.hpp>
 
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <chrono>
-#include <future>
-#include <memory>
-#include <mutex>
-#include <optional>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 using namespace std::chrono_literals;
+using typed_program::knows;
+using typed_program::program;
 
 namespace {
 
@@ -30,6 +32,13 @@ struct novelty {
     NLOHMANN_DEFINE_TYPE_INTRUSIVE(novelty, uses)
 };
 
+struct extra {
+    int n = 0;
+    int bump() { return ++n; }
+    OPENREPLICA_METHODS(extra, bump)
+    NLOHMANN_DEFINE_TYPE_INTRUSIVE(extra, n)
+};
+
 namespace next_version {
 struct ledger { // The same name on the wire, another list of methods.
     int sum = 0;
@@ -40,61 +49,14 @@ struct ledger { // The same name on the wire, another list of methods.
 };
 } // namespace next_version
 
-/// A whole node with a catalogue of its own: what `openreplica::node` is, for programs that differ.
-class program {
-    openreplica::detail::own_threads threads_;
-    openreplica::object::type_registry registry_;
-    std::shared_ptr<openreplica::runtime::service> service_;
-    mutable std::mutex mutex_;
-    std::string said_;
-
-public:
-    template <class... T>
-    program(std::type_identity<void (*)(T...)>, std::string listen, std::vector<std::string> seeds, int founders) {
-        (registry_.add<T>(), ...);
-        openreplica::node_options o;
-        o.group = "catalogues";
-        o.listen = std::move(listen);
-        o.seeds = std::move(seeds);
-        o.founders = founders;
-        o.logger = [this](openreplica::log_level, std::string_view line) {
-            std::lock_guard const lock(mutex_);
-            said_ += line;
-        };
-        service_ = std::make_shared<openreplica::runtime::service>(
-            threads_.surroundings(), o, std::make_shared<openreplica::object::object_space>(registry_));
-        service_->start();
-    }
-    program(program const&) = delete;
-    program& operator=(program const&) = delete;
-    ~program() {
-        std::promise<void> closed;
-        service_->stop([&] { closed.set_value(); });
-        closed.get_future().wait();
-        service_->join();
-        threads_.finish();
-    }
-
-    bool wait_ready() { return service_->wait_ready(20s); }
-    [[nodiscard]] bool has_said(std::string const& words) const {
-        std::lock_guard const lock(mutex_);
-        return said_.find(words) != std::string::npos;
-    }
-    [[nodiscard]] std::string address() const { return to_string(service_->endpoint()); }
-    /// One call of a method on the object that is named after its type.
-    openreplica::call_outcome call(std::string const& type, std::string const& body) {
-        auto birth = std::make_shared<openreplica::runtime::object_birth>();
-        birth->id = openreplica::object::object_id_of(type);
-        birth->body = "[\"" + type + "\",\"" + type + "\"]";
-        std::promise<openreplica::call_outcome> outcome;
-        service_->submit({openreplica::command_kind::call, birth, body, 5s},
-                         [&](openreplica::call_outcome&& o) { outcome.set_value(std::move(o)); });
-        return outcome.get_future().get();
-    }
-};
-
-template <class... T>
-constexpr std::type_identity<void (*)(T...)> knows{};
+openreplica::node_options member(std::string listen, std::vector<std::string> seeds, int founders) {
+    openreplica::node_options o;
+    o.group = "catalogues";
+    o.listen = std::move(listen);
+    o.seeds = std::move(seeds);
+    o.founders = founders;
+    return o;
+}
 
 std::vector<std::string> free_addresses(int n) {
     asio::io_context io;
@@ -120,7 +82,7 @@ bool eventually(auto const& holds) {
 
 TEST_CASE("a type that one voter's program lacks is refused with needs_upgrade at every member, and the rest goes on") {
     auto const at = free_addresses(3);
-    program a(knows<ledger, novelty>, at[0], at, 3), b(knows<ledger, novelty>, at[1], at, 3), c(knows<ledger>, at[2], at, 3);
+    program a(knows<ledger, novelty>, member(at[0], at, 3)), b(knows<ledger, novelty>, member(at[1], at, 3)), c(knows<ledger>, member(at[2], at, 3));
     REQUIRE(a.wait_ready());
     REQUIRE(b.wait_ready());
     REQUIRE(c.wait_ready());
@@ -136,7 +98,7 @@ TEST_CASE("a type that one voter's program lacks is refused with needs_upgrade a
 
 TEST_CASE("a method that nobody knows is refused by name, and nobody stops") {
     auto const at = free_addresses(3);
-    program a(knows<ledger>, at[0], at, 3), b(knows<ledger>, at[1], at, 3), c(knows<ledger>, at[2], at, 3);
+    program a(knows<ledger>, member(at[0], at, 3)), b(knows<ledger>, member(at[1], at, 3)), c(knows<ledger>, member(at[2], at, 3));
     REQUIRE(a.wait_ready());
     REQUIRE(b.wait_ready());
     REQUIRE(c.wait_ready());
@@ -150,9 +112,36 @@ TEST_CASE("a method that nobody knows is refused by name, and nobody stops") {
 
 TEST_CASE("a node whose type of the same name has other methods is refused with the reason, and the group goes on") {
     auto const at = free_addresses(1);
-    program old(knows<ledger>, at[0], {}, 1);
+    program old(knows<ledger>, member(at[0], {}, 1));
     REQUIRE(old.wait_ready());
-    program newer(knows<next_version::ledger>, "127.0.0.1:0", at, 0);
+    program newer(knows<next_version::ledger>, member("127.0.0.1:0", at, 0));
     CHECK(eventually([&] { return newer.has_said("type \"ledger\" has other methods here than there"); }));
     CHECK(old.call("ledger", R"(["add",1])").result == "1");
+}
+
+TEST_CASE("once a type is in use, a program without it is refused and says so; one that knows more joins") {
+    auto const at = free_addresses(1);
+    program a(knows<ledger, novelty>, member(at[0], {}, 1));
+    REQUIRE(a.wait_ready());
+    program early(knows<ledger>, member("127.0.0.1:0", at, 0));
+    REQUIRE(early.wait_ready()); // No object is a novelty yet.
+    REQUIRE(a.call("novelty", R"(["use"])").result == "1");
+    program late(knows<ledger>, member("127.0.0.1:0", at, 0));
+    program more(knows<ledger, novelty, extra>, member("127.0.0.1:0", at, 0));
+    CHECK(more.wait_ready());
+    CHECK(more.call("novelty", R"(["use"])").result == "2");
+    CHECK(eventually([&] { return late.status().problem.find("type \"novelty\"") != std::string::npos; }));
+    CHECK_MESSAGE(late.status().problem.starts_with(at[0] + " refused this node"), late.status().problem);
+    CHECK(late.status().cluster.empty());
+    // Whoever was there is not cut off: it knows what it stopped at.
+    CHECK(eventually([&] { return early.status().problem.find("\"novelty\"") != std::string::npos; }));
+    CHECK(early.status().healthy);
+    // But it gets no vote any more.
+    auto const vote = a.add_voter(early.address());
+    CHECK(vote.code == openreplica::errc::change_refused);
+    CHECK_MESSAGE(vote.text.find("does not know type \"novelty\"") != std::string::npos, vote.text);
+    CHECK(a.add_voter(more.address()).ok());
+    // The others' health is their own.
+    CHECK(a.status().problem.empty());
+    CHECK(more.status().problem.empty());
 }

@@ -199,6 +199,7 @@ public:
     ~group() { end_all(); }
 
     [[nodiscard]] std::size_t size() const { return members_.size(); }
+    [[nodiscard]] std::vector<std::string> const& addresses() const { return addresses_; }
     [[nodiscard]] std::string const& dir(std::size_t i) const { return members_[i].dir; }
     void place(std::size_t i, fs::path const& dir) { members_[i].dir = dir.string(); }
     void set_environment(std::size_t i, std::vector<std::string> e) { members_[i].environment = std::move(e); }

@@ -127,6 +127,18 @@ def words(tool, group):
     check("the right group is taken", tool.run("--group", "demo", "members").status == 0, tool.said)
 
 
+def with_a_standby(tool, group, program, home):
+    [where] = free_addresses(1)
+    standby = subprocess.Popen([program, "--seed", group.addresses[0], "--listen", where, "--founders", "0", "--progress",
+                                home / "standby"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        check("a standby is told of, and asked, like a member", eventually(lambda: [
+            s["role"] for s in tool.json("status") if s["endpoint"] == where] == ["standby"]), tool.said)
+    finally:
+        standby.kill()
+        standby.wait()
+
+
 def with_a_member_killed(tool, group):
     leader = next(m["endpoint"] for m in tool.json("members")["members"] if m["role"] == "leader")
     group.members[group.addresses.index(leader)].kill()
@@ -148,6 +160,7 @@ def main():
                 look(tool, group)
                 call(tool)
                 words(tool, group)
+                with_a_standby(tool, group, sys.argv[2], pathlib.Path(name))
                 with_a_member_killed(tool, group)
         finally:
             group.end()

@@ -3,6 +3,7 @@
 
   check_launch.py TOOL MEMBER    the built openreplica, and the built demo_member
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -210,19 +211,18 @@ exec "{tool}" launch --hosts "{home}/hosts" --command "'{home}/start' {{address}
         for p in self.processes:
             p.kill()
             p.wait()
-        check("every member that was launched is ended", eventually(lambda: not self.kill_launched(), 5), self.alive())
+        check("every process that was launched is ended", eventually(lambda: not self.kill_launched(), 5), self.alive())
 
     def kill_launched(self):
-        """Those that were still there: a launch may have been under way."""
+        """Those that were still there: members, and launches that were under way."""
         alive = self.alive()
-        for file in self.home.glob("*.pid"):
-            pid = int(file.read_text() or 0)
-            if pid in alive:
+        for pid in alive:
+            with contextlib.suppress(ProcessLookupError):  # It may have ended since.
                 os.kill(pid, signal.SIGKILL)
         return alive
 
     def alive(self):
-        """Processes with this group's folder in their words; a bare number could be somebody else's by now."""
+        """Processes with this group's folder in their words: the number in a pid file could be somebody else's by now."""
         found = []
         for line in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
             try:

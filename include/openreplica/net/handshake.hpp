@@ -18,7 +18,8 @@ namespace openreplica::inline v0::net {
 
 inline constexpr std::uint8_t hello_type = 128;
 inline constexpr std::uint8_t hello_reply_type = 129;
-/// The protocol versions that this library speaks.
+/// The protocol versions that this library speaks. Both sides of a connection name a range and use the newest that they have
+/// in common; so a group is taken from one version to the next a process at a time, if the newer one speaks both.
 inline constexpr std::uint16_t protocol_min = 1;
 inline constexpr std::uint16_t protocol_max = 1;
 
@@ -32,6 +33,7 @@ struct hello {
     struct type_print {
         std::string name;
         std::uint64_t fingerprint = 0;
+        bool in_use = false; ///< the group has, or had, objects of the type, as far as the sender has applied the log
         bool operator==(type_print const&) const = default;
     };
     std::uint16_t oldest = protocol_min;
@@ -46,7 +48,7 @@ struct hello {
 };
 
 /// Why a connection is refused.
-enum class refusal : std::uint8_t { none, wrong_group, protocol, wrong_cluster, catalogue, self, full };
+enum class refusal : std::uint8_t { none, wrong_group, protocol, wrong_cluster, catalogue, self, full, needs_upgrade };
 
 /// The answer; a refused connection is closed after it.
 struct hello_reply {
@@ -54,10 +56,32 @@ struct hello_reply {
     std::string text{}; ///< for a refusal: what does not fit and what to do
     paxos::member self{};
     cluster_id cluster{};
+    std::uint16_t protocol = 0; ///< the version that both use from here on; 0 in a refusal
     bool operator==(hello_reply const&) const = default;
 };
 
+/// The first type that is in use where the one hello comes from, and that the other one's program does not know.
+[[nodiscard]] inline std::string const* missing_type(hello const& in_use_at, hello const& known_to) {
+    for (auto const& t : in_use_at.catalogue) {
+        auto const is_it = [&](auto const& known) { return known.name == t.name; };
+        if (t.in_use && std::none_of(known_to.catalogue.begin(), known_to.catalogue.end(), is_it)) return &t.name;
+    }
+    return nullptr;
+}
+
 /// Decides whether two nodes, or a client and a node, may talk (rule 16). The epoch is information and no reason to refuse.
+///
+/// @par Programs of different versions
+/// @li Two programs may differ in the types that they know, as long as they agree on those that both know. So members can
+///     be replaced by a newer program one at a time, and a newer program joins an older group.
+/// @li A type that some voter's program lacks is not used: the leader refuses the command that would make its first
+///     object, as long as the voter's latest handshake does not name it. So no connection that is up is ever cut because
+///     of a type that came later: whoever has a vote and is there can apply what it votes for.
+/// @li Once a type is in use, whoever introduces itself without it is refused, be it new, or a member that comes back with
+///     an older program: it would have to stop in the middle of the log. Its vote counts as silent until it is upgraded or
+///     replaced. Either side may be the one that lacks the type, and either side sees it, so that no half of a
+///     connection is left over. A node that has just started knows only the types of what it has applied: whoever gets past
+///     it stops at the first entry that it cannot apply, as ever, and says so.
 [[nodiscard]] inline hello_reply judge(hello const& mine, hello const& theirs) {
     auto refuse = [&](refusal why, std::string text) {
         return hello_reply{why, std::move(text), mine.self, mine.cluster};
@@ -80,7 +104,15 @@ struct hello_reply {
             return refuse(refusal::catalogue, "type \"" + t.name + "\" has other methods here than there; run programs "
                                                                    "that agree on it");
     }
-    return hello_reply{refusal::none, {}, mine.self, mine.cluster};
+    if (theirs.who == role::peer) {
+        if (auto const* type = missing_type(mine, theirs))
+            return refuse(refusal::needs_upgrade, "the group has objects of type \"" + *type + "\", which the program there "
+                                                  "does not know and could not apply; run a version that knows it");
+        if (auto const* type = missing_type(theirs, mine))
+            return refuse(refusal::needs_upgrade, "the program here does not know type \"" + *type + "\", of which the group "
+                                                  "has objects; this node must be upgraded");
+    }
+    return hello_reply{refusal::none, {}, mine.self, mine.cluster, std::min(mine.newest, theirs.newest)};
 }
 
 namespace detail {
@@ -114,6 +146,7 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     for (auto const& t : h.catalogue) {
         w.put_string(t.name);
         w.put(t.fingerprint);
+        w.put(static_cast<std::uint8_t>(t.in_use));
     }
     w.put(static_cast<std::uint32_t>(h.failure_groups.size()));
     for (auto const& g : h.failure_groups) w.put_string(g);
@@ -135,12 +168,17 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
         hello::type_print t;
         t.name = std::string(r.get_string());
         t.fingerprint = r.get<std::uint64_t>();
+        auto const in_use = r.get<std::uint8_t>();
+        if (in_use > 1) r.fail();
+        t.in_use = in_use == 1;
         h.catalogue.push_back(std::move(t));
     }
     auto const groups = r.get<std::uint32_t>();
     for (std::uint32_t i = 0; i < groups && r.ok(); ++i) h.failure_groups.emplace_back(r.get_string());
     auto const who = r.get<std::uint8_t>();
-    if (!r.complete() || h.self.id.empty() || who > static_cast<std::uint8_t>(role::client)) return std::nullopt;
+    // A newer program may have more to say than this one understands.
+    bool const whole = h.newest > protocol_max ? r.ok() : r.complete();
+    if (!whole || h.self.id.empty() || who > static_cast<std::uint8_t>(role::client)) return std::nullopt;
     h.who = static_cast<role>(who);
     if (h.self.address.empty() != (h.who == role::client)) return std::nullopt;
     return h;
@@ -153,6 +191,7 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     w.put_string(m.text);
     detail::put_member(w, m.self);
     w.put(m.cluster);
+    w.put(m.protocol);
     finish_frame(out, hello_reply_type);
     return out;
 }
@@ -164,7 +203,8 @@ inline void put_member(wire_writer& w, paxos::member const& m) {
     m.text = std::string(r.get_string());
     m.self = detail::get_member(r);
     m.cluster = r.get<cluster_id>();
-    if (!r.complete() || reason > static_cast<std::uint8_t>(refusal::full) || m.self.id.empty()) return std::nullopt;
+    m.protocol = r.get<std::uint16_t>();
+    if (!r.complete() || reason > static_cast<std::uint8_t>(refusal::needs_upgrade) || m.self.id.empty()) return std::nullopt;
     m.reason = static_cast<refusal>(reason);
     return m;
 }

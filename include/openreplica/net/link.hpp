@@ -83,6 +83,8 @@ public:
     }
 
     [[nodiscard]] bool is_up() const { return up_; }
+    /// The protocol version of this connection, as both sides agreed; 0 while it is down.
+    [[nodiscard]] std::uint16_t protocol() const { return up_ ? protocol_ : std::uint16_t{0}; }
     /// Frames that found no room.
     [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
 
@@ -185,9 +187,12 @@ private:
             retry(options_.refused_retry);
             return events_.refused(reply);
         }
+        if (reply.protocol < mine_.oldest || reply.protocol > mine_.newest)
+            return fail(std::make_error_code(std::errc::protocol_error));
         timer_.cancel();
         pause_ = options_.first_retry;
         up_ = true;
+        protocol_ = reply.protocol;
         if (events_.frame) {
             incoming_ = frame_stream();
             read_frames();
@@ -278,6 +283,7 @@ private:
     std::uint64_t attempt_ = 0; ///< handlers of an earlier attempt find another number here and do nothing
     bool stopped_ = false;
     bool up_ = false;
+    std::uint16_t protocol_ = 0;
     std::string greeting_;
     std::string answer_;
     std::array<char, 1> rest_{};

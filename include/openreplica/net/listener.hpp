@@ -130,6 +130,7 @@ class listener::connection : public std::enable_shared_from_this<connection> {
     tcp::socket socket_;
     asio::steady_timer timer_;
     std::optional<hello> peer_;
+    std::uint16_t protocol_ = 0; ///< the version that both sides agreed on; 0: not yet
     guest_id guest_; ///< 0: no client
     frame_stream incoming_;
     std::vector<std::shared_ptr<std::string const>> queue_;
@@ -237,7 +238,9 @@ private:
     bool take(frame_stream::frame const& f) {
         if (is_stranger()) return greet(f);
         bool const fits = who() == role::client ? take_request(f) : take_message(f);
-        if (!fits) return refuse("a message of type " + std::to_string(f.header.type) + " is malformed");
+        if (!fits)
+            return refuse("a message of type " + std::to_string(f.header.type) + " is malformed in protocol version " +
+                          std::to_string(protocol_));
         return !owner_->stopped && socket_.is_open();
     }
 
@@ -269,6 +272,7 @@ private:
         if (last_words_) return false;
         no_deadline();
         peer_ = std::move(*theirs);
+        protocol_ = reply.protocol;
         if (peer_->who == role::client) {
             guest_ = owner_->last_guest = owner_->last_guest.next();
             owner_->guests.emplace(guest_, shared_from_this());

@@ -15,6 +15,7 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <string_view>
@@ -36,7 +37,7 @@ struct proposal_limits {
 /// method throws is an outcome; the object keeps what the method had changed, on every replica alike.
 ///
 /// @par Thread safety
-/// As `runtime::state_machine` says. `find`, `list`, `check`, `query` and `read_context` are safe from any thread.
+/// As `runtime::state_machine` says. `find`, `list`, `check`, `query`, `catalogue` and `read_context` are safe from any thread.
 ///
 /// @par Errors
 /// `apply` gives nothing for a type that this program does not know and when memory runs out in a method;
@@ -48,6 +49,7 @@ class object_space final : public runtime::state_machine {
     proposal_limits limits_;
     mutable std::shared_mutex directory_mutex_; // Taken by the applying thread only to change the directory.
     directory objects_;
+    std::set<std::string> used_types_; ///< and constructors; a name stays, because the log may still need it
     slot directory_changed_at_; ///< the last slot that made or ended an object
     session_table sessions_;
     log_time clock_;
@@ -92,7 +94,12 @@ public:
     [[nodiscard]] std::optional<log_time> next_deadline() const override { return sessions_.next_deadline(); }
     [[nodiscard]] call_outcome check(envelope const& command) const override;
     [[nodiscard]] std::string needed_type(envelope const& command) const override;
-    [[nodiscard]] std::vector<type_print> catalogue() const override { return registry_.catalogue(); }
+    [[nodiscard]] std::vector<type_print> catalogue() const override {
+        auto all = registry_.catalogue();
+        std::shared_lock const lock(directory_mutex_);
+        for (type_print& t : all) t.in_use = used_types_.contains(t.name);
+        return all;
+    }
     [[nodiscard]] call_outcome query(runtime::state_query const& q) const override;
 
     /// The object now in this replica's state, or null. It stays alive as long as the pointer, but a `destroy` or
@@ -146,6 +153,7 @@ private:
     void extend_digest(slot at, log_time stamp, envelope const& command, call_outcome const& outcome);
     bool needs_upgrade(std::string what);
     void put(slot at, object_id id, std::shared_ptr<instance_base> object);
+    void note_use(std::string const& constructor);
     [[nodiscard]] call_outcome query_method(instance_base const& object, std::string_view body) const;
 };
 

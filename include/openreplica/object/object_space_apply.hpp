@@ -150,6 +150,7 @@ inline bool object_space::construct(slot at, envelope const& command, std::strin
                                     std::string_view constructor, argument_list args, call_outcome& outcome) {
     constructor_entry const* const entry = registry_.find_constructor(constructor);
     if (entry == nullptr) return needs_upgrade("type \"" + printable(constructor, 128) + "\"");
+    note_use(entry->name);
     bool decoded = false;
     std::shared_ptr<instance_base> object;
     try {
@@ -172,6 +173,13 @@ inline void object_space::put(slot at, object_id id, std::shared_ptr<instance_ba
         objects_[id].swap(object);
     }
     // The object that was replaced ends here, outside the lock: its destructor is user code.
+}
+
+/// Also when the constructor throws: whoever applies this entry must know it.
+inline void object_space::note_use(std::string const& constructor) {
+    if (used_types_.contains(constructor)) return; // Nobody else changes it, so this needs no lock.
+    std::unique_lock const lock(directory_mutex_);
+    used_types_.insert(constructor);
 }
 
 inline void object_space::destroy(slot at, envelope const& command, call_outcome& outcome) {

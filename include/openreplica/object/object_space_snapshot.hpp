@@ -190,6 +190,7 @@ inline bool object_space::restore(std::string_view text) {
         {
             std::unique_lock const lock(directory_mutex_);
             objects_.swap(objects);
+            for (auto const& [id, object] : objects_) used_types_.insert(object->type().name);
             directory_changed_at_ = applied;
         }
         if (OPENREPLICA_MUTANT(sessions_lost_in_restore)) sessions = session_table{};

@@ -220,7 +220,10 @@ inline group_view engine::view_of_group(instant now) const {
         constexpr std::uint64_t near = 256; // entries
         auto const lag = replica_->lag_of(m.id);
         duration const silent = replica_->silent_for(m.id, now);
-        bool const close = lag && *lag <= near && silent < 3 * options_.protocol.heartbeat;
+        bool const able = std::none_of(known.begin(), known.end(), [&](acquaintance const& a) {
+            return a.who.id == m.id && !a.lacks.empty();
+        });
+        bool const close = able && lag && *lag <= near && silent < 3 * options_.protocol.heartbeat;
         return group_view::node{m, groups_of(m.id), close, silent, replica_->is_silent_to_majority(m.id, now)};
     };
     paxos::configuration const& governing = replica_->governing();
@@ -276,6 +279,10 @@ inline call_outcome engine::resolve(paxos::voter_change const& what, std::vector
         auto const m = find_node(name);
         if (!m) return failed(errc::change_refused, "no node called " + name + " is connected to the leader; check that it runs, "
                                                     "and its seeds");
+        for (acquaintance const& a : env_.acquaintances())
+            if (a.who.id == m->id && !a.lacks.empty())
+                return failed(errc::change_refused, name + " runs a program that does not know type \"" + a.lacks + "\", of which "
+                                                    "the group has objects; upgrade it first");
         if (std::none_of(voters.begin(), voters.end(), [&](paxos::member const& v) { return v.id == m->id; })) voters.push_back(*m);
     }
     std::sort(voters.begin(), voters.end());

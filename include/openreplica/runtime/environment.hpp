@@ -25,6 +25,7 @@ struct frozen_snapshot;
 struct acquaintance {
     paxos::member who;
     std::vector<std::string> failure_groups{};
+    std::string lacks{}; ///< a type in use that its program does not know: it cannot apply the log
 };
 
 /// Everything outside the engine's strand.

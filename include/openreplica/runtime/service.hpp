@@ -480,6 +480,8 @@ inline void service::on_tick() {
 
 inline void service::publish() {
     engine_status s = engine_.status();
+    // Whoever works with a majority has no problem of its own, whichever old program it has met.
+    if (std::string const why = s.healthy ? std::string() : transport_->misfit(); !why.empty()) s.problem = why;
     auto peers = transport_->connected();
     std::lock_guard const lock(status_mutex_);
     if (s.leading != status_.leading || s.leader != status_.leader) ready_changed_.notify_all();

@@ -43,7 +43,7 @@ struct state_query {
 /// The deterministic state that every replica builds from the same chosen commands.
 ///
 /// @par Thread safety
-/// One thread applies (`apply`, `freeze`, `restore`, `digest`, `next_deadline`); `check`, `query` and the objects' own
+/// One thread applies (`apply`, `freeze`, `restore`, `digest`, `next_deadline`); `check`, `query`, `catalogue` and the objects' own
 /// read access are safe from any thread.
 class state_machine {
 public:
@@ -87,6 +87,7 @@ public:
     struct type_print {
         std::string name;
         std::uint64_t fingerprint = 0;
+        bool in_use = false; ///< the state has, or had, objects of it: who does not know it cannot apply the log
         bool operator==(type_print const&) const = default;
     };
     [[nodiscard]] virtual std::vector<type_print> catalogue() const = 0;

@@ -98,6 +98,8 @@ public:
     void close(net::guest_id guest) { listener_.close(guest); }
 
     [[nodiscard]] std::vector<node_id> connected() const;
+    /// Who refused this node because of the program that it runs, and why; empty when nobody did lately.
+    [[nodiscard]] std::string misfit() const;
     /// The node's latest handshake here did not name the type. False for a node that has not been met.
     [[nodiscard]] bool is_unknown_to(node_id id, std::string const& type) const {
         auto const it = met_.find(id);
@@ -110,6 +112,7 @@ private:
         std::optional<node_id> id;    ///< who answered here last
         bool up = false;
         bool elsewhere = false;       ///< whoever is there has said that it belongs to another group
+        std::string misfit{};         ///< how it refused this node's program, the last time that it answered
         bool seed = false;            ///< a seed names it: dialled until none does
         bool member = false;          ///< a voter: dialled for ever
         std::chrono::steady_clock::time_point down_since = std::chrono::steady_clock::now();

@@ -27,7 +27,7 @@ inline net::hello transport::make_hello() const {
     h.self = self_;
     h.failure_groups = options_.failure_groups;
     if (catalogue_)
-        for (auto& t : catalogue_()) h.catalogue.push_back({std::move(t.name), t.fingerprint});
+        for (auto& t : catalogue_()) h.catalogue.push_back({std::move(t.name), t.fingerprint, t.in_use});
     return h;
 }
 
@@ -148,6 +148,7 @@ inline void transport::on_up(openreplica::endpoint const& where, net::hello_repl
     p.id = who.self.id;
     p.up = true;
     p.elsewhere = false;
+    p.misfit.clear();
     auto const other = routes_.find(who.self.id);
     bool const second = other != routes_.end() && other->second != where && link_to(who.self.id) != nullptr;
     if (!second) {
@@ -184,9 +185,15 @@ inline void transport::on_refused(openreplica::endpoint const& where, net::hello
         });
         return;
     }
-    if (auto const it = peers_.find(where); it != peers_.end())
-        it->second.elsewhere = why.reason == net::refusal::wrong_group;
-    events_.log(log_level::warning, to_string(where) + " refused this node: " + why.text);
+    std::string const sentence = to_string(where) + " refused this node: " + why.text;
+    if (auto const it = peers_.find(where); it != peers_.end()) {
+        using net::refusal;
+        it->second.elsewhere = why.reason == refusal::wrong_group;
+        bool const program = why.reason == refusal::needs_upgrade || why.reason == refusal::protocol ||
+                             why.reason == refusal::catalogue;
+        it->second.misfit = program ? sentence : std::string();
+    }
+    events_.log(log_level::warning, sentence);
 }
 
 inline void transport::forget(node_id id) {
@@ -226,10 +233,14 @@ inline void transport::set_members(paxos::configuration const& governing) {
 
 inline std::vector<acquaintance> transport::acquaintances() const {
     std::vector<acquaintance> all;
+    auto const types = catalogue_ ? catalogue_() : std::vector<state_machine::type_print>{};
     for (auto const& [id, where] : routes_) {
         auto const met = met_.find(id);
-        if (met != met_.end() && met->second.cluster == cluster_)
-            all.push_back({{id, met->second.address}, met->second.failure_groups});
+        if (met == met_.end() || met->second.cluster != cluster_) continue;
+        auto const lacks = std::find_if(types.begin(), types.end(),
+                                        [&](auto const& t) { return t.in_use && !met->second.types.contains(t.name); });
+        all.push_back({{id, met->second.address}, met->second.failure_groups,
+                       lacks == types.end() ? std::string() : lacks->name});
     }
     return all;
 }
@@ -242,6 +253,12 @@ inline std::vector<openreplica::endpoint> transport::silent_seeds() const {
         if (p.seed && !seeks && !p.elsewhere) silent.push_back(where);
     }
     return silent;
+}
+
+inline std::string transport::misfit() const {
+    for (auto const& [where, p] : peers_)
+        if (!p.misfit.empty()) return p.misfit;
+    return {};
 }
 
 inline transport::peer* transport::link_to(node_id id) {

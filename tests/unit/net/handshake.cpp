@@ -20,7 +20,7 @@ net::hello largest_hello() {
     net::hello h{0, 0xffff, std::string(1000, 'g'), {largest, largest}, {}, {}};
     h.self = {{largest, largest}, {std::string(255, 'h'), 0xffff}};
     for (std::uint64_t i = 0; i < 200; ++i) h.catalogue.push_back({"type" + std::to_string(i), largest - i});
-    h.catalogue.push_back({"", 0});
+    h.catalogue.push_back({"", 0, true});
     return h;
 }
 
@@ -36,7 +36,7 @@ std::vector<net::hello> hellos() {
 
 std::vector<net::hello_reply> replies() {
     paxos::member const far{{largest, largest}, {std::string(255, 'h'), 0xffff}};
-    return {net::hello_reply{refusal::none, "", member_of(1), {}},
+    return {net::hello_reply{refusal::none, "", member_of(1), {}, 1},
             net::hello_reply{refusal::wrong_group, "check the seeds", member_of(2), some_cluster},
             net::hello_reply{refusal::self, std::string(2000, 't'), far, {largest, largest}}};
 }
@@ -56,6 +56,7 @@ net::hello_reply judged(judgement const& j) {
     auto const reply = net::judge(mine, theirs);
     CHECK(reply.self == mine.self);
     CHECK(reply.cluster == mine.cluster);
+    CHECK((reply.protocol != 0) == (reply.reason == refusal::none && mine.newest != 0));
     return reply;
 }
 
@@ -133,7 +134,8 @@ TEST_CASE("a hello or an answer cut at any byte, or with a byte behind it, is re
         std::string const body = body_of(net::encode(h));
         for (std::size_t size = 0; size < body.size(); ++size)
             if (net::decode_hello(std::string(body.data(), size))) FAIL_CHECK("a hello cut at ", size);
-        CHECK(!net::decode_hello(body + '\0'));
+        // What a newer program adds behind what this one knows is no mistake.
+        CHECK(net::decode_hello(body + '\0').has_value() == (h.newest > net::protocol_max));
     }
     for (auto const& r : replies()) {
         std::string const body = body_of(net::encode(r));
@@ -197,7 +199,7 @@ TEST_CASE("a reason for a refusal that this version does not know is refused") {
     std::string body = body_of(net::encode(replies()[1]));
     for (unsigned reason = 0; reason < 256; ++reason) {
         body[0] = static_cast<char>(reason);
-        CHECK(net::decode_hello_reply(body).has_value() == (reason <= 6));
+        CHECK(net::decode_hello_reply(body).has_value() == (reason <= 7));
     }
 }
 
@@ -230,6 +232,22 @@ TEST_CASE("rule 16: nodes may talk when they have a protocol version in common")
         {"they are one too old", ranges(2, 4, 0, 1), refusal::protocol, {"speaks 2 to 4", "upgrade"}},
         {"the extremes", ranges(0, 0, 0xffff, 0xffff), refusal::protocol, {"speaks 0 to 0"}},
     });
+}
+
+TEST_CASE("both use the newest version that they have in common, whichever of them asks") {
+    struct {
+        std::uint16_t mine[2], theirs[2], agreed;
+    } const table[] = {{{1, 1}, {1, 1}, 1}, {{1, 3}, {1, 2}, 2}, {{1, 9}, {4, 5}, 5}, {{2, 4}, {4, 6}, 4}, {{1, 2}, {3, 4}, 0},
+                       {{0xffff, 0xffff}, {1, 0xffff}, 0xffff}};
+    for (auto const& row : table) {
+        net::hello a = some_hello(1), b = some_hello(2);
+        a.oldest = row.mine[0], a.newest = row.mine[1];
+        b.oldest = row.theirs[0], b.newest = row.theirs[1];
+        for (auto const& reply : {net::judge(a, b), net::judge(b, a)}) {
+            CHECK(reply.protocol == row.agreed);
+            CHECK((reply.reason == refusal::none) == (row.agreed != 0));
+        }
+    }
 }
 
 TEST_CASE("rule 16: nodes may talk when neither belongs to a cluster that the other does not belong to") {
@@ -290,6 +308,31 @@ TEST_CASE("rule 16: nodes may talk when the types that both know are the same") 
         {"this one has none", [](side m, side) { m.catalogue.clear(); }, refusal::none, {}},
         {"the last differs", theirs({{"account", 0xacc}, {"ledger", 0x1ee}}), refusal::catalogue, {"\"ledger\""}},
         {"the first differs", theirs({{"account", 0}, {"ledger", 0x1ed}}), refusal::catalogue, {"\"account\""}},
+    });
+}
+
+TEST_CASE("rule 16: a program that does not know a type in use needs an upgrade; an unused one may be missing") {
+    auto const uses = [](std::string_view name) {
+        return [=](side user, side other) {
+            for (auto& t : user.catalogue) t.in_use = t.name == name;
+            other.catalogue = {{"account", 0xacc}, {"new", 1}};
+        };
+    };
+    auto const client = [&](side mine, side theirs) {
+        uses("ledger")(mine, theirs);
+        theirs.who = net::role::client;
+    };
+    check_all({
+        {"one that both know", uses("account"), refusal::none, {}},
+        {"none", uses(""), refusal::none, {}},
+        {"one that they lack", uses("ledger"), refusal::needs_upgrade, {"\"ledger\"", "there", "run a version"}},
+        {"one that this one lacks", [&](side mine, side theirs) { uses("ledger")(theirs, mine); }, refusal::needs_upgrade,
+         {"\"ledger\"", "here", "must be upgraded"}},
+        {"a client applies nothing", client, refusal::none, {}},
+        {"which is told only to members of the group", [&](side mine, side theirs) {
+             uses("ledger")(mine, theirs);
+             theirs.group = "shop";
+         }, refusal::wrong_group, {}},
     });
 }
 

@@ -86,7 +86,7 @@ struct scripted_bench {
 };
 
 std::string welcome_frame() {
-    return net::encode(net::hello_reply{net::refusal::none, "", member_of(1), some_cluster});
+    return net::encode(net::hello_reply{net::refusal::none, "", member_of(1), some_cluster, 1});
 }
 std::error_code broken_protocol() { return std::make_error_code(std::errc::protocol_error); }
 
@@ -96,7 +96,7 @@ TEST_CASE("a link says hello, hears the answer, and its frames arrive in order")
     CHECK(!b.from.l->is_up());
     REQUIRE(b.from.wait_up());
     CHECK(b.from.l->is_up());
-    CHECK(b.from.ups[0] == net::hello_reply{net::refusal::none, "", member_of(1), {}});
+    CHECK(b.from.ups[0] == net::hello_reply{net::refusal::none, "", member_of(1), {}, 1});
     CHECK(b.at.accepted.at(0) == b.from.mine);
     for (std::uint64_t i = 1; i <= 1000; ++i) b.from.send(heartbeat_frame(i));
     REQUIRE(run_until(b.io, [&] { return b.at.messages.size() == 1000; }));
@@ -105,6 +105,24 @@ TEST_CASE("a link says hello, hears the answer, and its frames arrive in order")
     CHECK(b.from.l->dropped() == 0);
     CHECK(b.from.events() == 1);
     CHECK(b.at.malformed.empty());
+}
+
+TEST_CASE("a connection uses the version that both sides agreed on") {
+    bench b;
+    b.at.mine.newest = 7;
+    b.from.mine.newest = 5;
+    b.start();
+    CHECK(b.from.l->protocol() == 0);
+    REQUIRE(b.from.wait_up());
+    CHECK(b.from.l->protocol() == 5);
+    b.from.l->stop();
+    CHECK(b.from.l->protocol() == 0);
+}
+
+TEST_CASE("an answer with a version that this side does not speak ends the connection") {
+    for (std::uint16_t version : {std::uint16_t{0}, std::uint16_t{2}})
+        scripted_bench(net::encode(net::hello_reply{net::refusal::none, "", member_of(1), some_cluster, version}))
+            .check_down(broken_protocol());
 }
 
 TEST_CASE("large and small frames that gather while another is written arrive whole") {

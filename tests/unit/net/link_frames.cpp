@@ -40,7 +40,7 @@ struct bench {
         };
         e.batch_end = [this] { ++batches; };
         at.on_accept = [](raw_peer& p) {
-            p.say(net::encode(net::hello_reply{net::refusal::none, "", member_of(1), some_cluster}));
+            p.say(net::encode(net::hello_reply{net::refusal::none, "", member_of(1), some_cluster, 1}));
             p.listen();
         };
         l = net::link::make(io.get_executor(), at.address(), client_hello(), o, std::move(e));

@@ -60,7 +60,7 @@ TEST_CASE("a peer that says hello gets the answer, and its messages arrive in or
     b.at.start();
     auto const p = b.friendly(2);
     CHECK(b.at.accepted[0] == some_hello(2));
-    CHECK(p->heard == net::encode(net::hello_reply{net::refusal::none, "", member_of(1), {}}));
+    CHECK(p->heard == net::encode(net::hello_reply{net::refusal::none, "", member_of(1), {}, 1}));
     for (std::uint64_t i = 1; i <= 500; ++i) p->say(heartbeat_frame(i));
     REQUIRE(run_until(b.io, [&] { return b.at.messages.size() == 500; }));
     CHECK(b.at.heartbeats() == first_numbers(500));

@@ -9,6 +9,7 @@
 #include <ostream>
 #include <string>
 #include <thread>
+#include <vector>
 
 using namespace openreplica;
 using space_test::driver;
@@ -147,6 +148,27 @@ TEST_CASE("an unknown type stops the replica at that slot and changes nothing") 
     CHECK_FALSE(d.raw(d.make(command_kind::create, "u", R"j(["u","tally(string)","x"])j")).has_value());
     CHECK(d.space.digest() == digest);
     CHECK(d.space.snapshot() == snapshot);
+}
+
+TEST_CASE("a type is in use from its first object on: whoever applies the log or reads the snapshot must know it") {
+    driver d;
+    auto const in_use = [](object::object_space const& space) {
+        std::vector<std::string> names;
+        for (auto const& t : space.catalogue())
+            if (t.in_use) names.push_back(t.name);
+        return names;
+    };
+    CHECK(in_use(d.space).empty());
+    d.create("t");
+    CHECK(in_use(d.space) == std::vector<std::string>{"tally"});
+    // Also when nothing came of it: a program that lacks the constructor stops here all the same.
+    CHECK(d.send(command_kind::create, "u", R"j(["u","tally(i64)",-1])j").code == errc::method_threw);
+    CHECK(in_use(d.space) == std::vector<std::string>{"tally", "tally(i64)"});
+    object::object_space other(d.registry);
+    REQUIRE(other.restore(d.space.snapshot().value()));
+    CHECK(in_use(other) == std::vector<std::string>{"tally"});
+    d.send(command_kind::destroy, "t", R"(["t"])");
+    CHECK(in_use(d.space) == std::vector<std::string>{"tally", "tally(i64)"});
 }
 
 TEST_CASE("a method that a known type lacks is an outcome: whoever shares the type agrees on it") {
