@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <optional>
+#include <unordered_map>
 
 namespace exhaustive {
 
@@ -13,6 +14,7 @@ struct world {
     std::array<std::uint16_t, nodes> memories{};
     std::uint32_t life = 0;                    ///< of the ballot under way
     std::uint8_t synced = 0;                   ///< so much of what its owner accepted is on its disk
+    std::uint8_t to_next = 0;                  ///< bit n: ballot n's value above the stop-sign is for those whom that brings
     std::array<std::uint8_t, slots> decided{}; ///< the value that somebody may rely on, by slot; 0: none yet
 
     bool operator==(world const&) const = default;
@@ -59,15 +61,12 @@ class explorer {
     numbered<memory> memories_;
     numbered<life> lives_;
     numbered<value> values_;
-    std::map<std::tuple<std::size_t, std::uint32_t, std::uint32_t>, std::uint32_t> begun_;
-    using told_key = std::tuple<std::uint32_t, std::size_t, std::uint32_t>; // life, node, memory
     struct promised {
         std::uint32_t life, memory;
     };
-    std::map<told_key, promised> promises_;
-    std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> acked_; // life, acks
-    std::map<std::tuple<std::uint32_t, std::size_t, std::uint32_t, std::size_t>, std::uint32_t> heard_;
-    std::map<std::tuple<std::size_t, std::uint32_t, std::size_t, std::uint32_t>, std::uint32_t> caught_up_;
+    // What was looked up before; a key is made of small numbers.
+    std::unordered_map<std::uint64_t, std::uint32_t> begun_, acked_, heard_, caught_up_;
+    std::unordered_map<std::uint64_t, promised> promises_;
     std::vector<std::uint32_t> settled_; ///< by memory
     std::vector<std::array<std::pair<std::uint8_t, std::uint8_t>, slots>> held_; ///< by memory: round and value
 
@@ -110,6 +109,7 @@ private:
 
     std::uint32_t number_of(memory const& m) {
         auto const n = memories_.number(m.key(), m);
+        if (n > 0xFFFF) throw std::logic_error("too many memories for their numbers");
         if (n == held_.size()) {
             auto& held = held_.emplace_back();
             for (entry const& e : m.entries)
@@ -135,8 +135,13 @@ private:
 
     // ---- what replicas do, each thing once
 
+    static constexpr std::uint64_t slots_and_more = slots + 1;
+    [[nodiscard]] static std::uint64_t packed(std::uint64_t life, std::uint64_t node, std::uint64_t memory) {
+        return life << 24 | node << 16 | memory;
+    }
+
     std::uint32_t begun(std::size_t owner, std::uint32_t start, std::uint64_t round, bool changes_voters = false) {
-        auto const k = std::tuple(owner, start, static_cast<std::uint32_t>(round));
+        auto const k = packed(round, owner, start);
         if (auto const it = begun_.find(k); it != begun_.end()) return it->second;
         life l;
         l.owner = owner;
@@ -157,7 +162,7 @@ private:
         return number_of(std::move(l));
     }
     promised promise_of(std::uint32_t n, std::size_t node, std::uint32_t m) {
-        auto const k = told_key(n, node, m);
+        auto const k = packed(n, node, m);
         if (auto const it = promises_.find(k); it != promises_.end()) return it->second;
         life const& l = lives_[n];
         follower_on_stage f(node, first_, memories_[m]);
@@ -171,16 +176,17 @@ private:
     std::uint32_t with_acks(std::uint32_t n, acks const& k) {
         std::uint32_t bits = static_cast<std::uint32_t>(k.synced);
         for (slot s : k.upto) bits = bits * 4 + static_cast<std::uint32_t>(s.value);
-        auto const it = acked_.find({n, bits});
+        std::uint64_t const known = std::uint64_t{n} << 32 | bits;
+        auto const it = acked_.find(known);
         if (it != acked_.end()) return it->second;
         std::size_t const before = lives_[n].delivered.size(), sent = lives_[n].accepts.size();
         auto after = with(n, k);
         if (lives_[after].delivered.size() == before && lives_[after].accepts.size() == sent) after = n;
-        return acked_[{n, bits}] = after;
+        return acked_[known] = after;
     }
     /// A message that the owner of the ballot under way sends to those who follow.
     std::uint32_t heard(std::uint32_t n, std::size_t node, std::uint32_t m, std::size_t which) {
-        auto const k = std::tuple(n, node, m, which);
+        auto const k = packed(n * slots_and_more + which, node, m);
         if (auto const it = heard_.find(k); it != heard_.end()) return it->second;
         life const& l = lives_[n];
         follower_on_stage f(node, first_, memories_[m]);
@@ -196,7 +202,7 @@ private:
         throw std::logic_error("no answer");
     }
     std::uint32_t caught_up(std::uint32_t n, std::size_t node, std::uint32_t m, std::size_t source, std::uint32_t theirs) {
-        auto const k = std::tuple(node, m, source, theirs);
+        auto const k = packed(m, node * nodes + source, theirs);
         if (auto const it = caught_up_.find(k); it != caught_up_.end()) return it->second;
         auto const answer = answer_to_learn(source, theirs, memories_[m].chosen.next());
         follower_on_stage f(node, first_, memories_[m]);
@@ -346,15 +352,20 @@ private:
             found_.violation = "slot " + std::to_string(s + 1) + " holds " + name(values_[w.decided[s]]) + " and " +
                                name(values_[v]) + " (" + why + ")";
     }
+    /// A value is chosen when a majority of those who govern its slot now has accepted it in one ballot. A vote for others
+    /// than those is none: what the old voters took above a stop-sign says nothing to the new ones.
     void check(world& w) {
+        note_epochs(w);
         for (std::size_t s = 0; s < slots; ++s) {
-            configuration const& c = s == 2 && w.decided[1] != 0 && brings_voters(w.decided[1]) ? second_ : first_;
+            bool const next = s == 2 && brings_voters(w.decided[1]);
+            configuration const& c = next ? second_ : first_;
             for (member const& one : c.voters) {
                 auto const& vote = held_[w.memories[index_of(one.id)]][s];
+                if (vote.first == 0 || (s == 2 && next != ((w.to_next >> vote.first & 1) != 0))) continue;
                 auto const same = std::count_if(c.voters.begin(), c.voters.end(), [&](member const& m) {
                     return held_[w.memories[index_of(m.id)]][s] == vote;
                 });
-                if (vote.second != 0 && vote.first != 0 && static_cast<std::size_t>(same) >= c.quorum())
+                if (static_cast<std::size_t>(same) >= c.quorum())
                     decide(w, s, vote.second, "a majority of those who govern it has accepted it");
             }
         }
@@ -364,11 +375,19 @@ private:
                 decide(w, s, held_[m][s].second, "a node learned that it is chosen");
     }
 
+    /// Only of ballots that somebody still holds something of.
+    void note_epochs(world& w) const {
+        if (life_of(w).proposes_to_next()) w.to_next = static_cast<std::uint8_t>(w.to_next | 1u << life_of(w).round);
+        unsigned held = 1u << life_of(w).round;
+        for (auto m : w.memories) held |= 1u << held_[m][2].first;
+        w.to_next = static_cast<std::uint8_t>(w.to_next & held);
+    }
+
     [[nodiscard]] static std::uint64_t hash(world const& w) {
         std::uint64_t h = w.life;
         for (auto m : w.memories) h = mix64(h + m);
         for (auto d : w.decided) h = h * 31 + d;
-        return mix64(h + w.synced);
+        return mix64(h + w.synced + 64u * w.to_next);
     }
     void arrive(world w, std::size_t parent, step by) {
         ++found_.transitions;
@@ -430,7 +449,9 @@ private:
             prologue_change(nothing, {1, 2, 3, 4});
             return arrive(nothing, 0, {});
         }
-        for (std::vector<std::size_t> const& standbys : {std::vector<std::size_t>{}, {3}, {4}, {3, 4}}) {
+        std::vector<std::vector<std::size_t>> told = {{}, {3}}; // d may stand for e
+        if (takes_part(4)) told.push_back({3, 4});
+        for (auto const& standbys : told) {
             world torn = nothing;
             prologue_ballot(torn, 0, {1}, standbys, false);
             prologue_ballot(torn, 1, {2, 3, 4}, {2, 3, 4}, true);

@@ -71,6 +71,10 @@ struct life {
         }
         return {};
     }
+    /// Whether it proposes something above the stop-sign, to those whom that brings.
+    [[nodiscard]] bool proposes_to_next() const {
+        return std::any_of(accepts.begin(), accepts.end(), [](accept const& a) { return a.current > epoch{1}; });
+    }
     [[nodiscard]] bool has_promise_of(std::size_t node) const {
         return std::any_of(inputs.begin(), inputs.end(), [&](input const& in) {
             auto const* t = std::get_if<told>(&in);
@@ -99,7 +103,7 @@ class leader_on_stage {
         lsn at = written_;
         for (record& r : out.append) {
             at = at.next();
-            if (auto* a = std::get_if<accept_record>(&r)) {
+            if (auto* a = std::get_if<accept_record>(&r); a != nullptr && a->what.at.value <= slots) {
                 of_.own.push_back(std::move(a->what));
                 of_.positions.push_back(at);
             }
