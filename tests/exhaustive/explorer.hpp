@@ -78,7 +78,6 @@ class explorer {
     std::vector<visited> worlds_;
     std::vector<std::uint32_t> table_ = std::vector<std::uint32_t>(1 << 16, 0); ///< index + 1
     finding found_;
-    bool only_once_ = false, taken_ = false;
 
 public:
     explicit explorer(exploration plan)
@@ -181,8 +180,11 @@ private:
         if (it != acked_.end()) return it->second;
         std::size_t const before = lives_[n].delivered.size(), sent = lives_[n].accepts.size();
         auto after = with(n, k);
-        if (lives_[after].delivered.size() == before && lives_[after].accepts.size() == sent) after = n;
-        return acked_[known] = after;
+        if (lives_[after].delivered.size() == before && lives_[after].accepts.size() == sent) return acked_[known] = n;
+        // What was acknowledged above what is chosen by that will be acknowledged again: it shall not make two lives of one.
+        acks enough = k;
+        for (slot& s : enough.upto) s = std::min(s, lives_[after].chosen);
+        return acked_[known] = with(n, enough);
     }
     /// A message that the owner of the ballot under way sends to those who follow.
     std::uint32_t heard(std::uint32_t n, std::size_t node, std::uint32_t m, std::size_t which) {
@@ -221,22 +223,43 @@ private:
     void expand(std::size_t at) {
         world const w = worlds_[at].what;
         life const& l = life_of(w);
+        bool const last = plan_.reduced && l.round == last_round_;
         if (l.round < last_round_)
             for (std::size_t o = 0; o < nodes; ++o) begin_ballot(w, at, o);
-        // In the last ballot it is no loss that everything arrives as soon as it can: more is accepted, never less.
-        only_once_ = plan_.reduced && l.round == last_round_;
         for (std::size_t x = 0; x < nodes; ++x)
             if (x != l.owner) ask(w, at, x);
-        taken_ = false;
-        own_steps(w, at);
-        for (std::size_t x = 0; x < nodes; ++x)
-            if (x != l.owner && takes_part(x)) reach(w, at, x);
+        if (last && !l.campaigning) return run_out(w, at);
+        auto const take = [&](world const& next, step s) { arrive(next, at, s); };
+        // Before the last ballot has a leader the others do nothing that they could not have done in the ballot before.
+        last ? own_steps(w, take) : for_each_step(w, take);
     }
-    /// A step that takes nothing from any other step.
-    void arrive_freely(world const& w, std::size_t at, step s) {
-        if (only_once_ && taken_) return;
-        taken_ = true;
-        arrive(w, at, s);
+    /// In the last ballot it is no loss that everything arrives as soon as it can, when it is settled who promises: more is
+    /// accepted than otherwise, never less.
+    void run_out(world w, std::size_t at) {
+        std::vector<std::pair<world, step>> way;
+        for (bool moved = true; moved && !found_.violation;) {
+            moved = false;
+            for_each_step(w, [&](world const& next, step s) {
+                if (std::exchange(moved, true)) return;
+                ++found_.transitions;
+                way.emplace_back(next, s);
+                check(way.back().first);
+            });
+            if (moved) w = way.back().first;
+        }
+        if (!found_.violation) return;
+        for (auto const& [next, s] : way) {
+            worlds_.push_back({next, static_cast<std::uint32_t>(at), s});
+            at = worlds_.size() - 1;
+        }
+        tell(at);
+    }
+    /// Everything but promises and the next ballot.
+    template <class Take>
+    void for_each_step(world const& w, Take take) {
+        own_steps(w, take);
+        for (std::size_t x = 0; x < nodes; ++x)
+            if (x != life_of(w).owner && takes_part(x)) reach(w, x, take);
     }
     void begin_ballot(world w, std::size_t at, std::size_t owner) {
         if (!takes_part(owner)) return;
@@ -255,6 +278,8 @@ private:
                     second_.has_voter(id_of[x]) == second_.has_voter(id_of[y]) && w.memories[y] < w.memories[x])
                     std::swap(w.memories[x], w.memories[y]);
     }
+    /// `x` promises, and tells what it holds. A stop-sign's voters are asked before anything of the ballot arrives anywhere,
+    /// if it is the last: that changes nothing in what they hold above the stop-sign.
     void ask(world w, std::size_t at, std::size_t x) {
         if (!wants_promise(life_of(w), x)) return;
         auto const p = promise_of(w.life, x, w.memories[x]);
@@ -264,14 +289,15 @@ private:
         arrive(w, at, {step_kind::promise, static_cast<std::uint8_t>(x), 0});
     }
     /// What can happen to `x`, which does not own the ballot.
-    void reach(world const& w, std::size_t at, std::size_t x) {
+    template <class Take>
+    void reach(world const& w, std::size_t x, Take take) {
         auto const node = static_cast<std::uint8_t>(x);
         std::uint32_t const m = w.memories[x];
         auto remembers = [&](std::uint32_t after, step s) {
             if (after == m) return;
             world next = w;
             next.memories[x] = static_cast<std::uint16_t>(after);
-            arrive_freely(next, at, s);
+            take(next, s);
         };
         for (std::size_t i = 0; i < life_of(w).accepts.size(); ++i)
             remembers(heard(w.life, x, m, i), {step_kind::accept, node, static_cast<std::uint8_t>(i)});
@@ -280,7 +306,7 @@ private:
         for (std::size_t y = 0; y < nodes; ++y)
             if (y != x && takes_part(y) && of(w, y).chosen > memories_[m].chosen)
                 remembers(caught_up(w.life, x, m, y, w.memories[y]), {step_kind::catch_up, node, static_cast<std::uint8_t>(y)});
-        if (plan_.forgets && memories_[m].chosen > slot{1}) {
+        if (plan_.forgets && life_of(w).round < last_round_ && memories_[m].chosen > slot{1}) {
             memory past = memories_[m];
             past.chosen = slot{1};
             past.promised = {};
@@ -288,7 +314,8 @@ private:
             remembers(number_of(past), {step_kind::forget, node, 0});
         }
     }
-    void own_steps(world const& w, std::size_t at) {
+    template <class Take>
+    void own_steps(world const& w, Take take) {
         std::size_t const o = life_of(w).owner;
         auto const node = static_cast<std::uint8_t>(o);
         if (w.synced < life_of(w).own.size()) {
@@ -297,22 +324,23 @@ private:
             m.put(life_of(w).own[w.synced]);
             next.memories[o] = static_cast<std::uint16_t>(number_of(m));
             ++next.synced;
-            arrive_freely(next, at, {step_kind::sync, node, 0});
+            take(next, {step_kind::sync, node, 0});
         }
         if (life_of(w).leading) {
             world next = w;
             next.life = hear_acks(w);
-            if (next.life != w.life) arrive_freely(next, at, {step_kind::acks, node, 0});
+            if (next.life != w.life) take(next, {step_kind::acks, node, 0});
         }
         if (auto const y = life_of(w).fetches_from; y && of(w, *y).chosen >= life_of(w).fetches) {
             world next = w;
             next.life = with(w.life, told{*y, answer_to_learn(*y, w.memories[*y], life_of(w).fetches)});
-            if (next.life != w.life) arrive(next, at, {step_kind::fetch, node, static_cast<std::uint8_t>(*y)});
+            if (next.life != w.life) take(next, {step_kind::fetch, node, static_cast<std::uint8_t>(*y)});
         }
-        remember_own(w, at);
+        remember_own(w, take);
     }
     /// The leader's hint of what is chosen reaches its own disk, behind the entries.
-    void remember_own(world const& w, std::size_t at) {
+    template <class Take>
+    void remember_own(world const& w, Take take) {
         life const& l = life_of(w);
         slot upto = l.chosen;
         for (std::size_t i = w.synced; i < l.own.size(); ++i) upto = std::min(upto, l.own[i].at.prev());
@@ -321,7 +349,7 @@ private:
         m.chosen = upto;
         world next = w;
         next.memories[l.owner] = static_cast<std::uint16_t>(number_of(m));
-        arrive_freely(next, at, {step_kind::chosen, static_cast<std::uint8_t>(l.owner), 0});
+        take(next, {step_kind::chosen, static_cast<std::uint8_t>(l.owner), 0});
     }
     /// All that can be acknowledged arrives; that less of it arrives is the same as that more is accepted later.
     std::uint32_t hear_acks(world const& w) {
@@ -332,7 +360,9 @@ private:
             std::size_t n = 0;
             for (std::size_t x = 0; x < nodes; ++x) {
                 memory const& m = of(w, x);
-                if (x != l.owner && m.promised == l.number) k.upto[x] = std::min(std::max(m.upto, m.chosen), slot{slots});
+                // Any accept makes a node tell how far it holds the ballot, counting what it knows to be chosen.
+                slot const held = m.promised == l.number ? std::max(m.upto, m.chosen) : m.chosen;
+                if (x != l.owner && takes_part(x) && !l.accepts.empty()) k.upto[x] = std::min(held, slot{slots});
                 n += c.has_voter(id_of[x]) && (x == l.owner ? w.synced > 0 : k.upto[x] > l.chosen) ? 1 : 0;
             }
             return n >= c.quorum();

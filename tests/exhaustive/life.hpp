@@ -42,6 +42,7 @@ struct life {
     std::vector<entry> delivered;     ///< what it took for chosen
     std::vector<entry> own;           ///< what it accepted itself, in the order of its disk
     std::vector<lsn> positions;       ///< of `own`
+    std::size_t counted = 0;          ///< of `own`, as a vote
     std::optional<std::size_t> fetches_from; ///< it lacks chosen entries, and asked for them
     slot fetches;
 
@@ -55,6 +56,7 @@ struct life {
         for (entry const& e : own) all += " own" + paxos_script::text(e.at) + "@" + std::to_string(e.accepted.round);
         for (accept const& a : accepts)
             all += " accept" + paxos_script::text(a.first) + "/" + std::to_string(a.current.value) + "/" + paxos_script::text(a.chosen);
+        all += " counted" + std::to_string(counted);
         if (fetches_from) all += std::string(" fetches") + letter(*fetches_from);
         for (std::size_t x = 0; x < nodes && (campaigning || paused || changes_voters); ++x) all += report_of(x);
         return all;
@@ -131,6 +133,7 @@ class leader_on_stage {
         core_.step(id_of[t.from], t.what, noon);
     }
     void take(acks const& k) {
+        of_.counted = std::max(of_.counted, k.synced);
         if (k.synced > 0) core_.persisted(of_.positions[k.synced - 1], noon);
         for (std::size_t i = 0; i < nodes; ++i)
             if (i != of_.owner && k.upto[i] > slot{}) core_.step(id_of[i], accepted{core_.promised(), k.upto[i]}, noon);

@@ -276,6 +276,7 @@ TEST_CASE("R45: a voter to come that restarts keeps what it promised, and accept
     past.chosen = slot{1};
     past.chosen_under = n1;
     actor x(d, abc, {}, past);
+    CHECK(applied(x.waits(10ms)) == "[1:-@1a]");
     value const abd = stop_sign(succeeding(abc, {member_of(a), member_of(b), member_of(d)}));
     CHECK(told(x.hears(a, accept{n1, epoch{1}, slot{2}, {abd}, {}})) == lines("to a: reject 1a promised=2b"));
     CHECK(told(x.hears(b, accept{n2, epoch{1}, slot{2}, {abd}, slot{1}})) ==

@@ -74,7 +74,6 @@ struct group_of_one : wishful {
     }
     void turns(duration time) {
         for (instant const end = clock + time; clock < end;) {
-            sent.clear();
             pass(10ms);
             auto const heard = std::exchange(sent, {});
             for (paxos::member const& m : answering)
@@ -172,7 +171,6 @@ TEST_CASE("R44: of two changes at one time the second is refused while the first
     l.wishes(one, voter_change{.add = {"second:2"}});
     // Everything is answered but the stop-sign.
     for (int i = 0; i < 100 && !l.engine.core()->is_changing(); ++i) {
-        l.sent.clear();
         l.pass(10ms);
         for (paxos::message const& m : std::exchange(l.sent, {}))
             for (auto const& by : l.answering)
@@ -195,8 +193,8 @@ TEST_CASE("a leader asks the voter that it is told to, or the fittest, and the w
     l.wishes(add, voter_change{.add = {"second:2"}});
     l.turns(1s);
     REQUIRE(add.text() == "done");
-    l.wishes(give, std::string());
     l.sent.clear();
+    l.wishes(give, std::string());
     l.pass(10ms);
     CHECK(l.sent_of<paxos::hand_over>().size() == 1);
     ballot const theirs{l.engine.core()->promised().round + 1, 0, second.id};
