@@ -76,6 +76,7 @@ public:
         }
         if (m.number > promised_) promise_to(m.number, fx);
         bool const hole = m.first > held().next();
+        if (hole && OPENREPLICA_MUTANT(rule_c_off)) put_apart(m, fx);
         if ((hole && !OPENREPLICA_MUTANT(ack_over_hole)) || (!hole && !is_of_its_epoch(m) && !OPENREPLICA_MUTANT(epoch_ignored))) {
             fx.send_durable(from, accepted{m.number, held(), true});
             return false;
@@ -113,10 +114,24 @@ private:
         }
     }
 
+    /// Only mutants get here: what fills the hole before `first` has no ballot, which is nothing to a merge.
+    void fill_hole(slot first) {
+        while (log_.last().next() < first) log_.put(log_.last().next(), ballot{}, value{});
+    }
     /// Only a mutant gets here: it pretends that the hole before `first` holds what it should.
     void bridge_hole(slot first) {
-        while (log_.last().next() < first) log_.put(log_.last().next(), ballot{}, value{});
+        fill_hole(first);
         upto_ = std::max(upto_, first.prev());
+    }
+    /// Only a mutant gets here: it votes for the values, and owns up to the hole before them.
+    void put_apart(accept const& m, effects& fx) {
+        fill_hole(m.first);
+        slot s = m.first;
+        for (value const& v : m.values) {
+            log_.put(s, m.number, v);
+            fx.write(accept_record{{s, m.number, v}});
+            s = s.next();
+        }
     }
 
     void send_promise(node_id to, slot after, effects& fx) {

@@ -14,6 +14,7 @@ enum class mutant : std::uint8_t {
     promise_goes_back,         ///< an acceptor grants a prepare below its promise
     promise_reports_nothing,   ///< an acceptor hides what it has accepted
     ack_over_hole,             ///< an acceptor takes and acknowledges an accept that leaves a hole behind it
+    rule_c_off,                ///< an acceptor takes an accept that leaves a hole behind it, and acknowledges no more than it should
     chosen_from_other_ballot,  ///< rule 2: a chosen index chooses entries that were accepted under another ballot
     vote_counted_twice,        ///< the leader's own vote counts twice
     own_vote_before_sync,      ///< the leader's own vote counts before its disk has it

@@ -87,7 +87,7 @@ TEST_CASE("rule 8: a lone founder with seeds first asks whether there is a group
     CHECK(late.core.joined()->cluster == c8);
 }
 
-TEST_CASE("rule 8: a lone founder whose seeds do not lead back to it never founds: silence proves nothing") {
+TEST_CASE("R39, rule 8: a lone founder whose seeds do not lead back to it never founds: silence proves nothing") {
     founding_options o = founders(1);
     o.has_seeds = true;
     founder x(a, o);
@@ -152,7 +152,7 @@ TEST_CASE("rule 8: whoever is not the smallest waits for the offer") {
     CHECK(x.hears(a, propose_first{{c7, group_of({a, b})}}) == lines("to a: accepted durable"));
 }
 
-TEST_CASE("rule 8: a silent, a bound and a differently configured node is no founder") {
+TEST_CASE("R40, rule 8: a silent, a bound and a differently configured node is no founder") {
     founder silent(a, founders(2)), bound(a, founders(2)), different(a, founders(2));
     (void)silent.hears(b, says(b, 2, {a}));
     CHECK(silent.ticks(1s) == "");
@@ -262,7 +262,7 @@ TEST_CASE("rule 8: whoever hears of another first configuration accepts none") {
     CHECK(x.hears(a, propose_first{offer7}) == lines("write accepted 7", "to a: accepted durable"));
 }
 
-TEST_CASE("rule 8: a joiner takes a welcome only of an established cluster") {
+TEST_CASE("R43, rule 8: a joiner takes a welcome only of an established cluster") {
     founder x(d, founders(3));
     (void)x.hears(a, welcome{c7, group_of({a, b, c}), false});
     CHECK(x.core.joined() == nullptr);
@@ -374,7 +374,7 @@ TEST_CASE("rule 8: three empty nodes that see one another found one group of thr
     }
 }
 
-TEST_CASE("rule 8: two of three never found, nor do three of which two cannot reach each other") {
+TEST_CASE("R39, rule 8: two of three never found, nor do three of which two cannot reach each other") {
     founding_network two(2, founders(3)), cut(3, founders(3));
     cut.lose = [](std::size_t from, std::size_t to, founding_message const&) { return from + to == 3; };
     two.run(60s);

@@ -269,6 +269,66 @@ TEST_CASE("R41: after a restart the configuration comes from the log and the sna
     CHECK(x.core.entries().governing(slot{7}).number == epoch{2});
 }
 
+TEST_CASE("R45: a voter to come that restarts keeps what it promised, and accepts the stop-sign that names it") {
+    durable_state past;
+    past.promised = n2;
+    past.entries = {at(1, n1, no_op())};
+    past.chosen = slot{1};
+    past.chosen_under = n1;
+    actor x(d, abc, {}, past);
+    CHECK(applied(x.waits(10ms)) == "[1:-@1a]");
+    value const abd = stop_sign(succeeding(abc, {member_of(a), member_of(b), member_of(d)}));
+    CHECK(told(x.hears(a, accept{n1, epoch{1}, slot{2}, {abd}, {}})) == lines("to a: reject 1a promised=2b"));
+    CHECK(told(x.hears(b, accept{n2, epoch{1}, slot{2}, {abd}, slot{1}})) ==
+          lines("write 2:K2(abd)@2b", "to b: accepted 2b upto=2 after #1"));
+    CHECK_FALSE(x.core.is_voter());
+    (void)x.hears(b, chosen_index{n2, slot{2}});
+    CHECK(x.core.is_voter());
+}
+
+TEST_CASE("R46: a stop-sign that lost its slot to a later ballot has ended nothing") {
+    actor x(c);
+    (void)x.hears(a, accept{n1, epoch{1}, slot{1}, {stop_sign(succeeding(abc, {member_of(a), member_of(b)}))}, {}});
+    (void)x.hears(b, accept{n2, epoch{1}, slot{1}, {command("x")}, {}});
+    CHECK(told(x.hears(b, accept{n2, epoch{1}, slot{2}, {command("y")}, {}})) ==
+          lines("write 2:y@2b", "to b: accepted 2b upto=2 after #5"));
+    CHECK(applied(x.hears(b, chosen_index{n2, slot{2}})) == "[1:x@2b 2:y@2b]");
+    CHECK(x.core.governing() == abc);
+    CHECK(x.core.is_voter());
+}
+
+TEST_CASE("R49: a standby never campaigns, neither when all are unhappy nor when it is asked to") {
+    actor x(d);
+    x.around = {{a, {}}, {b, {}}, {c, {}}};
+    (void)x.waits(5s);
+    CHECK(x.core.promised().empty());
+    (void)x.hears(a, accept{n1, epoch{1}, slot{1}, {no_op()}, {}});
+    CHECK(told(x.hears(a, hand_over{n1})) == "");
+    CHECK_FALSE(x.core.observe().campaigning);
+}
+
+TEST_CASE("R51: a leader that was cut off while the others changed the voters chooses nothing, reads nothing, and learns it") {
+    stage x;
+    x.around.clear();
+    (void)x.proposes({"lost"});
+    (void)x.persists();
+    (void)x.act([&] { (void)x.core.read(); });
+    auto const alone = x.waits(500ms);
+    CHECK(alone.reads.empty());
+    CHECK(applied(alone) == "[]");
+    CHECK_FALSE(x.core.is_leader());
+    // Nobody who took part in the change takes what it sent meanwhile.
+    actor other(c);
+    (void)other.hears(b, prepare{n2, {}, epoch{1}});
+    CHECK(sent<reject>(other.hears(a, accept{n1, epoch{1}, slot{2}, {command("lost")}, {}})) == lines("to a: reject 1a promised=2b"));
+    // It finds itself without a vote, and what it had accepted alone is gone.
+    value const bde = stop_sign(succeeding(abc, {member_of(b), member_of(d), member_of(e)}));
+    auto const out = x.hears(b, learned{n2, slot{2}, {no_op(), bde, no_op()}, slot{4}, slot{1}});
+    CHECK(applied(out) == "[2:-@2b 3:K2(bde)@2b 4:-@2b]");
+    CHECK(x.core.is_retired());
+    CHECK_FALSE(x.core.is_voter());
+}
+
 // ---- another leader
 
 TEST_CASE("a leader asks a voter to take over, and that one campaigns although it is happy") {

@@ -70,7 +70,7 @@ TEST_CASE("rule 15: a replica that cannot apply an entry stops there, keeps its 
     CHECK(acks.back().upto == slot{4});
 }
 
-TEST_CASE("a node that joins an existing group remembers it: after a restart it belongs to the same one") {
+TEST_CASE("R45: a node that joins an existing group remembers it: after a restart it belongs to the same one") {
     lone_node l(true, {}, {.founders = 0, .has_seeds = true});
     auto const group = voter_of_three().group;
     paxos::member const host{node_id{0, 2}, {"there", 2}};
