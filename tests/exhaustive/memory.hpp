@@ -46,6 +46,11 @@ inline constexpr instant noon{std::chrono::hours(1)};
     return o;
 }
 
+/// Settled ballots have no owner (see `memory::settled`).
+[[nodiscard]] inline std::string text_of(ballot const& b) {
+    return std::to_string(b.round) + (b.owner.empty() ? "" : std::string(1, letter(index_of(b.owner))));
+}
+
 /// A value's name; no two ballots' no-ops have the same one, as each ballot's log clock begins at its round.
 [[nodiscard]] inline std::string name(value const& v) {
     return v.kind == value_kind::no_op ? "no-op" + std::to_string(v.stamp.value) : paxos_script::text(v);
@@ -78,8 +83,8 @@ struct memory {
     slot upto;       ///< accepted under `promised` up to here; 0 if nothing was
 
     [[nodiscard]] std::string key() const {
-        std::string all = std::to_string(chosen.value) + "/" + std::to_string(upto.value) + "/" + std::to_string(promised.round);
-        for (entry const& e : entries) all += " " + name(e.what) + "@" + std::to_string(e.accepted.round);
+        std::string all = std::to_string(chosen.value) + "/" + std::to_string(upto.value) + "/" + text_of(promised);
+        for (entry const& e : entries) all += " " + name(e.what) + "@" + text_of(e.accepted);
         return all;
     }
     /// As it goes into the next ballot. Who owned an earlier one is of no interest any more.

@@ -29,7 +29,7 @@ def with_main(sources):
 
 def programs():
     for folder, suite, prefix in (("integration", "full", "integration_"), ("fuzz", "full", "fuzz_"),
-                                  ("exhaustive", "quick", "exhaustive_"), ("benchmarks", "benchmark", "benchmark_")):
+                                  ("exhaustive", "full", "exhaustive_"), ("benchmarks", "benchmark", "benchmark_")):
         for name in glob(f"{folder}/*.cpp"):
             sources = [name] if folder == "benchmarks" else with_main([name])
             yield suite, prefix + pathlib.Path(name).stem, sources

@@ -227,7 +227,7 @@ struct follower_with_a_call : lone_node {
         REQUIRE(sent_of<paxos::forward>().size() == 1);
         forward = sent_of<paxos::forward>()[0].number;
     }
-    void refuse(node_id from, errc code, std::vector<std::uint32_t> which = {}) {
+    void is_refused_by(node_id from, errc code, std::vector<std::uint32_t> which = {}) {
         engine.on_message(from, paxos::forward_refused{forward, std::move(which), static_cast<std::uint8_t>(code), "no"});
         engine.flush();
     }
@@ -238,13 +238,13 @@ struct follower_with_a_call : lone_node {
 TEST_CASE("a refusal ends a call only with a code without effect, and only from whom the call was sent to") {
     using namespace engine_test;
     follower_with_a_call f;
-    f.refuse(f.leader, errc{});
-    f.refuse(f.leader, errc::method_threw);
-    f.refuse(f.leader, errc::outcome_unknown);
-    f.refuse(f.leader, static_cast<errc>(255));
-    f.refuse(f.peer, errc::overloaded);
+    f.is_refused_by(f.leader, errc{});
+    f.is_refused_by(f.leader, errc::method_threw);
+    f.is_refused_by(f.leader, errc::outcome_unknown);
+    f.is_refused_by(f.leader, static_cast<errc>(255));
+    f.is_refused_by(f.peer, errc::overloaded);
     CHECK(f.ended.empty());
-    f.refuse(f.leader, errc::overloaded);
+    f.is_refused_by(f.leader, errc::overloaded);
     REQUIRE(f.ended.size() == 1);
     CHECK(f.ended[0].code == errc::overloaded);
 }
@@ -254,9 +254,9 @@ TEST_CASE("the same attempt refused twice is one refusal: the other attempt may 
     follower_with_a_call f;
     f.calls.resend(f.clock);
     f.engine.flush(); // A second attempt, in a forward of its own.
-    f.refuse(f.leader, errc::overloaded, {0, 0});
-    f.refuse(f.leader, errc::overloaded, {0});
-    f.refuse(f.leader, errc::overloaded);
+    f.is_refused_by(f.leader, errc::overloaded, {0, 0});
+    f.is_refused_by(f.leader, errc::overloaded, {0});
+    f.is_refused_by(f.leader, errc::overloaded);
     CHECK(f.ended.empty());
 }
 
@@ -273,7 +273,7 @@ TEST_CASE("a late refusal of the last session's forward does not touch the next 
     f.calls.submit(runtime::call_ticket{2}, {command_kind::call, birth, "[]", {}}, [&](call_outcome&&) { ended = true; },
                    f.clock, f.clock + 10s);
     f.engine.flush();
-    f.refuse(f.leader, errc::overloaded);
+    f.is_refused_by(f.leader, errc::overloaded);
     CHECK_FALSE(ended);
 }
 
