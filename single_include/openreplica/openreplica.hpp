@@ -2967,6 +2967,7 @@ enum class mutant : std::uint8_t {
     promise_goes_back,         ///< an acceptor grants a prepare below its promise
     promise_reports_nothing,   ///< an acceptor hides what it has accepted
     ack_over_hole,             ///< an acceptor takes and acknowledges an accept that leaves a hole behind it
+    rule_c_off,                ///< an acceptor takes an accept that leaves a hole behind it, and acknowledges no more than it should
     chosen_from_other_ballot,  ///< rule 2: a chosen index chooses entries that were accepted under another ballot
     vote_counted_twice,        ///< the leader's own vote counts twice
     own_vote_before_sync,      ///< the leader's own vote counts before its disk has it
@@ -3011,6 +3012,11 @@ enum class mutant : std::uint8_t {
     install_keeps_configuration, ///< a snapshot's configuration is not taken up with it
     epoch_ignored,             ///< rule 4: an acceptor takes an accept of an epoch that does not govern its slot
     old_voters_counted,        ///< above a stop-sign the votes of those count whom it removed
+    accepted_stop_sign_governs, ///< a stop-sign governs as soon as it is accepted, chosen or not
+    trim_forgets_stop_sign,    ///< what governed the trimmed entries is forgotten with them
+    restart_forgets_configuration, ///< a node starts from a snapshot with the voters that the group was founded with
+    tombstones_forgotten,      ///< a configuration does not name whom it removed
+    removed_keeps_id,          ///< a node that lost its vote goes on under its id
 };
 
 #if defined(OPENREPLICA_MUTATION_TESTING)
@@ -6704,7 +6710,7 @@ inline constexpr std::size_t max_removed = 32768;
     std::sort(voters.begin(), voters.end());
     configuration next{epoch{c.number.value + 1}, std::move(voters), c.removed};
     for (member const& m : c.voters)
-        if (!next.has_voter(m.id)) next.removed.push_back(m.id);
+        if (!next.has_voter(m.id) && !OPENREPLICA_MUTANT(tombstones_forgotten)) next.removed.push_back(m.id);
     std::sort(next.removed.begin(), next.removed.end());
     return next;
 }
@@ -14142,7 +14148,9 @@ public:
         return it == stop_signs_.begin() ? base_ : std::prev(it)->second;
     }
     /// The configuration of the first slot that is not chosen here.
-    [[nodiscard]] configuration const& governing() const { return governing(chosen_.next()); }
+    [[nodiscard]] configuration const& governing() const {
+        return governing(OPENREPLICA_MUTANT(accepted_stop_sign_governs) ? last().next() : chosen_.next());
+    }
     /// The slot of the entry that made `governing()`; a slot up to `trimmed()` when that entry is gone.
     [[nodiscard]] slot governs_since() const {
         auto const it = stop_signs_.upper_bound(chosen_);
@@ -14187,7 +14195,8 @@ public:
     /// Forgets the chosen entries up to `s`.
     void trim(slot s) {
         assert(s <= chosen_);
-        if (s > trimmed_) forget_stop_signs(governing(s.next()), s);
+        slot const from = OPENREPLICA_MUTANT(trim_forgets_stop_sign) ? first() : s.next();
+        if (s > trimmed_) forget_stop_signs(governing(from), s);
         while (trimmed_ < s) pop_front();
     }
 
@@ -14342,6 +14351,7 @@ public:
         }
         if (m.number > promised_) promise_to(m.number, fx);
         bool const hole = m.first > held().next();
+        if (hole && OPENREPLICA_MUTANT(rule_c_off)) put_apart(m, fx);
         if ((hole && !OPENREPLICA_MUTANT(ack_over_hole)) || (!hole && !is_of_its_epoch(m) && !OPENREPLICA_MUTANT(epoch_ignored))) {
             fx.send_durable(from, accepted{m.number, held(), true});
             return false;
@@ -14379,10 +14389,24 @@ private:
         }
     }
 
+    /// Only mutants get here: what fills the hole before `first` has no ballot, which is nothing to a merge.
+    void fill_hole(slot first) {
+        while (log_.last().next() < first) log_.put(log_.last().next(), ballot{}, value{});
+    }
     /// Only a mutant gets here: it pretends that the hole before `first` holds what it should.
     void bridge_hole(slot first) {
-        while (log_.last().next() < first) log_.put(log_.last().next(), ballot{}, value{});
+        fill_hole(first);
         upto_ = std::max(upto_, first.prev());
+    }
+    /// Only a mutant gets here: it votes for the values, and owns up to the hole before them.
+    void put_apart(accept const& m, effects& fx) {
+        fill_hole(m.first);
+        slot s = m.first;
+        for (value const& v : m.values) {
+            log_.put(s, m.number, v);
+            fx.write(accept_record{{s, m.number, v}});
+            s = s.next();
+        }
     }
 
     void send_promise(node_id to, slot after, effects& fx) {
@@ -15390,7 +15414,9 @@ inline replica::replica(node_id self, configuration first, replica_options optio
       acceptor_(log_, highest_ballot(recovered), options.promise_bytes), learner_(log_, acceptor_, options.learn_bytes),
       election_(self), batches_(options.incarnation), stamp_(recovered.base.stamp), beats_(options.incarnation >> 2),
       next_beat_(now), last_tick_(now), unhappy_since_(now), quiet_until_(now), patience_(spread(self.low)) {
-    if (recovered.base.at > slot{}) log_.install(recovered.base.at, recovered.base.governing);
+    bool const forgets = OPENREPLICA_MUTANT(restart_forgets_configuration);
+    if (recovered.base.at > slot{})
+        log_.install(recovered.base.at, forgets ? configuration(governing()) : recovered.base.governing);
     for (entry const& e : recovered.entries) log_.put(e.at, e.accepted, e.what);
     election_.note(acceptor_.promised());
     // The hint is believed when the entry that it names is still here: the log up to it is what was chosen then.
@@ -17336,7 +17362,8 @@ inline void engine::watch_voters() {
     }
     // Its id has had its vote. As a standby under a fresh one it may be given another.
     bool const done = parked_.empty() && parked_commands_.empty() && replica_->leader_id(env_.now());
-    if (replica_->is_retired() && done && health_ == storage::health::ok) start_over(true);
+    bool const retires = replica_->is_retired() && !OPENREPLICA_MUTANT(removed_keeps_id);
+    if (retires && done && health_ == storage::health::ok) start_over(true);
 }
 
 inline void engine::on_peer_up(node_id peer) {
@@ -17434,9 +17461,9 @@ inline void engine::start_over(bool only_joins) {
     founding_.emplace(self_, founding_options(), paxos::durable_state{}, env_.now());
     if (met_self_) founding_->met_self(env_.now());
     env_.identity_changed(self_.id, {}, {});
-    env_.log(only_joins ? log_level::info : log_level::warning, std::string(only_joins ? "this node has lost its vote" : "the first configuration that this "
-                                                                                          "node had accepted was abandoned") +
-                                     "; it goes on as node " + short_name(self_.id));
+    std::string const why = only_joins ? "this node has lost its vote" : "the first configuration that this node had accepted was "
+                                                                         "abandoned";
+    env_.log(only_joins ? log_level::info : log_level::warning, why + "; it goes on as node " + short_name(self_.id));
 }
 
 inline void engine::tick() {

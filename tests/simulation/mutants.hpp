@@ -38,7 +38,7 @@ constexpr std::array mutants{
     MUTANT(vote_before_durable, "S4 ", 2),
     MUTANT(ask_before_durable, "S4 ", 2),
     MUTANT(foreign_promise_counted, "S1 S5 ", 14),
-    MUTANT(partial_promise_counted, "S1 ", 14),
+    MUTANT(partial_promise_counted, "S1 ", 57),
     MUTANT(propose_below_chosen, "S1 ", 4),
     MUTANT(skip_reproposal, "S1 ", 2),
     MUTANT(lowest_ballot_wins, "S1 ", 4),
@@ -50,7 +50,7 @@ constexpr std::array mutants{
     MUTANT(sessions_lost_in_restore, "S8 S11 ", 2),
     MUTANT(ignore_deadline, "S12 ", 2),
     MUTANT(forward_taken_twice, "S12 ", 3),
-    MUTANT(retry_under_new_session, "S6 S11 ", 290),
+    MUTANT(retry_under_new_session, "S6 S11 ", 294),
     MUTANT(failure_means_not_executed, "S12 ", 2),
     MUTANT(learned_without_promise, "S3 ", 16),
     MUTANT(wal_reports_before_sync, "S16 ", 2),
@@ -58,9 +58,9 @@ constexpr std::array mutants{
     MUTANT(wal_names_without_sync, "S16 ", 2),
     MUTANT(wal_truncates_damage, "S9 S16 ", 33),
     MUTANT(wal_skips_checksum, "S1 S9 S16 ", 22),
-    MUTANT(wal_keeps_torn_tail, "S16 ", 172),
+    MUTANT(wal_keeps_torn_tail, "S16 ", 160),
     MUTANT(damaged_node_keeps_id, "S16 ", 33),
-    MUTANT(wal_skips_full_group, "S4 S9 S16 ", 29),
+    MUTANT(wal_skips_full_group, "S4 S9 S16 ", 145),
     MUTANT(full_for_good, "L1 L2 ", 29),
     MUTANT(unkept_snapshot_counts, "S4 S9 S16 ", 39),
     MUTANT(snapshot_ahead_of_state, "S7 S8 S18 ", 2),
@@ -70,7 +70,12 @@ constexpr std::array mutants{
     MUTANT(proposes_past_stop_sign, "S1 S5 S14 ", 61),
     MUTANT(configuration_not_in_snapshot, "S14 L1 L3 ", 381),
     MUTANT(install_keeps_configuration, "S14 S8 L1 L3 ", 149),
-    MUTANT(old_voters_counted, "S1 S5 ", 17)};
+    MUTANT(old_voters_counted, "S1 S5 ", 17),
+    MUTANT(accepted_stop_sign_governs, "S1 S5 S14 ", 17),
+    MUTANT(trim_forgets_stop_sign, "S14 S5 ", 23),
+    MUTANT(restart_forgets_configuration, "S1 S14 L1 L5 ", 56),
+    MUTANT(tombstones_forgotten, "S15 ", 17),
+    MUTANT(removed_keeps_id, "L5 S15 ", 17)};
 #undef MUTANT
 
 } // namespace simulation

@@ -36,7 +36,7 @@ struct life_id {
     bool operator==(life_id const&) const = default;
 };
 
-/// The votes of one group: S1, S2 and S3, S14, and what a ballot needs before it may lead.
+/// The votes of one group: S1, S2 and S3, S14, S15, and what a ballot needs before it may lead.
 class votes {
     using configuration = paxos::configuration;
     using nodes = std::vector<node_id>; ///< a few, no order
@@ -152,6 +152,13 @@ private:
         auto const n = std::count_if(of.begin(), of.end(), [&](node_id id) { return c.has_voter(id); });
         return static_cast<std::size_t>(n) >= c.quorum();
     }
+    /// S15: whoever loses the vote is known by that for ever, and never has one again.
+    static void check_removed(configuration const& was, configuration const& next) {
+        for (paxos::member const& m : was.voters)
+            require(next.has_voter(m.id) || next.has_removed(m.id), "S15", "a vote ended, and nobody remembers that");
+        for (node_id id : was.removed)
+            require(next.has_removed(id) && !next.has_voter(id), "S15", "who has lost the vote is not known by it any more");
+    }
     [[nodiscard]] configuration const& governing(slot s) const {
         auto const it = stop_signs_.lower_bound(s);
         return it == stop_signs_.begin() ? epochs_.front() : *std::prev(it)->second;
@@ -166,6 +173,7 @@ private:
         if (e.what.kind != paxos::value_kind::configuration) return;
         auto const next = *paxos::decode_configuration(e.what.body.view());
         require(next.number.value == epochs_.size() + 1, "S14", "an epoch has two configurations, or one was left out");
+        check_removed(epochs_.back(), next);
         require(chosen_.size() == e.at.value + 1, "S14",
                 [&] { return "something was chosen above the stop-sign in " + at_slot(e.at) + " before it"; });
         epochs_.push_back(next);

@@ -4,6 +4,7 @@
 #include <openreplica/types/bytes.hpp>
 #include <openreplica/types/endpoint.hpp>
 #include <openreplica/types/ids.hpp>
+#include <openreplica/types/mutation.hpp>
 #include <openreplica/types/wire.hpp>
 
 #include <algorithm>
@@ -51,7 +52,7 @@ inline constexpr std::size_t max_removed = 32768;
     std::sort(voters.begin(), voters.end());
     configuration next{epoch{c.number.value + 1}, std::move(voters), c.removed};
     for (member const& m : c.voters)
-        if (!next.has_voter(m.id)) next.removed.push_back(m.id);
+        if (!next.has_voter(m.id) && !OPENREPLICA_MUTANT(tombstones_forgotten)) next.removed.push_back(m.id);
     std::sort(next.removed.begin(), next.removed.end());
     return next;
 }

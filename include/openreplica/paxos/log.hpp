@@ -3,6 +3,7 @@
 
 #include <openreplica/paxos/configuration.hpp>
 #include <openreplica/paxos/value.hpp>
+#include <openreplica/types/mutation.hpp>
 
 #include <cassert>
 #include <cstddef>
@@ -68,7 +69,9 @@ public:
         return it == stop_signs_.begin() ? base_ : std::prev(it)->second;
     }
     /// The configuration of the first slot that is not chosen here.
-    [[nodiscard]] configuration const& governing() const { return governing(chosen_.next()); }
+    [[nodiscard]] configuration const& governing() const {
+        return governing(OPENREPLICA_MUTANT(accepted_stop_sign_governs) ? last().next() : chosen_.next());
+    }
     /// The slot of the entry that made `governing()`; a slot up to `trimmed()` when that entry is gone.
     [[nodiscard]] slot governs_since() const {
         auto const it = stop_signs_.upper_bound(chosen_);
@@ -113,7 +116,8 @@ public:
     /// Forgets the chosen entries up to `s`.
     void trim(slot s) {
         assert(s <= chosen_);
-        if (s > trimmed_) forget_stop_signs(governing(s.next()), s);
+        slot const from = OPENREPLICA_MUTANT(trim_forgets_stop_sign) ? first() : s.next();
+        if (s > trimmed_) forget_stop_signs(governing(from), s);
         while (trimmed_ < s) pop_front();
     }
 

@@ -18,7 +18,9 @@ inline replica::replica(node_id self, configuration first, replica_options optio
       acceptor_(log_, highest_ballot(recovered), options.promise_bytes), learner_(log_, acceptor_, options.learn_bytes),
       election_(self), batches_(options.incarnation), stamp_(recovered.base.stamp), beats_(options.incarnation >> 2),
       next_beat_(now), last_tick_(now), unhappy_since_(now), quiet_until_(now), patience_(spread(self.low)) {
-    if (recovered.base.at > slot{}) log_.install(recovered.base.at, recovered.base.governing);
+    bool const forgets = OPENREPLICA_MUTANT(restart_forgets_configuration);
+    if (recovered.base.at > slot{})
+        log_.install(recovered.base.at, forgets ? configuration(governing()) : recovered.base.governing);
     for (entry const& e : recovered.entries) log_.put(e.at, e.accepted, e.what);
     election_.note(acceptor_.promised());
     // The hint is believed when the entry that it names is still here: the log up to it is what was chosen then.

@@ -58,7 +58,8 @@ inline void engine::watch_voters() {
     }
     // Its id has had its vote. As a standby under a fresh one it may be given another.
     bool const done = parked_.empty() && parked_commands_.empty() && replica_->leader_id(env_.now());
-    if (replica_->is_retired() && done && health_ == storage::health::ok) start_over(true);
+    bool const retires = replica_->is_retired() && !OPENREPLICA_MUTANT(removed_keeps_id);
+    if (retires && done && health_ == storage::health::ok) start_over(true);
 }
 
 inline void engine::on_peer_up(node_id peer) {
@@ -156,9 +157,9 @@ inline void engine::start_over(bool only_joins) {
     founding_.emplace(self_, founding_options(), paxos::durable_state{}, env_.now());
     if (met_self_) founding_->met_self(env_.now());
     env_.identity_changed(self_.id, {}, {});
-    env_.log(only_joins ? log_level::info : log_level::warning, std::string(only_joins ? "this node has lost its vote" : "the first configuration that this "
-                                                                                          "node had accepted was abandoned") +
-                                     "; it goes on as node " + short_name(self_.id));
+    std::string const why = only_joins ? "this node has lost its vote" : "the first configuration that this node had accepted was "
+                                                                         "abandoned";
+    env_.log(only_joins ? log_level::info : log_level::warning, why + "; it goes on as node " + short_name(self_.id));
 }
 
 inline void engine::tick() {

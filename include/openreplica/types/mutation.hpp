@@ -59,6 +59,11 @@ enum class mutant : std::uint8_t {
     install_keeps_configuration, ///< a snapshot's configuration is not taken up with it
     epoch_ignored,             ///< rule 4: an acceptor takes an accept of an epoch that does not govern its slot
     old_voters_counted,        ///< above a stop-sign the votes of those count whom it removed
+    accepted_stop_sign_governs, ///< a stop-sign governs as soon as it is accepted, chosen or not
+    trim_forgets_stop_sign,    ///< what governed the trimmed entries is forgotten with them
+    restart_forgets_configuration, ///< a node starts from a snapshot with the voters that the group was founded with
+    tombstones_forgotten,      ///< a configuration does not name whom it removed
+    removed_keeps_id,          ///< a node that lost its vote goes on under its id
 };
 
 #if defined(OPENREPLICA_MUTATION_TESTING)

@@ -69,7 +69,9 @@ struct bench {
         if (code != dns::response_code::noerror) return m;
         auto const service = q.questions.at(0).qname;
         auto const host = dns_test::name_of("n1.x.test");
-        for (std::uint16_t port : ports[dns_test::dns::served_domain(service).to_string().substr(0, 1)]) {
+        // A question's letters come in any case.
+        char const first = dns::name::folded(dns::served_domain(service).to_string().front());
+        for (std::uint16_t port : ports[std::string(1, first)]) {
             m.answers.push_back(dns::make_record(service, 1, dns::srv_data{port, 0, port, host}));
             if (m.additional.empty()) m.additional.push_back(dns::make_record(host, 1, dns::a_data{{127, 0, 0, 1}}));
         }
