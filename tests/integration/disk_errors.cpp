@@ -206,11 +206,11 @@ decay const decays[] = {
 
 } // namespace
 
-TEST_CASE("a sync fails at a follower: it says so and votes no more, the group goes on, and a restart heals it") {
+TEST_CASE("R26: a sync fails at a follower: it says so and votes no more, the group goes on, and a restart heals it") {
     check_failed_sync(false);
 }
 
-TEST_CASE("a sync fails at the leader: another one leads, nothing is lost, and a restart heals it") {
+TEST_CASE("R26: a sync fails at the leader: another one leads, nothing is lost, and a restart heals it") {
     check_failed_sync(true);
 }
 
@@ -230,7 +230,7 @@ TEST_CASE("a snapshot whose sync fails does not count, and the node goes on with
     check_exactly_once(g.members.read_back(), g.members.acknowledged);
 }
 
-TEST_CASE("a full disk: a node alone refuses updates, reads go on, and it resumes by itself when there is room") {
+TEST_CASE("R27: a full disk: a node alone refuses updates, reads go on, and it resumes by itself when there is room") {
     if (is_skipped("a full disk of a node alone")) return;
     small_disk disk;
     durable::group members(1);
@@ -249,7 +249,7 @@ TEST_CASE("a full disk: a node alone refuses updates, reads go on, and it resume
     check_exactly_once(members.read_back(), members.acknowledged);
 }
 
-TEST_CASE("a full disk at a follower: the others go on, and it follows again when there is room") {
+TEST_CASE("R27: a full disk at a follower: the others go on, and it follows again when there is room") {
     if (is_skipped("a full disk of a follower")) return;
     small_disk disks[3];
     durable::group members(3);
@@ -271,7 +271,7 @@ TEST_CASE("a full disk at a follower: the others go on, and it follows again whe
     check_exactly_once(members.read_back(), members.acknowledged);
 }
 
-TEST_CASE("a stopped member's files decay: it keeps its vote only if nothing is lost, and the group is intact") {
+TEST_CASE("R22: a stopped member's files decay: it keeps its vote only if nothing is lost, and the group is intact") {
     for (decay const& d : decays) {
         INFO("decayed: " << std::string(d.what));
         durable::group members(3);
@@ -310,7 +310,7 @@ TEST_CASE("a stopped member's files decay: it keeps its vote only if nothing is 
     }
 }
 
-TEST_CASE("a node alone whose files decay refuses to start, with a sentence") {
+TEST_CASE("R20: a node alone whose files decay refuses to start, with a sentence") {
     decay const cases[] = {
         {"a bit of the log", [](fs::path const& d) { flip_bit(files(d, "wal-").front(), 120); }, true},
         {"the log", [](fs::path const& d) { for (auto const& f : files(d, "wal-")) fs::remove(f); }, true},

@@ -59,7 +59,7 @@ TEST_CASE("one process after the other is killed and comes back under its id, wh
     check_exactly_once(group.read_back(), group.acknowledged);
 }
 
-TEST_CASE("a node alone keeps what it acknowledged") {
+TEST_CASE("R38: a node alone keeps what it acknowledged") {
     durable::group group(1);
     for (int cycle = 0; cycle < 3; ++cycle) {
         group.start(0);

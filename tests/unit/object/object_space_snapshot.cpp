@@ -70,7 +70,7 @@ TEST_CASE("a restored replica equals the one that was saved and goes on equally"
     CHECK(other.space.snapshot() == d.space.snapshot());
 }
 
-TEST_CASE("a result stored before the snapshot answers a retry after it") {
+TEST_CASE("R36: a result stored before the snapshot answers a retry after it") {
     driver d;
     d.create("t");
     auto const add = d.make(command_kind::call, "t", R"(["add",5])");
@@ -130,7 +130,7 @@ TEST_CASE("what stands in the way of a snapshot is named, whatever its to_json t
     CHECK(obstacle() == "without");
 }
 
-TEST_CASE("a frozen state is written as it was, whatever was applied since") {
+TEST_CASE("R37: a frozen state is written as it was, whatever was applied since") {
     driver d;
     d.create("t");
     auto frozen = d.space.freeze();

@@ -33,7 +33,7 @@ struct voter {
     }
 };
 
-TEST_CASE("a promise is written, and told only after it is durable") {
+TEST_CASE("R01: a promise is written, and told only after it is durable") {
     voter v;
     CHECK(v.prepared(n1) == lines("write promise 1a", "to a: promise 1a chosen=0 [] after #1"));
     CHECK(v.self.promised() == n1);
@@ -59,7 +59,7 @@ TEST_CASE("a ballot is higher by round, then by priority, then by its owner") {
     CHECK(v.prepared(ballot{2, 2, a}) == lines("write promise 2a", "to a: promise 2a chosen=0 [] after #2"));
 }
 
-TEST_CASE("an accept is written before it is acknowledged") {
+TEST_CASE("R01: an accept is written before it is acknowledged") {
     voter v(n1);
     CHECK(v.asked(n1, 1, {command("x"), command("y")}) ==
           lines("write 1:x@1a", "write 2:y@1a", "to a: accepted 1a upto=2 after #2"));
@@ -71,7 +71,7 @@ TEST_CASE("an accept below the promise is rejected at once and changes nothing")
     CHECK(v.entries.last() == slot{0});
 }
 
-TEST_CASE("an accept above the promise raises it first") {
+TEST_CASE("R03: an accept above the promise raises it first") {
     voter v(n1);
     CHECK(v.asked(n2, 1, {command("x")}) ==
           lines("write promise 2b", "write 1:x@2b", "to b: accepted 2b upto=1 after #2"));
@@ -85,7 +85,7 @@ TEST_CASE("an accept that arrives again is acknowledged again, and written once"
     CHECK(v.asked(n1, 2, {command("y"), command("z")}) == lines("write 3:z@1a", "to a: accepted 1a upto=3 after #3"));
 }
 
-TEST_CASE("rule 4: an accept behind a hole is not taken, and the acknowledgement says where the hole begins") {
+TEST_CASE("R14, rule 4: an accept behind a hole is not taken, and the acknowledgement says where the hole begins") {
     voter v(n1);
     (void)v.asked(n1, 1, {command("x")});
     CHECK(v.asked(n1, 3, {command("z")}) == lines("to a: accepted 1a upto=1 gap after #1"));
@@ -125,7 +125,7 @@ TEST_CASE("rule 4: an accept of another epoch than the one that governs the next
     CHECK(v.asked(n1, 1, {command("x")}) == lines("write 1:x@1a", "to a: accepted 1a upto=1 after #1"));
 }
 
-TEST_CASE("a chosen entry is never overwritten, also not by a higher ballot that covers it") {
+TEST_CASE("R13, R17: a chosen entry is never overwritten, also not by a higher ballot that covers it") {
     voter v(n1);
     (void)v.asked(n1, 1, {command("x"), command("y")});
     v.entries.choose(slot{1});

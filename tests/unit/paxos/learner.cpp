@@ -44,7 +44,7 @@ struct follower_of {
     }
 };
 
-TEST_CASE("a chosen index applies the entries of its own ballot in slot order, once") {
+TEST_CASE("R13: a chosen index applies the entries of its own ballot in slot order, once") {
     follower_of f;
     f.accepts(n1, 1, {command("x"), command("y"), command("z")});
     CHECK(f.hears_chosen(n1, 2) == lines("apply 1:x@1a", "apply 2:y@1a"));
@@ -120,7 +120,7 @@ TEST_CASE("learned entries that overlap what is chosen are applied from the firs
     CHECK(f.learns(n1, 1, {command("x")}, 3) == "");
 }
 
-TEST_CASE("learned entries behind a gap are not taken") {
+TEST_CASE("R14: learned entries behind a gap are not taken") {
     follower_of f;
     CHECK(f.learns(n1, 2, {command("y")}, 2) == "");
     CHECK(f.voter.promised().empty());
@@ -147,7 +147,7 @@ TEST_CASE("one answer is bounded in bytes, and holds at least one value") {
     CHECK(f.asked(4) == lines("to c: learned 4.. [big] behind=1a chosen=5 start=1"));
 }
 
-TEST_CASE("whoever asks for trimmed entries is told where the log starts, and asks for a snapshot") {
+TEST_CASE("R33: whoever asks for trimmed entries is told where the log starts, and asks for a snapshot") {
     follower_of sender, asker;
     sender.accepts(n1, 1, {command("x"), command("y")});
     (void)sender.hears_chosen(n1, 2);

@@ -68,7 +68,7 @@ TEST_CASE("everything chosen can be trimmed, and the log goes on behind it") {
     CHECK(text(l.entry_at(slot{3})) == "3:y@2b");
 }
 
-TEST_CASE("a snapshot inside the log keeps what was accepted above it") {
+TEST_CASE("R17: a snapshot inside the log keeps what was accepted above it") {
     log l = filled(5);
     l.choose(slot{1});
     l.install(slot{3}, {});

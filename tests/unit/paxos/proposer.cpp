@@ -46,7 +46,7 @@ TEST_CASE("a learner's acknowledgement and a leader outside the voters are no vo
     CHECK(leading(slot{9}, {{b, slot{4}}}).tally(group_of({b, c, d}), a) == slot{0});
 }
 
-TEST_CASE("the leader's own vote follows its disk, batch by batch") {
+TEST_CASE("R05: the leader's own vote follows its disk, batch by batch") {
     leader l = leading(slot{0}, {});
     l.own_writes = {{lsn{10}, slot{1}}, {lsn{12}, slot{3}}, {lsn{20}, slot{4}}};
     l.own_durable(lsn{9});

@@ -75,7 +75,7 @@ TEST_CASE("rule 2: a chosen index or an accept from anybody but the ballot's own
 
 // ---- rule 3
 
-TEST_CASE("rule 3: a candidate asks, and counts itself, only when its own promise is durable") {
+TEST_CASE("R01, R07, rule 3: a candidate asks, and counts itself, only when its own promise is durable") {
     actor x(a);
     x.around = {{b, {}}, {c, {}}};
     auto const out = x.campaigns();
@@ -101,7 +101,7 @@ TEST_CASE("rule 3: nothing is proposed at or below the highest chosen index of t
     CHECK(sent<accept>(caught_up) == lines("to b,c: accept 1a 3.. [z -] chosen=2"));
 }
 
-TEST_CASE("rule 3: a candidate that cannot catch up within an election timeout drops its ballot") {
+TEST_CASE("R07, rule 3: a candidate that cannot catch up within an election timeout drops its ballot") {
     actor x(a);
     x.around = {{b, {}}, {c, {}}};
     (void)x.campaigns();
@@ -154,7 +154,7 @@ TEST_CASE("rule 4: an accept behind a hole is answered with where the hole begin
           lines("write 4:u@2b", "to b: accepted 2b upto=4 after #5"));
 }
 
-TEST_CASE("rule 4: a snapshot raises the promise to the ballot behind it, and the next slot can be accepted") {
+TEST_CASE("R29, rule 4: a snapshot raises the promise to the ballot behind it, and the next slot can be accepted") {
     actor x(a);
     (void)x.hears(b, prepare{n2, {}, first_epoch});
     auto const out = x.act([&] { CHECK(x.core.install({slot{5000}, n3, log_time{77}, group_of({a, b, c}), {}}, x.now)); });
@@ -165,11 +165,13 @@ TEST_CASE("rule 4: a snapshot raises the promise to the ballot behind it, and th
           lines("write 5001:x@3c", "to c: accepted 3c upto=5001 after #4"));
 }
 
-TEST_CASE("a snapshot that is not newer than the log changes nothing") {
+TEST_CASE("R17, R31: a snapshot that is not newer than the log changes nothing") {
     actor x(a);
     (void)x.hears(b, proposal(n2, 1, {command("x")}, 1));
     CHECK(told(x.act([&] { CHECK_FALSE(x.core.install({slot{1}, n3, {}, {}, {}}, x.now)); })) == "");
     CHECK(x.core.promised() == n2);
+    CHECK(x.core.governing() == group_of({a, b, c}));
+    CHECK(x.core.entries().holds(slot{1}));
 }
 
 TEST_CASE("rule 4: entries learned from behind a higher ballot end a campaign and a leadership below it") {
@@ -406,7 +408,7 @@ TEST_CASE("an accept of a higher ballot ends a leadership before anything is wri
     CHECK(x.core.leader_id(x.now) == b);
 }
 
-TEST_CASE("a leader that promises a higher ballot leads no more, and its late acknowledgements count for nothing") {
+TEST_CASE("R08: a leader that promises a higher ballot leads no more, and its late acknowledgements count for nothing") {
     actor x(a);
     (void)x.leads();
     (void)x.hears(b, prepare{n2, {}, first_epoch});
@@ -417,7 +419,7 @@ TEST_CASE("a leader that promises a higher ballot leads no more, and its late ac
 
 // ---- phase 2
 
-TEST_CASE("the leader sends in parallel with its disk and counts its own vote only after its own sync") {
+TEST_CASE("R05: the leader sends in parallel with its disk and counts its own vote only after its own sync") {
     actor x(a);
     (void)x.leads();
     (void)x.acked(b, 1);
@@ -436,12 +438,38 @@ TEST_CASE("a majority without the leader chooses, also while the leader's disk h
     CHECK(applied(x.acked(c, 2)) == "[2:x@1a]");
 }
 
-TEST_CASE("an acknowledgement of an earlier ballot, or above what was sent, counts for nothing") {
+TEST_CASE("R08: an acknowledgement of an earlier ballot, or above what was sent, counts for nothing") {
     actor x(a);
     (void)x.leads(report(0, {at(1, n2, command("x"))}));
     CHECK(told(x.hears(b, accepted{n1, slot{2}})) == "");
     CHECK(told(x.hears(b, accepted{x.core.promised(), slot{3}})) == "");
     CHECK(x.core.entries().chosen() == slot{0});
+}
+
+TEST_CASE("R06: a late report of the disk gives no vote to what was written over since") {
+    actor x(a);
+    (void)x.leads();
+    (void)x.proposes({"x"}); // Slot 2, at position 3.
+    (void)x.hears(b, proposal(n2, 1, {no_op(), command("u")}));
+    x.around = {{b, follows(n2)}, {c, {}}};
+    (void)x.campaigns();
+    (void)x.persists();
+    (void)x.hears(b, promise{x.core.promised(), {}, first_epoch, 0, true, {}});
+    REQUIRE(x.core.is_leader()); // Slot 2 again, under another ballot and at another position.
+    (void)x.act([&] { x.core.persisted(lsn{3}, x.now); });
+    CHECK(applied(x.acked(b, 3)) == "[]");
+    CHECK(applied(x.persists()) == "[1:-@3a 2:u@3a 3:-@3a]");
+}
+
+TEST_CASE("R13: an acknowledgement that comes late takes nothing back from a later one") {
+    actor x(a);
+    (void)x.leads();
+    (void)x.proposes({"x", "y"});
+    (void)x.acked(b, 3);
+    (void)x.acked(b, 1);
+    CHECK(applied(x.persists()) == "[2:x@1a 3:y@1a]");
+    CHECK(told(x.acked(b, 1)) == "");
+    CHECK(x.core.entries().chosen() == slot{3});
 }
 
 TEST_CASE("past the window callers are refused at once, and there is room again when entries are chosen") {
@@ -494,7 +522,7 @@ TEST_CASE("a gap is closed by sending again from its beginning") {
     CHECK(sent<accept>(x.hears(c, accepted{n1, slot{1}, true})) == "");
 }
 
-TEST_CASE("a complaint that comes late takes nothing back from what its sender has acknowledged since") {
+TEST_CASE("R13: a complaint that comes late takes nothing back from what its sender has acknowledged since") {
     actor x(a);
     (void)x.leads();
     (void)x.proposes({"x", "y"});
@@ -508,7 +536,7 @@ TEST_CASE("a complaint that comes late takes nothing back from what its sender h
     CHECK(sent<accept>(x.proposes({"z"})) == lines("to b,c: accept 1a 4.. [z] chosen=3"));
 }
 
-TEST_CASE("after a restart a node keeps promise and entries, applies what was chosen, and uses no ballot twice") {
+TEST_CASE("R07, R38: after a restart a node keeps promise and entries, applies what was chosen, and uses no ballot twice") {
     durable_state past;
     past.promised = ballot{5, 0, a};
     past.entries = {at(1, n1, command("x")), at(2, past.promised, command("y"))};

@@ -257,6 +257,19 @@ TEST_CASE("R30, R31: a snapshot brings the configuration that governs behind it"
     CHECK(x.core.is_voter());
 }
 
+TEST_CASE("R34: whoever was removed while it fetched a snapshot learns it from that one") {
+    actor x(c);
+    configuration const next = succeeding(abc, {member_of(a), member_of(b)});
+    (void)x.act([&] { CHECK(x.core.install({slot{50}, n1, {}, next, {}}, x.now)); });
+    CHECK_FALSE(x.core.is_voter());
+    x.around = {{a, {}}, {b, {}}};
+    (void)x.waits(5s);
+    CHECK_FALSE(x.core.observe().campaigning);
+    CHECK_FALSE(x.core.is_retired()); // Not before the no-op above the stop-sign is chosen.
+    (void)x.hears(a, accept{n1, epoch{2}, slot{51}, {no_op()}, slot{51}});
+    CHECK(x.core.is_retired());
+}
+
 TEST_CASE("R41: after a restart the configuration comes from the log and the snapshot") {
     durable_state past;
     past.base = {slot{5}, n1, {}, succeeding(abc, {member_of(a), member_of(b)}), {}};

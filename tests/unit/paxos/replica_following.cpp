@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <variant>
@@ -23,7 +24,7 @@ inline std::string hints(output const& out) {
 
 // ---- starting again
 
-TEST_CASE("a node that starts again promises nothing below what it holds, whatever its last promise was") {
+TEST_CASE("R29: a node that starts again promises nothing below what it holds, whatever its last promise was") {
     durable_state entries;
     entries.promised = n1;
     entries.entries = {at(1, n3, command("x")), at(2, n2, command("y"))};
@@ -36,7 +37,7 @@ TEST_CASE("a node that starts again promises nothing below what it holds, whatev
     CHECK(told(x.hears(b, prepare{n2, {}, first_epoch})) == lines("to b: reject 2b promised=3c"));
 }
 
-TEST_CASE("a hint of what is chosen is believed when its entry is still here under that ballot or a higher one") {
+TEST_CASE("R15: a hint of what is chosen is believed when its entry is still here under that ballot or a higher one") {
     durable_state past;
     past.promised = n3;
     past.entries = {at(1, n1, command("x")), at(2, n2, command("y"))};
@@ -72,6 +73,38 @@ TEST_CASE("an answer to a heartbeat of an earlier life has a number that this li
     CHECK(std::get<heartbeat>(out.messages.front().what).number > second_life.incarnation >> 2);
 }
 
+TEST_CASE("R38: a node alone applies what it knows to be chosen when it starts, and the rest of its log once it leads") {
+    durable_state past;
+    past.promised = n1;
+    past.entries = {at(1, n1, command("x")), at(2, n1, command("y")), at(3, n1, command("z"))};
+    past.chosen = slot{1};
+    past.chosen_under = n1;
+    actor x(a, group_of({a}), {}, past);
+    CHECK(applied(x.campaigns()) == "[1:x@1a]");
+    CHECK(applied(x.persists()) == "[]");
+    REQUIRE(x.core.is_leader());
+    CHECK(applied(x.persists()) == "[2:y@2a 3:z@2a 4:-@2a]");
+}
+
+// ---- giving up
+
+TEST_CASE("R03: whoever gives up a ballot keeps its promise, and takes nothing below it afterwards") {
+    actor leader_of(a), candidate_of(a);
+    (void)leader_of.leads(promise{{}, {}, first_epoch, 0, true, {at(1, n2, command("x"))}});
+    leader_of.around.clear();
+    candidate_of.around = {{b, {0, n2, false, false, {}, {}}}};
+    (void)candidate_of.campaigns();
+    (void)candidate_of.persists();
+    for (actor* x : {&leader_of, &candidate_of}) {
+        for (int i = 0; i < 100 && (x->core.is_leader() || x->core.observe().campaigning); ++i) (void)x->waits(10ms);
+        REQUIRE_FALSE(x->core.is_leader());
+        REQUIRE_FALSE(x->core.observe().campaigning);
+        CHECK(told(x->hears(b, prepare{n2, {}, first_epoch})) == lines("to b: reject 2b promised=3a"));
+        CHECK(told(x->hears(b, accept{n2, first_epoch, slot{1}, {command("?")}, {}})) ==
+              lines("to b: reject 2b promised=3a"));
+    }
+}
+
 // ---- whom calls go to
 
 TEST_CASE("calls go around a leader that does not answer, through a voter that sees it, and to it when there is none") {
@@ -104,6 +137,21 @@ TEST_CASE("every answer to a heartbeat tells how the disk does") {
     }
 }
 
+TEST_CASE("R28: heartbeats and their answers wait for no disk") {
+    actor x(a);
+    (void)x.hears(b, accept{n2, first_epoch, slot{1}, {command("x")}, {}}); // From here on the disk hangs.
+    auto out = x.hears(b, heartbeat{1, n2, {}});
+    append(out, x.waits(200ms));
+    std::size_t own = 0, answers = 0;
+    for (outgoing const& m : out.messages) {
+        own += std::holds_alternative<heartbeat>(m.what);
+        answers += std::holds_alternative<heartbeat_reply>(m.what);
+        CHECK(m.after == lsn{});
+    }
+    CHECK(own > 0);
+    CHECK(answers == 1);
+}
+
 TEST_CASE("a node with a slow or failed disk does not run, and runs when it is well again") {
     for (disk_state s : {disk_state::slow, disk_state::failed}) {
         actor x(a);
@@ -125,7 +173,7 @@ TEST_CASE("a leader whose disk is slow, full or failed hands over at once") {
     }
 }
 
-TEST_CASE("a slow or full disk is no reason to hand over when the others' are no better; a failed one is") {
+TEST_CASE("R27: a slow or full disk is no reason to hand over when the others' are no better; a failed one is") {
     for (disk_state s : {disk_state::slow, disk_state::failed, disk_state::full}) {
         actor x(a);
         (void)x.leads();
@@ -136,7 +184,7 @@ TEST_CASE("a slow or full disk is no reason to hand over when the others' are no
     }
 }
 
-TEST_CASE("a leader knows when so many disks are full that nothing new can be chosen") {
+TEST_CASE("R27: a leader knows when so many disks are full that nothing new can be chosen") {
     actor x(a);
     (void)x.leads();
     CHECK_FALSE(x.core.quorum_full(x.now));

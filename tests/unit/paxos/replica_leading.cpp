@@ -93,4 +93,21 @@ TEST_CASE("a peer that holds an entry and does not acknowledge it is sent the la
     CHECK(sent<accept>(x.waits(200ms)).ends_with("accept 1a 2.. [x] chosen=1\n"));
 }
 
+TEST_CASE("R33: a peer whose next entries are trimmed is sent none, and goes on behind the snapshot that it takes") {
+    actor x(a);
+    (void)x.leads();
+    (void)x.proposes({"x", "y"});
+    (void)x.persists();
+    (void)x.acked(b, 3);
+    REQUIRE(x.core.entries().chosen() == slot{3});
+    (void)x.act([&] {
+        x.core.trim(slot{3});
+        x.core.add_peer(d); // It has never acknowledged anything.
+    });
+    CHECK(sent<accept>(x.hears(d, accepted{n1, slot{}, true})) == "");
+    CHECK(sent<accept>(x.proposes({"z"})).find("d:") == std::string::npos);
+    CHECK(sent<learned>(x.hears(d, learn{slot{1}})) == lines("to d: learned 1.. [] behind=none chosen=3 start=4"));
+    CHECK(sent<accept>(x.hears(d, accepted{n1, slot{3}, true})) == lines("to d: accept 1a 4.. [z] chosen=3"));
+}
+
 } // namespace paxos_script::replica_leading_test

@@ -18,6 +18,7 @@ struct scripted final : runtime::state_machine {
     std::optional<std::string> text;
     call_outcome reason = failed(errc::diverged, "out of memory");
     int snapshots = 0;
+    bool has_memory = false;
 
     std::optional<runtime::applied_command> apply(slot, log_time, envelope const&) override { return next; }
     call_outcome const& stop_reason() const override { return reason; }
@@ -25,7 +26,7 @@ struct scripted final : runtime::state_machine {
         ++const_cast<scripted*>(this)->snapshots;
         return [t = text] { return runtime::written_state{t, t ? "" : "odd"}; };
     }
-    bool restore(std::string_view) override { throw std::bad_alloc(); }
+    bool restore(std::string_view) override { return has_memory ? true : throw std::bad_alloc(); }
     std::uint64_t digest() const override { return 0; }
     std::optional<log_time> next_deadline() const override { return std::nullopt; }
     call_outcome check(envelope const&) const override { return {}; }
@@ -83,7 +84,7 @@ TEST_CASE("a session that the group refused to open is not reported as opened") 
     CHECK(b.run(b.one_command()).opened.size() == 1);
 }
 
-TEST_CASE("a snapshot is handed on frozen, to be written elsewhere; an obstacle shows when it is written") {
+TEST_CASE("R28: a snapshot is handed on frozen, to be written elsewhere; an obstacle shows when it is written") {
     bench b;
     runtime::apply_batch work;
     work.take_snapshot = true;
@@ -101,7 +102,30 @@ TEST_CASE("a snapshot is handed on frozen, to be written elsewhere; an obstacle 
     CHECK_FALSE(b.run({}).snapshot_tried);
 }
 
-TEST_CASE("a replica that stopped within a slot takes no snapshot") {
+TEST_CASE("R29: a snapshot names the highest ballot behind what it holds, one that it was restored from included") {
+    bench b;
+    b.state.text = "[]";
+    b.state.has_memory = true;
+    auto const behind = [&b](std::uint64_t round) {
+        auto work = b.one_command();
+        work.entries[0].accepted.round = round;
+        work.take_snapshot = true;
+        auto const report = b.run(std::move(work));
+        REQUIRE(report.snapshot);
+        return report.snapshot->head.behind.round;
+    };
+    CHECK(behind(3) == 3);
+    CHECK(behind(2) == 3); // Learned from a peer that accepted it earlier.
+    runtime::apply_batch work;
+    work.install = runtime::snapshot_parts{
+        {slot{9}, ballot{7, 0, node_id{0, 1}}, {}, {}, {}}, {shared_bytes(std::string("[]"))}, 0};
+    REQUIRE(b.run(std::move(work)).installed);
+    b.at = 9;
+    CHECK(behind(6) == 7);
+    CHECK(behind(8) == 8);
+}
+
+TEST_CASE("R37: a replica that stopped within a slot takes no snapshot") {
     bench b;
     b.state.text = "[]";
     b.state.next.reset();

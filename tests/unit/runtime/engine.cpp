@@ -2,6 +2,7 @@
 
 #include "lone_node.hpp"
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -66,7 +67,7 @@ TEST_CASE("what a voter's program does not know is not proposed, and the call an
     CHECK(ended[2].result == "1");
 }
 
-TEST_CASE("what an installed snapshot holds is acknowledged once the snapshot is durable, and not before") {
+TEST_CASE("R15: what an installed snapshot holds is acknowledged once the snapshot is durable, and not before") {
     using namespace engine_test;
     lone_node donor(false);
     std::string const state = *donor.space.snapshot();
@@ -151,7 +152,7 @@ TEST_CASE("a snapshot is taken over by the core although the report of earlier w
     CHECK(l.engine.core()->entries().chosen() == slot{100});
 }
 
-TEST_CASE("a snapshot that was taken up and could not be kept is kept when it is offered again") {
+TEST_CASE("R16: a snapshot that was taken up and could not be kept is kept when it is offered again") {
     using namespace engine_test;
     lone_node donor(false);
     std::string const state = *donor.space.snapshot();
@@ -178,7 +179,64 @@ TEST_CASE("a snapshot that was taken up and could not be kept is kept when it is
     CHECK(l.engine.core()->entries().chosen() == slot{100});
 }
 
-TEST_CASE("a full disk refuses updates, its own and forwarded ones, and takes them again when there is room") {
+TEST_CASE("R32: a fetched snapshot takes the place of an own one that is being kept, whose late report counts for nothing") {
+    using namespace engine_test;
+    lone_node donor(false);
+    std::string const state = *donor.space.snapshot();
+    lone_node l(true, voter_of_three(), {.snapshot_every = 4, .keep_entries = 0});
+    l.engine.on_peer_up(l.peer);
+    ballot const b{1, 0, l.peer};
+    l.receive(paxos::learned{b, slot{1}, std::vector<paxos::value>(5), slot{100}, slot{1}});
+    REQUIRE(l.disk.keeping == slot{5});
+    l.receive(paxos::learned{b, slot{6}, {}, slot{100}, slot{101}});
+    auto const s = snapshot_at(slot{100}, state);
+    l.receive(paxos::snapshot_chunk{s.at, s.behind, s.stamp, s.governing, 0, state.size(), crc32c(state), s.state});
+    REQUIRE(l.disk.keeping == slot{100});
+    l.engine.on_kept(slot{5}, true);
+    l.engine.flush();
+    CHECK(l.engine.core()->entries().chosen() == slot{5});
+    CHECK(l.engine.status().log_start == slot{1});
+    l.disk_catches_up();
+    CHECK(l.engine.core()->entries().chosen() == slot{100});
+    // And the next one of its own is taken again.
+    l.receive(paxos::learned{b, slot{101}, std::vector<paxos::value>(5), slot{105}, slot{101}});
+    CHECK(l.disk.keeping == slot{105});
+}
+
+namespace engine_test {
+
+/// A snapshot takes long to be written: it stays frozen until the test goes on.
+struct slow_writer : lone_node {
+    std::optional<runtime::frozen_snapshot> frozen;
+
+    slow_writer() : lone_node(true, voter_of_three(), {.snapshot_every = 4}) {}
+    void write(runtime::frozen_snapshot&& s) override { frozen = std::move(s); }
+};
+
+} // namespace engine_test
+
+TEST_CASE("R34: a snapshot that is written while a voter is removed names the voters that governed behind its slot") {
+    using namespace engine_test;
+    slow_writer l;
+    l.engine.on_peer_up(l.peer);
+    ballot const b{1, 0, l.peer};
+    l.receive(paxos::learned{b, slot{1}, std::vector<paxos::value>(5), slot{5}, slot{1}});
+    REQUIRE(l.frozen);
+    paxos::configuration const first = l.engine.core()->governing();
+    paxos::configuration const next = paxos::succeeding(first, {first.voters[0], first.voters[1]});
+    paxos::value const stop_sign{paxos::value_kind::configuration, {}, paxos::body_of(next)};
+    l.receive(paxos::learned{b, slot{6}, {stop_sign, paxos::value{}}, slot{7}, slot{1}});
+    REQUIRE(l.engine.core()->governing() == next);
+    l.engine.on_written(runtime::write_out(*std::exchange(l.frozen, std::nullopt)));
+    REQUIRE(l.disk.keeping == slot{5});
+    l.disk_catches_up();
+    l.receive(paxos::snapshot_request{});
+    REQUIRE(l.sent_of<paxos::snapshot_chunk>().size() == 1);
+    CHECK(l.sent_of<paxos::snapshot_chunk>()[0].at == slot{5});
+    CHECK(l.sent_of<paxos::snapshot_chunk>()[0].governing == first);
+}
+
+TEST_CASE("R27: a full disk refuses updates, its own and forwarded ones, and takes them again when there is room") {
     using namespace engine_test;
     lone_on_disk l;
     CHECK(l.raise().ok());
@@ -193,6 +251,21 @@ TEST_CASE("a full disk refuses updates, its own and forwarded ones, and takes th
     l.disk.health = paxos::disk_state::ok;
     l.pass(20ms);
     CHECK(l.raise().result == "2");
+}
+
+TEST_CASE("R23: a node alone answers no call before its disk has it") {
+    using namespace engine_test;
+    lone_on_disk l;
+    REQUIRE(l.raise().ok());
+    std::optional<call_outcome> ended;
+    l.calls.submit(
+        runtime::call_ticket{99}, {command_kind::call, l.birth, R"(["raise",1])", {}},
+        [&ended](call_outcome&& o) { ended = std::move(o); }, l.clock, l.clock + 10s);
+    l.pass(2s);
+    CHECK_FALSE(ended.has_value());
+    l.disk_catches_up();
+    REQUIRE(ended.has_value());
+    CHECK(ended->result == "2");
 }
 
 TEST_CASE("a lone node whose disk failed says so to every new call, and stays alive") {

@@ -134,7 +134,7 @@ TEST_CASE("chunks that overtake one another are put in their places") {
     CHECK(*arrived == whole);
 }
 
-TEST_CASE("a lost chunk is asked for again after a while, and only then, from where the transfer stood") {
+TEST_CASE("R35: a lost chunk is asked for again after a while, and only then, from where the transfer stood") {
     auto const whole = snapshot_at(5, long_text(3 * chunk));
     pair p(whole);
     auto const ahead = p.take(p.serve(p.begin()));
@@ -152,7 +152,7 @@ TEST_CASE("a lost chunk is asked for again after a while, and only then, from wh
     CHECK(p.chunks == 2);
 }
 
-TEST_CASE("chunks that come twice, late or from the wrong place change nothing") {
+TEST_CASE("R35: chunks that come twice, late or from the wrong place change nothing") {
     auto const whole = snapshot_at(5, long_text(2 * chunk + 1));
     pair p(whole);
     auto const first = p.serve(p.begin());
@@ -182,7 +182,7 @@ TEST_CASE("a snapshot with a damaged chunk is forgotten and fetched again from i
     CHECK(*arrived == whole);
 }
 
-TEST_CASE("a snapshot that is being fetched stays until it is fetched, however many newer ones are taken") {
+TEST_CASE("R32: a snapshot that is being fetched stays until it is fetched, however many newer ones are taken") {
     auto const whole = snapshot_at(5, long_text(9 * chunk, 'a'));
     pair p(whole);
     auto asked = p.take(p.serve(p.begin()));

@@ -105,7 +105,7 @@ TEST_CASE("T4: a payload with a sector that was never written is torn") {
     s.check("T4", verdict::torn, s.records + 2);
 }
 
-TEST_CASE("T5: a bad record of which every sector was written is damage, also at the very end") {
+TEST_CASE("R20, T5: a bad record of which every sector was written is damage, also at the very end") {
     for (std::size_t byte : {0u, 4u, 12u, 38u, 40u, 1000u}) {
         sample s;
         s.node.disk->flip_bit(s.name, (s.third_group(2) + byte) * 8 + 1);
@@ -125,7 +125,7 @@ TEST_CASE("T6: a bad record at a position that was on disk once is damage, whate
     s.check("T2", verdict::torn, s.records, {lsn{s.records}, 0});
 }
 
-TEST_CASE("T7: a bad record before one that was written when it was on disk already is damage, zero sectors or not") {
+TEST_CASE("R20, T7: a bad record before one that was written when it was on disk already is damage, zero sectors or not") {
     sample s;
     std::size_t const third_entry = s.at[static_cast<std::size_t>(s.records) - 1];
     SUBCASE("a flipped bit") { s.node.disk->flip_bit(s.name, (third_entry + 100) * 8); }

@@ -244,7 +244,7 @@ struct simulated {
     }
 };
 
-TEST_CASE("a full disk is reported, loses nothing, and is good again by itself when there is room") {
+TEST_CASE("R27: a full disk is reported, loses nothing, and is good again by itself when there is room") {
     simulated s;
     s.open();
     s.set_capacity(3 * small_segment + 8192);
@@ -316,7 +316,7 @@ TEST_CASE("records that wait for room weigh at most so much, then the storage gi
     CHECK(s.l.store->status().problem.find("is full") != std::string::npos);
 }
 
-TEST_CASE("a failed sync fails the storage for good: nothing is reported durable any more") {
+TEST_CASE("R26: a failed sync fails the storage for good: nothing is reported durable any more") {
     simulated s;
     s.open();
     s.l.append({accept(1, 10)});
@@ -354,7 +354,7 @@ TEST_CASE("a snapshot that cannot be written is a problem in the status until on
     CHECK(s.l.wait_durable());
 }
 
-TEST_CASE("a write that takes long makes the storage slow while it lasts") {
+TEST_CASE("R28: a write that takes long makes the storage slow while it lasts") {
     simulated s;
     auto o = small();
     o.slow_after = 10ms;

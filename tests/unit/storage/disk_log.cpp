@@ -52,7 +52,7 @@ TEST_CASE("two snapshots stay, and the log from the older of them on") {
     CHECK(files(node, "snapshot-").front() == "snapshot-0000000000000030");
 }
 
-TEST_CASE("an older snapshot and the log replace the newest one when it is bad, and the bad one is kept aside") {
+TEST_CASE("R22: an older snapshot and the log replace the newest one when it is bad, and the bad one is kept aside") {
     sample_node node = with_snapshots();
     node.disk->flip_bit("snapshot-0000000000000030", 9999);
     std::string const bad = node.disk->content("snapshot-0000000000000030");
@@ -69,7 +69,7 @@ TEST_CASE("an older snapshot and the log replace the newest one when it is bad, 
     CHECK(node.found.snapshots == std::vector{slot{20}});
 }
 
-TEST_CASE("when both snapshots are bad the node does not vote, because the log was trimmed") {
+TEST_CASE("R22: when both snapshots are bad the node does not vote, because the log was trimmed") {
     sample_node node = with_snapshots();
     node.disk->flip_bit("snapshot-0000000000000030", 9999);
     node.disk->flip_bit("snapshot-0000000000000020", 9999);
@@ -98,14 +98,14 @@ TEST_CASE("a snapshot that disappears is missed, and so is the snapshot of anoth
     CHECK(node.found.state.entries.size() == 15);
 }
 
-TEST_CASE("an older snapshot than the newest on disk is not written") {
+TEST_CASE("R32: an older snapshot than the newest on disk is not written") {
     sample_node node = with_snapshots();
     REQUIRE_FALSE(node.log->write(snapshot_at(25)));
     CHECK_FALSE(node.disk->exists("snapshot-0000000000000025"));
     CHECK(node.log->newest_snapshot() == slot{30});
 }
 
-TEST_CASE("the power may go at every operation of keeping a snapshot and trimming, and nothing is lost") {
+TEST_CASE("R24: the power may go at every operation of keeping a snapshot and trimming, and nothing is lost") {
     for (auto keep_what : {survivors::none, survivors::all, survivors::random}) {
         for (std::uint64_t at = 1;; ++at) {
             CAPTURE(at);

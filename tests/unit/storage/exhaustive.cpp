@@ -233,7 +233,7 @@ TEST_CASE("cut at every byte: what is left is a prefix, torn only inside a recor
     CHECK(t.rows["T2"] > 60'000);
 }
 
-TEST_CASE("every bit flipped: damage at the record that it lies in, or in bytes that nobody reads") {
+TEST_CASE("R21: every bit flipped: damage at the record that it lies in, or in bytes that nobody reads") {
     tally t;
     std::size_t bits = 0;
     for (sample const& s : small_logs()) {

@@ -76,7 +76,7 @@ TEST_CASE("of two meta files the higher number counts, and the one that is left 
     }
 }
 
-TEST_CASE("a crash while the meta files are written leaves what they said before, or after") {
+TEST_CASE("R24: a crash while the meta files are written leaves what they said before, or after") {
     for (std::uint64_t at = 1;; ++at) {
         sample_node node;
         meta m = sample_meta();
@@ -120,7 +120,7 @@ TEST_CASE("an empty directory gives a fresh id, and the same one ever after") {
     CHECK(other.found.owner.node != self);
 }
 
-TEST_CASE("a directory that was being made when the power went is made anew, and no id ever comes back without its data") {
+TEST_CASE("R25: a directory that was being made when the power went is made anew, and no id ever comes back without its data") {
     for (auto keep : {survivors::none, survivors::all, survivors::random}) {
         for (std::uint64_t at = 1;; ++at) {
             sample_node node;
@@ -176,7 +176,7 @@ TEST_CASE("the data of one node under the id of another are damage, and the othe
     CHECK(node.refusal().find("(T10)") != std::string::npos); // Nobody can say that the group has other members.
 }
 
-TEST_CASE("an id file from the time when the directory was made does not bring the id back without its data") {
+TEST_CASE("R25: an id file from the time when the directory was made does not bring the id back without its data") {
     sample_node node = node_with_log(3, 5);
     node_id const self = node.found.owner.node;
     node.disk->set_content("id", storage::encode(identity{self, false, false}));

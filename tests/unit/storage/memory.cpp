@@ -35,7 +35,7 @@ TEST_CASE("what is appended or kept in memory is durable before the call returns
     CHECK(l.store.state() == storage::health::ok);
 }
 
-TEST_CASE("a diskless storage remembers nothing, so its node starts as one that belongs to no group") {
+TEST_CASE("R25: a diskless storage remembers nothing, so its node starts as one that belongs to no group") {
     listener l;
     l.store.append(records, lsn{2});
     l.store.keep(paxos::snapshot{slot{1}, {}, {}, {}, shared_bytes("state")});

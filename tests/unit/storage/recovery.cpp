@@ -56,6 +56,25 @@ void tear(sample_node& node) {
     node.disk->set_content(name, bytes);
 }
 
+TEST_CASE("R02: a ballot's round and its owner are one record: of a torn promise neither is left") {
+    ballot const others{50, 1, node_id{7, 7}};
+    int torn = 0;
+    for (std::size_t size = 1; size <= 512; size += 4) {
+        sample_node node = node_with_log(3, 0);
+        REQUIRE_FALSE(node.write({accept(1, size)}));
+        std::uint64_t const from = node.log->writer().tail().offset;
+        REQUIRE_FALSE(node.write({paxos::promise_record{others}}));
+        std::uint64_t const last = node.log->writer().tail().offset - 1;
+        bool const crosses = from / 512 != last / 512;
+        if (crosses) node.disk->zero_sector(node.last_segment(), static_cast<std::size_t>(last / 512));
+        torn += crosses;
+        node.start();
+        CHECK(node.found.state.promised == (crosses ? ballot_of(1) : others));
+        CHECK_FALSE(node.found.owner.only_joins);
+    }
+    CHECK(torn > 0);
+}
+
 TEST_CASE("everything that was durable is found again: promises, entries, the group, and what was refused") {
     using step = paxos::founding_record::step;
     sample_node node = node_with_log(3, 20);
@@ -113,7 +132,7 @@ TEST_CASE("the power may go at every operation of recovery: a clean log") {
     });
 }
 
-TEST_CASE("the power may go at every operation of recovery: a torn tail, which is kept aside") {
+TEST_CASE("R18, R19: the power may go at every operation of recovery: a torn tail, which is kept aside") {
     sample_node node = node_with_log(3, 12);
     node.start();
     auto const expected = node.found.state;
@@ -135,7 +154,7 @@ TEST_CASE("the power may go at every operation of recovery: a torn tail, which i
     CHECK(once.found.warnings[0].find("it was never acknowledged, so it is cut off") != std::string::npos);
 }
 
-TEST_CASE("the power may go at every operation of recovery: a damaged node of three comes back as another one") {
+TEST_CASE("R20, R22: the power may go at every operation of recovery: a damaged node of three comes back as another one") {
     sample_node node = node_with_log(3, 12);
     REQUIRE_FALSE(node.log->write(snapshot_at(5)));
     auto const self = node.found.owner.node;
@@ -180,7 +199,7 @@ TEST_CASE("a damaged node that is alone stops with a sentence, and nothing of th
     }
 }
 
-TEST_CASE("a log that is older than its meta files, or gone, is not trusted") {
+TEST_CASE("R24: a log that is older than its meta files, or gone, is not trusted") {
     sample_node node = node_with_log(3, 12);
     auto const old = node.disk->image();
     REQUIRE_FALSE(node.write({accept(13, 10)}));
@@ -214,7 +233,7 @@ TEST_CASE("the promise in the meta files holds when the log does not reach it") 
     CHECK(node.found.state.entries.size() == 2);
 }
 
-TEST_CASE("entries behind an installed snapshot need not continue those before it") {
+TEST_CASE("R16: entries behind an installed snapshot need not continue those before it") {
     sample_node node = node_with_log(3, 4);
     REQUIRE_FALSE(node.log->write(snapshot_at(5000)));
     REQUIRE_FALSE(node.write({paxos::chosen_record{slot{5000}, ballot_of(1)}, accept(5001, 10), accept(5002, 10)}));
@@ -231,7 +250,7 @@ TEST_CASE("entries behind an installed snapshot need not continue those before i
     CHECK(broken.found.owner.only_joins);
 }
 
-TEST_CASE("a snapshot that was being installed when the power went takes nothing away from the log") {
+TEST_CASE("R15, R16: a snapshot that was being installed when the power went takes nothing away from the log") {
     sample_node node = node_with_log(3, 4);
     REQUIRE_FALSE(node.write({paxos::chosen_record{slot{5000}, ballot_of(1)}}));
     node.start();
@@ -266,7 +285,7 @@ TEST_CASE("an error while the directory is read or repaired ends the start with 
     }
 }
 
-TEST_CASE("what the page cache shows after a failed sync is written to the disk before anything is said") {
+TEST_CASE("R26: what the page cache shows after a failed sync is written to the disk before anything is said") {
     sample_node node = node_with_log(3, 12);
     node.disk->fault = [](operation const& o) { return o.what == kind::sync ? io_error() : std::error_code{}; };
     CHECK(node.write({accept(13, 700)}) == io_error());

@@ -44,6 +44,17 @@ TEST_CASE("a group is one write and one sync, and all of it is durable when it r
     CHECK(node.found.state.entries[1] == accept(2, 5000).what);
 }
 
+TEST_CASE("R04: every group is synced before it counts, the hundredth as the first") {
+    sample_node node = node_with_log(3, 0);
+    counter c;
+    c.watch(*node.disk);
+    for (std::uint64_t at = 1; at <= 100; ++at) {
+        REQUIRE_FALSE(node.write({accept(at, 10)}));
+        CHECK(c.syncs == at);
+    }
+    check_durable(node, 100);
+}
+
 TEST_CASE("nothing of a group is durable before it is committed, and an empty commit writes nothing") {
     sample_node node = node_with_log(3, 4);
     counter c;
@@ -146,7 +157,7 @@ TEST_CASE("a spare that a failed write spoiled is not used for another group") {
     check_durable(node, at);
 }
 
-TEST_CASE("after one failed sync the writer never works again, whatever the error was") {
+TEST_CASE("R26: after one failed sync the writer never works again, whatever the error was") {
     for (std::error_code const error : {io_error(), disk_full(), std::error_code(EDQUOT, std::system_category())}) {
         sample_node node = node_with_log(3, 4);
         node.disk->fault = [&](operation const& o) { return o.what == kind::sync ? error : std::error_code{}; };
