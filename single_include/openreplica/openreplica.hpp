@@ -2990,7 +2990,15 @@ enum class mutant : std::uint8_t {
     retry_under_new_session,   ///< a call that was sent is sent again under another session
     failure_means_not_executed, ///< a call whose outcome is unknown is reported as not executed
     learned_without_promise,   ///< rule R: chosen entries are taken without promising the ballot behind them
-    complaint_takes_back,      ///< a late complaint about a gap rewinds a peer behind what it has acknowledged
+    stale_ack_counted,         ///< an acknowledgement of another ballot counts
+    any_report_counts,         ///< any report of the disk makes all of the leader's own votes count
+    chosen_goes_back,          ///< an older snapshot takes the chosen index back
+    promise_without_owner,     ///< the record of a promise holds its ballot's round and not whose it is
+    wal_torn_is_damage,        ///< recovery takes a torn tail for damage
+    snapshot_names_no_ballot,  ///< a snapshot does not name the highest ballot behind it
+    snapshot_not_asked_for,    ///< a node that has fallen behind the log asks for no snapshot
+    snapshot_names_latest_voters, ///< a snapshot names the voters of the time at which it was written
+    snapshot_behind_state,     ///< a snapshot names a slot below the one that its state holds
     wal_reports_before_sync,   ///< a group counts as durable when it is written, not when it is synced
     wal_trusts_failed_sync,    ///< a sync that failed is believed
     wal_names_without_sync,    ///< a new segment is used before its name is durable
@@ -10454,7 +10462,9 @@ inline constexpr char payload_end = '\x5a';
 
 namespace detail {
 
-inline void put(wire_writer& w, paxos::promise_record const& r) { w.put(r.promised); }
+inline void put(wire_writer& w, paxos::promise_record const& r) {
+    w.put(OPENREPLICA_MUTANT(promise_without_owner) ? ballot{r.promised.round, 0, {}} : r.promised);
+}
 /// Everything but the body, which comes last.
 inline void put_head(wire_writer& w, paxos::accept_record const& r) {
     w.put(r.what.at);
@@ -11613,7 +11623,7 @@ inline void check(directory const& dir, std::error_code failure, std::string con
 
 inline std::string directory_contents::damage() const {
     if (OPENREPLICA_MUTANT(wal_truncates_damage)) return {};
-    if (log.damage && log.damage->row->then == verdict::damaged) return log.damage->text();
+    if (log.damage && (log.damage->row->then == verdict::damaged || OPENREPLICA_MUTANT(wal_torn_is_damage))) return log.damage->text();
     if (log.tail.segments.empty()) return "the log is gone (T11)";
     if (!last_meta) return "both meta files are damaged, so that nobody knows how far the log reached (T12)";
     if (!has_gap) return {};
@@ -13626,8 +13636,11 @@ private:
         report.snapshot_tried = true;
         if (!problem_.empty()) return;
         auto const begun = std::chrono::steady_clock::now();
-        slot const at = OPENREPLICA_MUTANT(snapshot_ahead_of_state) ? applied_.next() : applied_;
-        report.snapshot = frozen_snapshot{{at, behind_, stamp_, {}, {}}, machine_.freeze()};
+        slot const at = OPENREPLICA_MUTANT(snapshot_ahead_of_state) ? applied_.next()
+                        : OPENREPLICA_MUTANT(snapshot_behind_state) ? applied_.prev()
+                                                                    : applied_;
+        ballot const behind = OPENREPLICA_MUTANT(snapshot_names_no_ballot) ? ballot{} : behind_;
+        report.snapshot = frozen_snapshot{{at, behind, stamp_, {}, {}}, machine_.freeze()};
         report.freeze_pause = std::chrono::duration_cast<duration>(std::chrono::steady_clock::now() - begun);
     }
 
@@ -14635,7 +14648,8 @@ public:
     bool on_learned(node_id from, learned const& m, instant now, effects& fx) {
         note(m.chosen, now);
         if (asked_ == from) asked_.reset();
-        if (m.values.empty() && m.log_start > log_.chosen().next() && is_behind()) fx.ask_snapshot(from);
+        bool const asks = is_behind() && !OPENREPLICA_MUTANT(snapshot_not_asked_for);
+        if (m.values.empty() && m.log_start > log_.chosen().next() && asks) fx.ask_snapshot(from);
         if (m.values.empty() || m.first > log_.chosen().next()) return false;
         if (!OPENREPLICA_MUTANT(learned_without_promise))
             acceptor_.promise_to(m.behind, fx); // Rule R: before anything that stands on it.
@@ -15668,7 +15682,7 @@ inline void replica::persisted(lsn upto, instant now) {
         c->moved_at = now;
     }
     if (auto* l = std::get_if<leader>(&role_)) {
-        l->own_durable(durable_);
+        l->own_durable(OPENREPLICA_MUTANT(any_report_counts) ? fx_.last() : durable_);
         count_votes(now);
     }
     advance_candidate(now);
@@ -15712,7 +15726,7 @@ inline void replica::read_point_reached(std::uint64_t number, slot index) {
 // ---- snapshots and the log's start
 
 inline bool replica::install(snapshot const& s, instant now) {
-    if (s.at <= log_.chosen()) return false;
+    if (s.at <= log_.chosen() && !OPENREPLICA_MUTANT(chosen_goes_back)) return false;
     follow(now);
     acceptor_.promise_to(s.behind, fx_); // Rule R.
     election_.note(s.behind);
@@ -15982,7 +15996,8 @@ inline void replica::on(node_id from, accepted const& m, instant now) {
     auto* l = std::get_if<leader>(&role_);
     // Acks are tagged with the ballot they were written under: one of an earlier ballot proves nothing here.
     // Only above a stop-sign may a peer know more to be chosen than this leader has proposed.
-    if (l == nullptr || m.number != l->number || (m.upto > proposed() && !l->stopped)) return;
+    if (l == nullptr || (m.upto > proposed() && !l->stopped)) return;
+    if (m.number != l->number && !OPENREPLICA_MUTANT(stale_ack_counted)) return;
     auto const it = l->peers.find(from);
     if (it == l->peers.end()) return;
     leader::progress& p = it->second;
@@ -16003,7 +16018,7 @@ inline void replica::on(node_id from, accepted const& m, instant now) {
 /// Sends again from behind `held`; entries below this ballot's first slot are the peer's own business to fetch. What it
 /// has acknowledged it holds, whatever a message says that comes late.
 inline void replica::rewind(leader& l, leader::progress& p, slot held) {
-    if (!OPENREPLICA_MUTANT(complaint_takes_back)) held = std::max(held, p.acked);
+    held = std::max(held, p.acked);
     p.next = std::max(held, l.base).next();
     p.lagging = held < l.base || p.next <= log_.trimmed();
 }
@@ -17225,7 +17240,9 @@ inline void engine::on_written(written_snapshot&& s) {
     // Otherwise a newer one was installed meanwhile, or this node began anew under another id.
     snapshotting_ = next > replica_->entries().trimmed() && next <= replica_->entries().chosen().next();
     if (!snapshotting_) return;
-    s.what->what.governing = OPENREPLICA_MUTANT(configuration_not_in_snapshot) ? first_ : replica_->entries().governing(next);
+    s.what->what.governing = OPENREPLICA_MUTANT(configuration_not_in_snapshot)  ? first_
+                             : OPENREPLICA_MUTANT(snapshot_names_latest_voters) ? replica_->governing()
+                                                                                : replica_->entries().governing(next);
     keep_snapshot(std::move(*s.what), false);
 }
 

@@ -87,6 +87,7 @@ public:
     }
 
     void keep(paxos::snapshot const& s) override {
+        if (votes const* const g = oracle_.group(twin_.cluster)) g->check_snapshot(s);
         if (at_once_) {
             twin_.take(s);
             if (report.kept) report.kept(s.at, true);

@@ -75,7 +75,16 @@ constexpr std::array mutants{
     MUTANT(trim_forgets_stop_sign, "S14 S5 ", 23),
     MUTANT(restart_forgets_configuration, "S1 S14 L1 L5 ", 56),
     MUTANT(tombstones_forgotten, "S15 ", 17),
-    MUTANT(removed_keeps_id, "L5 S15 ", 17)};
+    MUTANT(removed_keeps_id, "L5 S15 ", 17),
+    MUTANT(stale_ack_counted, "S1 ", 42),
+    MUTANT(any_report_counts, "S1 ", 5),
+    MUTANT(chosen_goes_back, "S9 ", 2),
+    MUTANT(promise_without_owner, "S16 ", 39),
+    MUTANT(wal_torn_is_damage, "S16 ", 68),
+    MUTANT(snapshot_names_no_ballot, "S3 ", 2),
+    MUTANT(snapshot_not_asked_for, "L1 L2 L3 ", 6),
+    MUTANT(snapshot_names_latest_voters, "S14 ", 25),
+    MUTANT(snapshot_behind_state, "S7 S8 S18 ", 2)};
 #undef MUTANT
 
 } // namespace simulation

@@ -77,7 +77,8 @@ public:
     bool on_learned(node_id from, learned const& m, instant now, effects& fx) {
         note(m.chosen, now);
         if (asked_ == from) asked_.reset();
-        if (m.values.empty() && m.log_start > log_.chosen().next() && is_behind()) fx.ask_snapshot(from);
+        bool const asks = is_behind() && !OPENREPLICA_MUTANT(snapshot_not_asked_for);
+        if (m.values.empty() && m.log_start > log_.chosen().next() && asks) fx.ask_snapshot(from);
         if (m.values.empty() || m.first > log_.chosen().next()) return false;
         if (!OPENREPLICA_MUTANT(learned_without_promise))
             acceptor_.promise_to(m.behind, fx); // Rule R: before anything that stands on it.

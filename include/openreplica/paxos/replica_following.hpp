@@ -272,7 +272,7 @@ inline void replica::persisted(lsn upto, instant now) {
         c->moved_at = now;
     }
     if (auto* l = std::get_if<leader>(&role_)) {
-        l->own_durable(durable_);
+        l->own_durable(OPENREPLICA_MUTANT(any_report_counts) ? fx_.last() : durable_);
         count_votes(now);
     }
     advance_candidate(now);
@@ -316,7 +316,7 @@ inline void replica::read_point_reached(std::uint64_t number, slot index) {
 // ---- snapshots and the log's start
 
 inline bool replica::install(snapshot const& s, instant now) {
-    if (s.at <= log_.chosen()) return false;
+    if (s.at <= log_.chosen() && !OPENREPLICA_MUTANT(chosen_goes_back)) return false;
     follow(now);
     acceptor_.promise_to(s.behind, fx_); // Rule R.
     election_.note(s.behind);

@@ -184,7 +184,8 @@ inline void replica::on(node_id from, accepted const& m, instant now) {
     auto* l = std::get_if<leader>(&role_);
     // Acks are tagged with the ballot they were written under: one of an earlier ballot proves nothing here.
     // Only above a stop-sign may a peer know more to be chosen than this leader has proposed.
-    if (l == nullptr || m.number != l->number || (m.upto > proposed() && !l->stopped)) return;
+    if (l == nullptr || (m.upto > proposed() && !l->stopped)) return;
+    if (m.number != l->number && !OPENREPLICA_MUTANT(stale_ack_counted)) return;
     auto const it = l->peers.find(from);
     if (it == l->peers.end()) return;
     leader::progress& p = it->second;
@@ -205,7 +206,7 @@ inline void replica::on(node_id from, accepted const& m, instant now) {
 /// Sends again from behind `held`; entries below this ballot's first slot are the peer's own business to fetch. What it
 /// has acknowledged it holds, whatever a message says that comes late.
 inline void replica::rewind(leader& l, leader::progress& p, slot held) {
-    if (!OPENREPLICA_MUTANT(complaint_takes_back)) held = std::max(held, p.acked);
+    held = std::max(held, p.acked);
     p.next = std::max(held, l.base).next();
     p.lagging = held < l.base || p.next <= log_.trimmed();
 }

@@ -148,8 +148,11 @@ private:
         report.snapshot_tried = true;
         if (!problem_.empty()) return;
         auto const begun = std::chrono::steady_clock::now();
-        slot const at = OPENREPLICA_MUTANT(snapshot_ahead_of_state) ? applied_.next() : applied_;
-        report.snapshot = frozen_snapshot{{at, behind_, stamp_, {}, {}}, machine_.freeze()};
+        slot const at = OPENREPLICA_MUTANT(snapshot_ahead_of_state) ? applied_.next()
+                        : OPENREPLICA_MUTANT(snapshot_behind_state) ? applied_.prev()
+                                                                    : applied_;
+        ballot const behind = OPENREPLICA_MUTANT(snapshot_names_no_ballot) ? ballot{} : behind_;
+        report.snapshot = frozen_snapshot{{at, behind, stamp_, {}, {}}, machine_.freeze()};
         report.freeze_pause = std::chrono::duration_cast<duration>(std::chrono::steady_clock::now() - begun);
     }
 

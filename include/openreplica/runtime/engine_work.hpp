@@ -381,7 +381,9 @@ inline void engine::on_written(written_snapshot&& s) {
     // Otherwise a newer one was installed meanwhile, or this node began anew under another id.
     snapshotting_ = next > replica_->entries().trimmed() && next <= replica_->entries().chosen().next();
     if (!snapshotting_) return;
-    s.what->what.governing = OPENREPLICA_MUTANT(configuration_not_in_snapshot) ? first_ : replica_->entries().governing(next);
+    s.what->what.governing = OPENREPLICA_MUTANT(configuration_not_in_snapshot)  ? first_
+                             : OPENREPLICA_MUTANT(snapshot_names_latest_voters) ? replica_->governing()
+                                                                                : replica_->entries().governing(next);
     keep_snapshot(std::move(*s.what), false);
 }
 

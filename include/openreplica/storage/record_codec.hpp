@@ -3,6 +3,7 @@
 
 #include <openreplica/paxos/configuration.hpp>
 #include <openreplica/paxos/record.hpp>
+#include <openreplica/types/mutation.hpp>
 #include <openreplica/types/wire.hpp>
 
 #include <cstddef>
@@ -71,7 +72,9 @@ inline constexpr char payload_end = '\x5a';
 
 namespace detail {
 
-inline void put(wire_writer& w, paxos::promise_record const& r) { w.put(r.promised); }
+inline void put(wire_writer& w, paxos::promise_record const& r) {
+    w.put(OPENREPLICA_MUTANT(promise_without_owner) ? ballot{r.promised.round, 0, {}} : r.promised);
+}
 /// Everything but the body, which comes last.
 inline void put_head(wire_writer& w, paxos::accept_record const& r) {
     w.put(r.what.at);

@@ -115,7 +115,7 @@ inline void check(directory const& dir, std::error_code failure, std::string con
 
 inline std::string directory_contents::damage() const {
     if (OPENREPLICA_MUTANT(wal_truncates_damage)) return {};
-    if (log.damage && log.damage->row->then == verdict::damaged) return log.damage->text();
+    if (log.damage && (log.damage->row->then == verdict::damaged || OPENREPLICA_MUTANT(wal_torn_is_damage))) return log.damage->text();
     if (log.tail.segments.empty()) return "the log is gone (T11)";
     if (!last_meta) return "both meta files are damaged, so that nobody knows how far the log reached (T12)";
     if (!has_gap) return {};

@@ -37,7 +37,15 @@ enum class mutant : std::uint8_t {
     retry_under_new_session,   ///< a call that was sent is sent again under another session
     failure_means_not_executed, ///< a call whose outcome is unknown is reported as not executed
     learned_without_promise,   ///< rule R: chosen entries are taken without promising the ballot behind them
-    complaint_takes_back,      ///< a late complaint about a gap rewinds a peer behind what it has acknowledged
+    stale_ack_counted,         ///< an acknowledgement of another ballot counts
+    any_report_counts,         ///< any report of the disk makes all of the leader's own votes count
+    chosen_goes_back,          ///< an older snapshot takes the chosen index back
+    promise_without_owner,     ///< the record of a promise holds its ballot's round and not whose it is
+    wal_torn_is_damage,        ///< recovery takes a torn tail for damage
+    snapshot_names_no_ballot,  ///< a snapshot does not name the highest ballot behind it
+    snapshot_not_asked_for,    ///< a node that has fallen behind the log asks for no snapshot
+    snapshot_names_latest_voters, ///< a snapshot names the voters of the time at which it was written
+    snapshot_behind_state,     ///< a snapshot names a slot below the one that its state holds
     wal_reports_before_sync,   ///< a group counts as durable when it is written, not when it is synced
     wal_trusts_failed_sync,    ///< a sync that failed is believed
     wal_names_without_sync,    ///< a new segment is used before its name is durable
