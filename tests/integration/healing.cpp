@@ -68,7 +68,7 @@ TEST_CASE("standbys come and go, some of them killed: the leader stays, and keep
     for (int round = 0; round < rounds; ++round) {
         g.leave(3);
         g.end(4);
-        for (std::size_t i : {3, 4}) {
+        for (std::size_t i : {3u, 4u}) {
             g.move(i, fresh_address());
             g.start(i);
         }
@@ -79,7 +79,7 @@ TEST_CASE("standbys come and go, some of them killed: the leader stays, and keep
     CHECK(count_words(g.latest(leader, "voters")) == 3);
     CHECK(g.wait([&] { return g.descriptors(leader) <= before; }, 20s));
     double gap = 0;
-    for (std::size_t i : {0, 1, 2}) gap = std::max(gap, g.longest_gap_ms(i, began_us));
+    for (std::size_t i : {0u, 1u, 2u}) gap = std::max(gap, g.longest_gap_ms(i, began_us));
     g.settle();
     g.check_honest(std::to_string(2 * rounds) + " standbys came and went, longest gap of the voters " +
                    std::to_string(static_cast<int>(gap)) + " ms");
