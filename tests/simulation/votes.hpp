@@ -70,11 +70,15 @@ public:
 
     /// The voters of the slots that come next.
     [[nodiscard]] configuration const& voters() const { return epochs_.back(); }
-    /// Stop-signs that some node holds and that may still be chosen.
-    [[nodiscard]] std::vector<configuration const*> offered() const {
+    /// Whose voters it may take besides `voters()`: of stop-signs that some node holds and that may still be chosen, and of the
+    /// configuration before, as long as nothing is chosen above the stop-sign that ended it. Until then nobody may know that it
+    /// did (rule 5).
+    [[nodiscard]] std::vector<configuration const*> also_needed() const {
         std::vector<configuration const*> all;
         for (auto const& [s, c] : offered_)
             if (!chosen(s)) all.push_back(&c);
+        bool const fresh = !stop_signs_.empty() && chosen_.size() == stop_signs_.rbegin()->first.value + 1;
+        if (fresh) all.push_back(&epochs_[epochs_.size() - 2]);
         return all;
     }
     [[nodiscard]] bool has_chosen() const { return !chosen_.empty(); }
