@@ -332,11 +332,11 @@ inline std::vector<runtime::acquaintance> sim_node::acquaintances() const {
 }
 
 inline void sim_node::identity_changed(node_id self, cluster_id cluster, paxos::configuration const& voters) {
+    if (self_.id != self) told_ = {}; // Otherwise whoever asked for the rest of a promise goes on from there.
     self_.id = self;
     cluster_ = cluster;
     disk_.set_owner(self, cluster, who());
     acked_ = {};
-    told_ = {};
     if (cluster.empty()) {
         process_->delivered = {}; // Everything comes again, and is known already.
         for (auto const& n : group_.nodes)
