@@ -81,6 +81,9 @@ void judge_old_failures(int jobs, verdict& v) {
         73,   // a fetched snapshot that could not be kept was never kept again
         1147, // a node that knows of no group yet is damaged: a person must decide
         22328, // L2: a lost acknowledgement of the last entry, a stop-sign, was asked for by nobody
+        1033,  // L1: the core that was healed could not know that a stop-sign had been chosen: the simulator asked too much
+        1704,  // S19: a node that began anew had not been given the time to take its snapshot
+        7383,  // S5: a promise went on, after a restart, from where it had been reported
         7017, // L1: an old complaint about a gap made the leader send a voter nothing any more
     };
     totals const t = run_seeds(once_failed, jobs);
