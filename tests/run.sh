@@ -168,17 +168,16 @@ default() {
     # The second compiler: clang builds the sanitized programs, and reads what is in none of them.
     if configure asan clang++-16 -DOPENREPLICA_SANITIZE=address; then
         # shellcheck disable=SC2046
-        build asan 1500 $(targets asan unit_core unit_all 'fuzz_\w+') &&
-            run_tests asan 900 -R '^(unit_|fuzz_)'
+        build asan 1500 $(targets asan unit_core unit_all simulation 'fuzz_\w+') &&
+            run_tests asan 600 -R '^(unit_|simulation_short|fuzz_)'
     fi
     local others
-    mapfile -t others < <(find tests/benchmarks tests/exhaustive tests/simulation examples -name '*.cpp' ! -name '0[27]*' | sort)
+    mapfile -t others < <(find tests/benchmarks tests/exhaustive examples/tools -name '*.cpp' | sort)
     step "clang: the other sources" 600 tests/tools/check_syntax.sh clang++-16 "${others[@]}"
 
     if configure tsan clang++-16 -DOPENREPLICA_SANITIZE=thread; then
         # shellcheck disable=SC2046
-        build tsan 1500 $(targets tsan unit_all 'integration_\w+' 'example_0[27]\w+') &&
-            run_tests tsan 1500 -L threads -E '^example_(0[^27]|single)'
+        build tsan 1500 $(targets tsan unit_all 'integration_\w+' 'example_\w+') && run_tests tsan 1500 -L threads
     fi
 }
 
