@@ -2996,6 +2996,7 @@ enum class mutant : std::uint8_t {
     promise_without_owner,     ///< the record of a promise holds its ballot's round and not whose it is
     wal_torn_is_damage,        ///< recovery takes a torn tail for damage
     snapshot_names_no_ballot,  ///< a snapshot does not name the highest ballot behind it
+    restored_forgets_ballot,   ///< the ballot that a restored snapshot names is not in the next one
     snapshot_not_asked_for,    ///< a node that has fallen behind the log asks for no snapshot
     snapshot_names_latest_voters, ///< a snapshot names the voters of the time at which it was written
     snapshot_behind_state,     ///< a snapshot names a slot below the one that its state holds
@@ -13665,7 +13666,7 @@ private:
         }
         applied_ = s.at;
         stamp_ = s.stamp;
-        behind_ = s.behind;
+        if (!OPENREPLICA_MUTANT(restored_forgets_ballot)) behind_ = s.behind;
         problem_.clear();
         return true;
     }
@@ -17065,7 +17066,8 @@ inline void engine::take_core_output(apply_batch& work) {
     place_reads(out.reads);
     for (node_id peer : out.snapshot_from)
         if (!installing_) send_requests(peer, snapshots_.begin(env_.now(), options_.retry));
-    if (!snapshotting_ && !work.entries.empty() && is_snapshot_due()) {
+    // Also when nothing was chosen just now: much may have been while the last snapshot was being written and kept.
+    if (!snapshotting_ && is_snapshot_due()) {
         snapshotting_ = work.take_snapshot = true;
         bytes_since_snapshot_ = 0;
     }

@@ -82,6 +82,7 @@ constexpr std::array mutants{
     MUTANT(promise_without_owner, "S16 ", 39),
     MUTANT(wal_torn_is_damage, "S16 ", 68),
     MUTANT(snapshot_names_no_ballot, "S3 ", 2),
+    MUTANT(restored_forgets_ballot, "S3 ", 26),
     MUTANT(snapshot_not_asked_for, "L1 L2 L3 ", 6),
     MUTANT(snapshot_names_latest_voters, "S14 ", 25),
     MUTANT(snapshot_behind_state, "S7 S8 S18 ", 2)};

@@ -35,6 +35,7 @@ class sim_node final : public runtime::environment {
         slot delivered{}; ///< the last slot handed to the applier
         std::set<slot> installed{}; ///< the last slots of the snapshots handed to the applier
         ballot led{};     ///< the last ballot that it was seen to lead
+        std::map<slot, ballot> behind{}; ///< the highest ballot behind what was handed to the applier, by its last slot
 
         process(oracle& o, life_id who, std::size_t max_pending) : calls(max_pending), machine(o, who) {}
     };
@@ -127,6 +128,7 @@ public:
     }
     void apply(runtime::apply_batch&& work) override;
     void write(runtime::frozen_snapshot&& s) override {
+        check_ballot(s.head);
         auto kept = std::make_shared<runtime::frozen_snapshot>(std::move(s));
         later(static_cast<sim_time>(world_.rng.below(50 * ms)), [this, kept] {
             act([&] { engine().on_written(runtime::write_out(std::move(*kept))); });
@@ -199,6 +201,15 @@ private:
     // Messages.
     void check_durable(paxos::message const& what);
     void check_ack(paxos::accepted const& a);
+    void note_ballot(slot at, ballot const& b);
+    /// S3: a snapshot names a ballot as high as any behind what it holds: whoever takes it up promises that.
+    void check_ballot(paxos::snapshot const& s) {
+        auto const at = process_->behind.upper_bound(s.at);
+        if (at == process_->behind.begin()) return;
+        require(std::prev(at)->second <= s.behind, "S3",
+                [&] { return "the snapshot of " + at_slot(s.at) + " names a lower ballot than is behind it"; });
+        process_->behind.erase(process_->behind.begin(), std::prev(at));
+    }
     void check_report(paxos::promise const& p);
     void post(std::size_t to, frame_ptr const& frame);
     void arrive(std::size_t to, frame_ptr frame, sim_time after);
@@ -374,10 +385,21 @@ inline void sim_node::check_leading(paxos::observation const& before, paxos::obs
 
 // ---- user code
 
+/// Something of this ballot was handed to the applier, and it holds everything up to `at` then.
+inline void sim_node::note_ballot(slot at, ballot const& b) {
+    auto& all = process_->behind;
+    ballot const before = all.empty() ? ballot{} : all.rbegin()->second;
+    if (all.empty() || at > all.rbegin()->first) all.emplace(at, std::max(before, b));
+}
+
 inline void sim_node::apply(runtime::apply_batch&& work) {
     process& p = *process_;
-    if (work.install) p.installed.insert(work.install->head.at);
+    if (work.install) {
+        p.installed.insert(work.install->head.at);
+        note_ballot(work.install->head.at, work.install->head.behind);
+    }
     for (auto const& e : work.entries) {
+        note_ballot(e.at, e.accepted);
         oracle_.on_delivered(cluster_, e);
         require(e.at == p.delivered.next() || p.installed.contains(e.at.prev()), "S7",
                 [&] { return at_slot(e.at) + " was delivered after " + at_slot(p.delivered); });

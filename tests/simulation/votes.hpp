@@ -148,12 +148,10 @@ public:
         require(*value == fingerprint(e.what), "S1", [&] { return at_slot(e.at) + " was delivered with another value"; });
     }
 
-    /// S14: a snapshot names what governs the slots above it. S3: and a ballot behind what it holds, for whoever takes it up
-    /// promises that. (Not one as high as the first that chose all of it: a lower one may have done so later.)
+    /// S14: a snapshot names what governs the slots above it.
     void check_snapshot(paxos::snapshot const& s) const {
         require(s.governing == governing(s.at.next()), "S14",
                 [&] { return "the snapshot of " + at_slot(s.at) + " names other voters than those who govern above it"; });
-        require(!s.behind.empty(), "S3", [&] { return "the snapshot of " + at_slot(s.at) + " names no ballot"; });
     }
 
 private:

@@ -177,7 +177,7 @@ private:
         }
         applied_ = s.at;
         stamp_ = s.stamp;
-        behind_ = s.behind;
+        if (!OPENREPLICA_MUTANT(restored_forgets_ballot)) behind_ = s.behind;
         problem_.clear();
         return true;
     }

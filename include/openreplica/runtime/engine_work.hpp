@@ -206,7 +206,8 @@ inline void engine::take_core_output(apply_batch& work) {
     place_reads(out.reads);
     for (node_id peer : out.snapshot_from)
         if (!installing_) send_requests(peer, snapshots_.begin(env_.now(), options_.retry));
-    if (!snapshotting_ && !work.entries.empty() && is_snapshot_due()) {
+    // Also when nothing was chosen just now: much may have been while the last snapshot was being written and kept.
+    if (!snapshotting_ && is_snapshot_due()) {
         snapshotting_ = work.take_snapshot = true;
         bytes_since_snapshot_ = 0;
     }

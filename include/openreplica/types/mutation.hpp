@@ -43,6 +43,7 @@ enum class mutant : std::uint8_t {
     promise_without_owner,     ///< the record of a promise holds its ballot's round and not whose it is
     wal_torn_is_damage,        ///< recovery takes a torn tail for damage
     snapshot_names_no_ballot,  ///< a snapshot does not name the highest ballot behind it
+    restored_forgets_ballot,   ///< the ballot that a restored snapshot names is not in the next one
     snapshot_not_asked_for,    ///< a node that has fallen behind the log asks for no snapshot
     snapshot_names_latest_voters, ///< a snapshot names the voters of the time at which it was written
     snapshot_behind_state,     ///< a snapshot names a slot below the one that its state holds

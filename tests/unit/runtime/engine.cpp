@@ -236,6 +236,22 @@ TEST_CASE("R34: a snapshot that is written while a voter is removed names the vo
     CHECK(l.sent_of<paxos::snapshot_chunk>()[0].governing == first);
 }
 
+TEST_CASE("a snapshot that came due while another was kept is taken then, without another entry: the log does not stay") {
+    using namespace engine_test;
+    slow_writer l;
+    l.engine.on_peer_up(l.peer);
+    ballot const b{1, 0, l.peer};
+    l.receive(paxos::learned{b, slot{1}, std::vector<paxos::value>(5), slot{5}, slot{1}});
+    REQUIRE(l.frozen);
+    l.receive(paxos::learned{b, slot{6}, std::vector<paxos::value>(20), slot{25}, slot{1}});
+    CHECK(l.frozen->head.at == slot{5});
+    l.engine.on_written(runtime::write_out(*std::exchange(l.frozen, std::nullopt)));
+    l.disk_catches_up();
+    l.pass(20ms);
+    REQUIRE(l.frozen);
+    CHECK(l.frozen->head.at == slot{25});
+}
+
 TEST_CASE("R27: a full disk refuses updates, its own and forwarded ones, and takes them again when there is room") {
     using namespace engine_test;
     lone_on_disk l;
