@@ -17100,7 +17100,8 @@ inline void engine::on_kept(slot at, bool whole) {
     auto const [checked, fetched] = *std::exchange(keeping_, std::nullopt);
     paxos::snapshot const& s = checked.what;
     (fetched ? installing_ : snapshotting_) = false;
-    if ((!whole && !OPENREPLICA_MUTANT(unkept_snapshot_counts)) || !replica_) return; // The storage says why; the next interval tries again.
+    // The storage says why; the next interval tries again.
+    if ((!whole && !OPENREPLICA_MUTANT(unkept_snapshot_counts)) || !replica_) return;
     snapshots_.keep(checked, now);
     if (fetched) bytes_since_snapshot_ = 0;
     if (replica_->install(s, now))

@@ -82,7 +82,9 @@ bool eventually(auto const& holds) {
 
 TEST_CASE("a type that one voter's program lacks is refused with needs_upgrade at every member, and the rest goes on") {
     auto const at = free_addresses(3);
-    program a(knows<ledger, novelty>, member(at[0], at, 3)), b(knows<ledger, novelty>, member(at[1], at, 3)), c(knows<ledger>, member(at[2], at, 3));
+    program a(knows<ledger, novelty>, member(at[0], at, 3)),
+        b(knows<ledger, novelty>, member(at[1], at, 3)),
+        c(knows<ledger>, member(at[2], at, 3));
     REQUIRE(a.wait_ready());
     REQUIRE(b.wait_ready());
     REQUIRE(c.wait_ready());

@@ -10,8 +10,10 @@
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -146,4 +148,45 @@ TEST_CASE("when nobody whom it knows answers, a client looks DNS up again at onc
         return false;
     }));
     CHECK(dns.queries() > before);
+}
+
+TEST_CASE("a client that knows nothing but a name calls on while every original member is replaced, one after another") {
+    hasty_lookups const hasty;
+    resolver dns;
+    group g(3);
+    REQUIRE(g.ready());
+    std::vector<std::string> const originals = g.addresses;
+    dns.name(originals);
+    openreplica::client c(dns.options());
+    openreplica::replicated<tally> t{c, "t"};
+    REQUIRE(t->add("before") == 1);
+    auto const session = c.status().session;
+    std::atomic<bool> enough{false};
+    std::atomic<int> made{0};
+    auto calls = std::async(std::launch::async, [&] {
+        for (; !enough; ++made) t->add("while"); // Throws if one fails.
+    });
+    for (std::size_t i = 0; i < originals.size(); ++i) {
+        openreplica::node_options o{.group = "test", .listen = free_addresses(1).front(), .seeds = g.addresses, .founders = 0};
+        o.logger = [](openreplica::log_level, std::string_view) {};
+        openreplica::node fresh(std::move(o));
+        REQUIRE(fresh.wait_ready(20s));
+        fresh.replace_voter(originals[i], to_string(fresh.endpoint()));
+        g.addresses[i] = to_string(fresh.endpoint());
+        dns.name(g.addresses);
+        g.nodes[i].reset();
+        g.nodes[i] = std::move(fresh);
+        int const before = made;
+        CHECK(eventually([&] { return made > before + 20; }));
+    }
+    enough = true;
+    calls.get();
+    CHECK(t->times("while") == made);
+    CHECK(t->add("before") == 2);
+    CHECK(c.status().session == session);
+    for (auto const& v : g.nodes[0]->status().voters)
+        CHECK(std::find(originals.begin(), originals.end(), v.endpoint) == originals.end());
+    // Whoever comes now and knows the name alone finds the new members.
+    openreplica::client late(dns.options());
+    CHECK(openreplica::replicated<tally>(late, "t")->times("before") == 2);
 }
